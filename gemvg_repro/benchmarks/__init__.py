@@ -1,0 +1,1 @@
+"""Official benchmark files to samples; predictions to the official scores."""

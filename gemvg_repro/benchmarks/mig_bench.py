@@ -1,0 +1,198 @@
+"""What is in MIG-Bench's file? Records to samples, and records to a file of the same format.
+
+MIG-Bench (Migician, arXiv 2501.05767; github.com/thunlp/Migician, eval/MIG-Bench/MIG_data.json): a list of
+{task, images, question, answer, additional_info, need_format}; ten tasks over 2 to 6 images, one box a
+record, xyxy in [0, 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from ..corpora.pictures import FilePicture
+from ..corpora.refusal import Faults, Refused, leaves_folder, numbers, read_json
+from ..grounding.samples import Box, Kind, Picture, Sample, Target
+
+FOLDER = "MIG-Bench"
+FILE = "MIG_data.json"
+
+_NTH = re.compile(r"in the ([0-9]{1,3})th image")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One of the ten: its column in the paper's table, our kind (the file has none), where its target is.
+
+    `picture`: the 0-based picture that holds the target in every record; "question" or "additional_info": the
+    key that names it; None: not told, either will do.
+    """
+
+    column: str
+    kind: Kind
+    picture: int | str | None
+
+
+TASKS = {
+    "diff": Task("Static", "semantic", None),
+    "view_diff": Task("Robust", "spatial", 1),
+    "common_object": Task("Common", "semantic", "question"),
+    "object_tracking": Task("OT", "temporal", "question"),
+    "multi_view": Task("MV", "spatial", "question"),
+    "region": Task("Region", "semantic", 0),
+    "refer_grounding": Task("Refer", "semantic", 1),
+    "group_grounding": Task("GG", "referential", "additional_info"),
+    "reasoning": Task("Reason", "reasoning", 1),
+    "correspondence": Task("Co-Re", "reasoning", 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MigRecord:
+    """A record as the file has it; `answer` is kept even where it is no box (5 in the official file)."""
+
+    task: str
+    pictures: tuple[Picture, ...]
+    question: str
+    answer: Box
+    additional_info: str = ""
+    need_format: bool = True
+
+    @property
+    def picture(self) -> int | None:
+        """The 0-based picture that the record says the target is in; None where it does not."""
+        where = TASKS[self.task].picture
+        if where == "question":  # "in the 2th image": the file's own spelling
+            nth = _NTH.search(self.question)
+            return int(nth[1]) - 1 if nth else None
+        if where == "additional_info":
+            words = self.additional_info.split()
+            return next((_ORDINALS.index(word) for word in words if word in _ORDINALS), None)
+        return where if isinstance(where, int) else None
+
+
+def load(file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[MigRecord]:
+    """The records of a MIG-Bench file, whose image paths are relative to `root`.
+
+    Without `root` it is the folder that contains MIG-Bench/, if the file lies in a folder of this name, else
+    the file's own folder. Images are opened when their pixels are asked for, and scaled to `most_pixels`.
+    Raises Refused with the record and key of every fault.
+    """
+    root = root or (file.parent.parent if file.parent.name == FOLDER else file.parent)
+    document = read_json(file)
+    if not isinstance(document, list) or not document:
+        raise Refused(f"{file}: expected a list of records, the format of {FILE}")
+    faults = Faults(file)
+    records = [_record(each, f"[{n}]", root, most_pixels, faults) for n, each in enumerate(document)]
+    faults.refuse()
+    return [record for record in records if record is not None]
+
+
+def _record(fields: Any, where: str, root: Path, most_pixels: int | None, faults: Faults) -> MigRecord | None:
+    if not isinstance(fields, dict):
+        faults.add(where, f"expected an object, got {type(fields).__name__}")
+        return None
+    expected = {"task": str, "images": list, "question": str, "answer": list} | {
+        "additional_info": str,
+        "need_format": bool,
+    }
+    wrong = [key for key, kind in expected.items() if not isinstance(fields.get(key), kind)]
+    for key in wrong:
+        faults.add(f"{where}.{key}", f"missing, or no {expected[key].__name__}: {fields.get(key)!r:.80}")
+    if wrong:
+        return None
+    images, answer = fields["images"], numbers(fields["answer"])
+    if fields["task"] not in TASKS:
+        faults.add(f"{where}.task", f"{fields['task']!r} is none of {', '.join(TASKS)}")
+    elif not images or not all(isinstance(i, str) and i and not leaves_folder(i) for i in images):
+        faults.add(f"{where}.images", f"expected paths below {root}, got {images!r:.160}")
+    elif answer is None or not _plausible(*answer):
+        faults.add(f"{where}.answer", f"expected x1, y1, x2, y2 in [0, 1], got {fields['answer']!r:.80}")
+    else:
+        x1, y1, x2, y2 = answer
+        pictures = tuple(FilePicture(root, image, most_pixels) for image in images)
+        rest = {key: fields[key] for key in ("task", "question", "additional_info", "need_format")}
+        record = MigRecord(pictures=pictures, answer=(x1, y1, x2, y2), **rest)
+        if 0 <= (record.picture or 0) < len(pictures):
+            return record
+        faults.add(where, f"the target is in picture {record.picture}, counted from 0, of {len(pictures)}")
+    return None
+
+
+def _plausible(x1: float, y1: float, x2: float, y2: float) -> bool:
+    """The official file has answers that are inverted, and up to 1.048; they are scored as they are."""
+    return x1 != x2 and y1 != y2 and -0.1 <= min(x1, y1, x2, y2) and max(x1, y1, x2, y2) <= 1.1
+
+
+def export(records: Iterable[MigRecord], folder: Path) -> Path:
+    """Writes MIG-Bench/MIG_data.json below `folder`, and the images beside it as PNG; returns its path.
+
+    Answers are rounded to 3 decimals, as the official ones are. An image's name is the hash of its pixels: it
+    gives nothing away, and a picture is stored once a task.
+    """
+    rows = []
+    for record in records:
+        images = []
+        for picture in record.pictures:
+            pixels = picture.pixels()
+            name = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:20]
+            path = f"{FOLDER}/images/{record.task}/{name}.png"
+            if not (folder / path).exists():
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(folder / path)
+            images.append(f"./{path}")
+        answer = [round(value, 3) for value in record.answer]
+        rest = {key: getattr(record, key) for key in ("question", "additional_info", "need_format")}
+        rows.append({"task": record.task, "images": images, "answer": answer, **rest})
+    file = folder / FOLDER / FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(rows, indent=1) + "\n")
+    return file
+
+
+def samples(records: Sequence[MigRecord]) -> list[Sample]:
+    """The records as samples, in order: "mig_bench/0" and so on.
+
+    Records that share a picture, also through others, are one scene. Where the file does not tell the picture
+    (diff), the target is put into the last one. The chat template labels pictures; the questions' own "(k)th
+    image" and "Image-k" count the same way.
+    """
+    scenes = _scenes(records)
+    return [
+        Sample(
+            id=f"mig_bench/{n}",
+            scene=f"mig_bench/{scenes[n]}",
+            kind=TASKS[record.task].kind,
+            source="mig_bench",
+            pictures=record.pictures,
+            query=record.question.strip(),
+            targets=(Target(_picture_or_last(record), record.answer),),
+        )
+        for n, record in enumerate(records)
+    ]
+
+
+def _picture_or_last(record: MigRecord) -> int:
+    return len(record.pictures) - 1 if record.picture is None else record.picture
+
+
+def _scenes(records: Sequence[MigRecord]) -> list[int]:
+    """Connected components of records that share pictures, numbered by their first record."""
+    ids: dict[Picture, int] = {}
+    pairs = [(n, ids.setdefault(p, len(ids))) for n, record in enumerate(records) for p in record.pictures]
+    rows, columns = np.array(pairs).reshape(-1, 2).T
+    size = len(records) + len(ids)
+    graph = coo_array((np.ones(len(rows)), (rows, len(records) + columns)), shape=(size, size))
+    _, labels = connected_components(graph, directed=False)
+    return [int(label) for label in labels[: len(records)]]

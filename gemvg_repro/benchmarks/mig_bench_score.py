@@ -1,0 +1,124 @@
+"""How does a model do on MIG-Bench? The official score to the last digit, and ours beside it.
+
+The official script (github.com/thunlp/Migician, eval/utils.py and eval/MIG_bench_eval.py:52-73) reads boxes
+by six patterns, scores the first, and ignores which picture the answer names. Ours reads by the answer
+grammar, and where the file tells in which picture the target is, that is scored too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ..grounding.answers import read
+from ..grounding.boxes import pairwise_iou
+from ..grounding.samples import Box, Mode
+from .mig_bench import MigRecord, samples
+
+_INTEGER, _DECIMAL = r"(\d+)", r"(\d+\.\d+)"
+_OFFICIAL = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"\({_INTEGER},\s*{_INTEGER}\),\s*\({_INTEGER},\s*{_INTEGER}\)",
+        r"\[" + r",\s*".join([_DECIMAL] * 4) + r"\]",
+        rf"\({_DECIMAL},{_DECIMAL}\),\({_DECIMAL},{_DECIMAL}\)",
+        r"\(" + r",\s*".join([_DECIMAL] * 4) + r"\)",
+        r"\[" + r",\s*".join([_INTEGER] * 4) + r"\]",
+        "<box>" + r"\s+".join([_INTEGER] * 4) + "</box>",
+    )
+)
+"""In the order in which they are tried (eval/utils.py:19-35); the first that occurs at all is the one."""
+
+
+def official_box(response: str) -> list[float] | None:
+    """The box that the official script scores: the first of the first pattern that occurs; None without one.
+
+    Its quirk is kept (eval/utils.py:36-41): a value above 1 is in thousandths; a value of 1 is a thousandth
+    if the box is the only one, and the whole side if there are several.
+    """
+    found: list[Any] = next(filter(None, (pattern.findall(response) for pattern in _OFFICIAL)), [])
+    if not found:
+        return None
+    only = len(found) == 1
+    values = [float(value) for value in found[0]]
+    return [value / 1000 if value > 1 or (only and value == 1) else value for value in values]
+
+
+def official_iou(true: Box, predicted: Sequence[float] | None) -> float:
+    """The official IoU (eval/utils.py:61-83), operation by operation; 0 without a box, and if inverted."""
+    if predicted is None:
+        return 0.0
+    left, top = max(true[0], predicted[0]), max(true[1], predicted[1])
+    right, bottom = min(true[2], predicted[2]), min(true[3], predicted[3])
+    if right < left or bottom < top:
+        return 0.0
+    intersection = (right - left) * (bottom - top)
+    true_area = (true[2] - true[0]) * (true[3] - true[1])
+    predicted_area = (predicted[2] - predicted[0]) * (predicted[3] - predicted[1])
+    return intersection / (true_area + predicted_area - intersection)
+
+
+def official_counts(records: Sequence[MigRecord], responses: Sequence[str]) -> dict[str, dict[str, float]]:
+    """By task, as the official script counts: IOU@0.7, IOU@0.5, IOU@0.3 (>=), AVE_IOU (a sum) and TOTAL.
+
+    `responses` are taken as they are, as the official script does; of CoT answers pass `final`.
+    """
+    counts: dict[str, dict[str, float]] = {}
+    for record, response in zip(records, responses, strict=True):
+        empty = {"IOU@0.7": 0, "IOU@0.5": 0, "IOU@0.3": 0, "AVE_IOU": 0.0, "TOTAL": 0}
+        task = counts.setdefault(record.task, empty)
+        iou = official_iou(record.answer, official_box(response))
+        for threshold in (0.7, 0.5, 0.3):
+            task[f"IOU@{threshold}"] += iou >= threshold
+        task["AVE_IOU"] += iou
+        task["TOTAL"] += 1
+    return counts
+
+
+def macro_average(counts: Mapping[str, Mapping[str, float]]) -> float:
+    """The published AVG: Acc@0.5, that is IOU@0.5 over TOTAL, as the plain mean over the tasks."""
+    return sum(task["IOU@0.5"] / task["TOTAL"] for task in counts.values()) / len(counts)
+
+
+def final(text: str) -> str:
+    """The part of an answer that counts: what stands in <answer>, nothing if a thought never came to one."""
+    _, opened, inner = text.partition("<answer>")
+    if opened:
+        return inner.partition("</answer>")[0]
+    return "" if "<think>" in text else text
+
+
+def score(
+    records: Sequence[MigRecord], texts: Sequence[str], mode: Mode, tokens: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """One row a record: sample, scene, task, mode, then
+
+    - correct, official_iou: the official score of `final`; correct if the IoU is at least 0.5
+    - iou: of the first box that the answer grammar reads, whatever its picture; 0 without one
+    - picture_ok: whether that box is in the right picture; missing where the file does not tell
+    - unreadable: no box was read, nor "none"; and tokens, how many were generated
+    """
+    if tokens is None:
+        tokens = [0] * len(texts)
+    rows = []
+    for sample, record, text, generated in zip(samples(records), records, texts, tokens, strict=True):
+        official = official_iou(record.answer, official_box(final(text)))
+        reading = read(text, len(record.pictures))
+        first = reading.targets[0] if reading.targets else None
+        iou = float(pairwise_iou([first.box], [record.answer])[0, 0]) if first else 0.0
+        told = record.picture
+        picture_ok = None if told is None else first is not None and first.picture == told
+        unreadable = first is None and not reading.none
+        row = (sample.id, sample.scene, record.task, mode, official >= 0.5, official)
+        rows.append((*row, iou, picture_ok, unreadable, generated))
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+_COLUMNS = {
+    "sample": "str", "scene": "str", "task": "str", "mode": "str", "correct": "bool",
+    "official_iou": "float64", "iou": "float64", "picture_ok": "boolean", "unreadable": "bool",
+    "tokens": "int64",
+}  # fmt: skip

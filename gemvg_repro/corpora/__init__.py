@@ -1,0 +1,1 @@
+"""Source datasets in their official formats, to samples."""

@@ -1,0 +1,122 @@
+"""Which samples does a COCO-format file give? One composer for each kind of association."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from ..grounding.samples import Box, Sample, Target
+from .coco import AnnotatedImage, Coco
+from .pictures import CutOut
+from .refusal import Refused
+
+_SMALLEST_REFERENCE = 14  # pixels of a side: one patch of Qwen2-VL
+_WITHOUT_TARGET = 0.1
+
+_COUNTS = "no one two three four five six seven eight nine ten eleven twelve".split()
+
+
+def detection(coco: Coco) -> list[Sample]:
+    """One referential sample for each image and category in it: find every object of the category."""
+    samples = []
+    for image in coco.images:
+        for category in image.categories:
+            targets = image.targets(category, 0)
+            samples.append(
+                Sample(
+                    id=f"detection/{image.id}/{category}",
+                    scene=f"image/{image.id}",
+                    kind="referential",
+                    source=coco.file.name,
+                    pictures=(image.picture,),
+                    query=f"Find every {category}.",
+                    targets=targets,
+                    chain=f"{category}: {_evidence(targets, range(1))}",
+                )
+            )
+    return samples
+
+
+def semantic(coco: Coco, seed: int, count: int, most_pictures: int = 3) -> list[Sample]:
+    """`count` samples of semantic association, each by a seed of its own: 2 to `most_pictures` pictures.
+
+    Picture 1 is one object, cut out of an image; the others are other images, in any order, with one or more
+    of its category among them, but in a tenth of the samples none (if there are images without the category).
+    Targets are all objects of the category in the others. Raises Refused if no category is in two images.
+    """
+    pools = _pools(coco)
+    if not pools:
+        raise Refused(
+            f"{coco.file}: semantic association needs a category with boxes in two images, one of at least "
+            f"{_SMALLEST_REFERENCE} pixels a side; there is none"
+        )
+    return [_semantic(coco, pools, Random(f"{seed}/{n}"), n, most_pictures) for n in range(count)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    category: str
+    positives: tuple[AnnotatedImage, ...]
+    references: tuple[tuple[AnnotatedImage, Box], ...]
+
+
+def _pools(coco: Coco) -> list[_Pool]:
+    positives: dict[str, list[AnnotatedImage]] = {}
+    for image in coco.images:
+        for category in image.categories:
+            positives.setdefault(category, []).append(image)
+    pools = []
+    for category, images in sorted(positives.items()):
+        references = tuple(
+            (image, box)
+            for image in images
+            for name, box in image.objects
+            if name == category
+            and (box[2] - box[0]) * image.width >= _SMALLEST_REFERENCE
+            and (box[3] - box[1]) * image.height >= _SMALLEST_REFERENCE
+        )
+        if len(images) > 1 and references:
+            pools.append(_Pool(category, tuple(images), references))
+    return pools
+
+
+def _semantic(coco: Coco, pools: list[_Pool], rng: Random, number: int, most_pictures: int) -> Sample:
+    pool = rng.choice(pools)
+    image, box = rng.choice(pool.references)
+    others = rng.randint(1, most_pictures - 1)
+    wanted = 0 if rng.random() < _WITHOUT_TARGET else rng.randint(1, others)
+    shown = _without(coco, pool.category, rng, others - wanted)
+    enough = min(others - len(shown) + 1, len(pool.positives))  # one more, should the reference be drawn
+    drawn = [one for one in rng.sample(pool.positives, enough) if one.id != image.id]
+    shown += drawn[: others - len(shown)]
+    rng.shuffle(shown)
+    targets = tuple(t for n, one in enumerate(shown) for t in one.targets(pool.category, n + 1))
+    evidence = _evidence(targets, range(1, len(shown) + 1))
+    return Sample(
+        id=f"semantic/{number}",
+        scene=f"image/{image.id}",
+        kind="semantic",
+        source=coco.file.name,
+        pictures=(CutOut(image.picture, box), *(one.picture for one in shown)),
+        query="Find every object of the same category as the object in Picture 1.",
+        targets=targets,
+        chain=f"Picture 1 shows a {pool.category}. {pool.category}: {evidence}",
+    )
+
+
+def _without(coco: Coco, category: str, rng: Random, wanted: int) -> list[AnnotatedImage]:
+    """Up to so many different images without the category; fewer if twenty draws do not find them."""
+    found: dict[int | str, AnnotatedImage] = {}
+    for _ in range(20 if wanted else 0):
+        image = rng.choice(coco.images)
+        if category not in image.unclear and all(name != category for name, _ in image.objects):
+            found[image.id] = image
+        if len(found) == wanted:
+            break
+    return list(found.values())
+
+
+def _evidence(targets: tuple[Target, ...], pictures: range) -> str:
+    counts = {p: sum(t.picture == p for t in targets) for p in pictures}
+    words = {p: _COUNTS[n] if n < len(_COUNTS) else str(n) for p, n in counts.items()}
+    return ", ".join(f"{word} in Picture {p + 1}" for p, word in words.items()) + "."

@@ -1,0 +1,111 @@
+"""Where do a picture's pixels come from? A file, read when asked for; a part of a picture; nothing at all.
+
+Pixels are those that are stored: an EXIF orientation is not applied, since annotations (COCO's, and all that
+follow it) refer to stored pixels. An alpha channel is dropped; 16-bit grey is scaled to 8 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..grounding.samples import Box, Picture
+from .refusal import Refused
+
+MOST_STORED_PIXELS = 80_000_000
+"""Larger files are refused unread: a small file can claim a picture that fills the memory."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""What is opened; Pillow's other decoders are not for files of strangers."""
+
+_GREY = 128
+
+
+@dataclass(frozen=True, slots=True)
+class FilePicture:
+    """The image file at `path` below the folder `root`.
+
+    With `most_pixels`, a larger image is scaled down to so many, proportions kept: by the decoder as far as
+    it can (JPEG), so that a photograph of 20 megapixels is never held whole, then by a box filter.
+    Both methods raise Refused, with the file's name, if it leads out of `root` (symbolic links followed), is
+    missing, no image of FORMATS, cut off, or larger than MOST_STORED_PIXELS.
+    """
+
+    root: Path
+    path: str
+    most_pixels: int | None = None
+
+    def size(self) -> tuple[int, int]:
+        """Stored width and height, from the header alone."""
+        with self._open() as image:
+            return image.size
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """RGB, of shape (height, width, 3)."""
+        with self._open() as image:
+            target = self._target(image.size)
+            image.draft("RGB", target)
+            if image.mode.startswith("I;16"):
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            rgb = image.convert("RGB")
+            return np.asarray(rgb if rgb.size == target else rgb.resize(target, Image.Resampling.BOX))
+
+    def _target(self, size: tuple[int, int]) -> tuple[int, int]:
+        width, height = size
+        scale = min(1.0, math.sqrt((self.most_pixels or math.inf) / (width * height)))
+        return max(1, int(width * scale)), max(1, int(height * scale))
+
+    @contextmanager
+    def _open(self) -> Iterator[Image.Image]:
+        try:
+            file = self._inside()
+            with Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > MOST_STORED_PIXELS:
+                    raise Refused(f"has {image.width}x{image.height} pixels; at most {MOST_STORED_PIXELS}")
+                yield image
+        except Exception as error:  # decoders raise all sorts on a broken file
+            reason = str(error) if isinstance(error, Refused) else f"cannot be read: {error}"
+            raise Refused(f"image {self.path!r} in {self.root}: {reason}") from error
+
+    def _inside(self) -> Path:
+        root = self.root.resolve()
+        file = (root / self.path).resolve()
+        if not file.is_relative_to(root):
+            raise Refused("leads out of this folder, which no annotation file may do")
+        if not file.is_file():
+            raise Refused("there is no such file")
+        return file
+
+
+@dataclass(frozen=True, slots=True)
+class CutOut:
+    """The part of a picture that a box covers, to the next whole pixels outwards."""
+
+    of: Picture
+    box: Box
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """RGB, of shape (height, width, 3)."""
+        whole = self.of.pixels()
+        height, width = whole.shape[:2]
+        left, top = math.floor(self.box[0] * width), math.floor(self.box[1] * height)
+        right, bottom = math.ceil(self.box[2] * width), math.ceil(self.box[3] * height)
+        return whole[top:bottom, left:right]
+
+
+@dataclass(frozen=True, slots=True)
+class GreyPicture:
+    """A picture's size and nothing else of it: what a model answers to this, it did not see."""
+
+    of: Picture
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Mid-grey, of the shape of the picture."""
+        return np.full_like(self.of.pixels(), _GREY)

@@ -1,0 +1,64 @@
+"""How is a file of somebody else's refused? Before any work, with file, record and key."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+_MOST_LISTED = 20
+
+
+class Refused(ValueError):
+    """Input that is not used; the message says what is wrong with it, and where."""
+
+
+class Faults:
+    """What is wrong with a file: all of it is collected, the first are listed, the rest is counted."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._found: list[str] = []
+
+    def add(self, where: str, fault: str) -> None:
+        """`where` is the record and key, such as "annotations[3].bbox"."""
+        self._found.append(f"{where}: {fault}")
+
+    def refuse(self) -> None:
+        """Raises Refused if anything was found."""
+        if self._found:
+            more = len(self._found) - _MOST_LISTED
+            lines = [*self._found[:_MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]
+            many = f"{len(self._found)} faults" if len(self._found) > 1 else "a fault"
+            raise Refused(f"{self.file} is refused for {many}:\n  " + "\n  ".join(lines))
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file. Raises Refused if it is missing, empty, cut off or no JSON."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}; expected a JSON file") from error
+    if not content.strip():
+        raise Refused(f"{file} is empty; expected JSON")
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise Refused(f"{file} is no JSON that can be read: it is nested too deeply") from error
+    except ValueError as error:
+        raise Refused(f"{file} is no JSON: {error}; is the download complete?") from error
+
+
+def numbers(value: Any) -> list[float] | None:
+    """`value` if it is a list of four finite numbers (a box), else None."""
+    if not isinstance(value, list) or len(value) != 4:
+        return None
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not abs(v) < 1e9 for v in value):
+        return None
+    return [float(v) for v in value]
+
+
+def leaves_folder(path: str) -> bool:
+    """Whether a path points out of the folder it is relative to, by its words: no links are followed."""
+    return os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir

@@ -1,0 +1,1 @@
+"""The shared vocabulary: boxes, samples, prompts, answers and rewards. numpy and scipy only."""

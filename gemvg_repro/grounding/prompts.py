@@ -1,0 +1,38 @@
+"""How is a sample put to the model, in direct and in CoT mode?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .samples import Mode, Sample
+
+CHAT_TEMPLATE_KWARGS: dict[str, Any] = {"add_vision_id": True}
+"""Makes Qwen2-VL's own chat template label each image "Picture k: " (k from 1), the name that answers use."""
+
+_GROUNDING = {
+    "direct": "Answer with the boxes only.",
+    "cot": "Think first, then answer with the boxes.",
+}
+_CHOICE = {
+    "direct": "Answer with the letter only.",
+    "cot": "Think first, then answer with the letter.",
+}
+
+
+def instruction(sample: Sample, mode: Mode) -> str:
+    """The sentence that asks for the mode; it follows the query."""
+    return (_GROUNDING if sample.choice is None else _CHOICE)[mode]
+
+
+def question(sample: Sample, mode: Mode) -> str:
+    """The text of the user's turn: the query and the instruction."""
+    return f"{sample.query} {instruction(sample, mode)}"
+
+
+def messages(sample: Sample, mode: Mode) -> list[dict[str, Any]]:
+    """One user turn in the chat format of transformers: every picture, then the text.
+
+    The pictures themselves are passed beside the messages, in order.
+    """
+    content: list[dict[str, Any]] = [{"type": "image"} for _ in sample.pictures]
+    return [{"role": "user", "content": [*content, {"type": "text", "text": question(sample, mode)}]}]

@@ -1,0 +1,1 @@
+"""The miniature: a procedural world, and Qwen2-VL small enough for a laptop."""

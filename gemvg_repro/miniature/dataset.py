@@ -1,0 +1,163 @@
+"""Which samples does the world give? Splits that share no scene, in one compact columnar file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..grounding.samples import GROUNDING_KINDS, Kind, Sample, Target
+from .questions import COMPOSERS, Question, further, referential
+from .world import Frame, Thing
+
+Split = Literal["base", "train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("base", "train", "validation", "test")
+
+WORLD_VERSION = 1
+"""Raised by hand when a change of the world's code changes a sample or a pixel."""
+
+_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("scene", pa.string()),
+        ("kind", pa.string()),
+        ("query", pa.string()),
+        ("chain", pa.string()),
+        ("choice", pa.string()),
+        ("frames", pa.list_(pa.int16())),
+        ("found", pa.list_(pa.uint8())),
+    ]
+)
+_FIELDS = 8  # of a Thing
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of the world is drawn. Counts are of scenes; `turns` questions are asked about each in training."""
+
+    seed: int
+    base: int
+    train: int
+    validation: int
+    test: int
+    turns: int
+    understanding_test: int
+    single_share: float
+    understanding_share: float
+
+    def scenes(self, split: Split) -> int:
+        return {"base": self.base, "train": self.train, "validation": self.validation, "test": self.test}[split]
+
+
+def _training_question(rng: Random, recipe: Recipe, number: int) -> Question:
+    """Single-image grounding, questions about several images, and the five kinds in turn."""
+    draw = rng.random()
+    if draw < recipe.single_share:
+        return referential(rng, 1)
+    if draw < recipe.single_share + recipe.understanding_share:
+        return COMPOSERS["understanding"](rng, rng.randint(2, 3))
+    return COMPOSERS[GROUNDING_KINDS[number % 5]](rng, rng.randint(2, 3))
+
+
+def _questions(split: Split, recipe: Recipe, number: int) -> list[Question]:
+    """The questions about one scene, drawn from a seed of its own."""
+    rng = Random(f"{WORLD_VERSION}/{recipe.seed}/{split}/{number}")
+    if split == "base":
+        first = referential(rng, 1)
+    elif split == "train":
+        first = _training_question(rng, recipe, number)
+    elif split == "test" and number >= recipe.test:
+        first = COMPOSERS["understanding"](rng, rng.randint(2, 3))
+    else:
+        first = COMPOSERS[GROUNDING_KINDS[number % 5]](rng, rng.randint(2, 3))
+    turns = recipe.turns if split in ("base", "train") else 1
+    return [first, *further(rng, first, turns - 1)]
+
+
+def generate(split: Split, recipe: Recipe) -> Iterator[Sample]:
+    """The samples of a split in order; those of one scene follow each other and share their pictures."""
+    count = recipe.scenes(split) + (recipe.understanding_test if split == "test" else 0)
+    for number in range(count):
+        scene = f"{split}-{number:06d}"
+        for turn, question in enumerate(_questions(split, recipe, number)):
+            yield question.sample(f"{scene}-{turn}", scene)
+
+
+def _row(split: Split, sample: Sample) -> dict[str, Any]:
+    frames: list[int] = []
+    for frame in sample.pictures:
+        if not isinstance(frame, Frame):
+            raise TypeError(f"sample {sample.id}: only frames of the world are stored, not {type(frame).__name__}")
+        frames += [frame.ground, frame.noise, len(frame.things)]
+        for t in frame.things:
+            frames += [t.identity, t.category, t.colour, t.shade, t.x, t.y, t.w, t.h]
+    boxes = [[thing.box for thing in frame.things] for frame in sample.pictures if isinstance(frame, Frame)]
+    found = [(t.picture, boxes[t.picture].index(t.box)) for t in sample.targets]
+    row = {name: getattr(sample, name) for name in ("id", "scene", "kind", "query", "chain", "choice")}
+    return {**row, "split": split, "frames": frames, "found": list(chain.from_iterable(found))}
+
+
+def _frames(numbers: list[int]) -> tuple[Frame, ...]:
+    frames = []
+    at = 0
+    while at < len(numbers):
+        ground, noise, count = numbers[at : at + 3]
+        start, at = at + 3, at + 3 + count * _FIELDS
+        things = tuple(Thing(*numbers[i : i + _FIELDS]) for i in range(start, at, _FIELDS))
+        frames.append(Frame(ground, noise, things))
+    return tuple(frames)
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    frames = _frames(row["frames"])
+    found = row["found"]
+    targets = tuple(Target(p, frames[p].things[t].box) for p, t in zip(found[::2], found[1::2], strict=True))
+    kind: Kind = row["kind"]
+    return Sample(
+        row["id"], row["scene"], kind, "world", frames, row["query"], targets, row["choice"], row["chain"]
+    )
+
+
+def write(path: Path, recipe: Recipe) -> str:
+    """Draws every split into one parquet file and returns the hash of its content (not of its bytes)."""
+    rows = [_row(split, sample) for split in SPLITS for sample in generate(split, recipe)]
+    digest = content_hash(rows)
+    metadata = {"recipe": json.dumps(asdict(recipe)), "world_version": str(WORLD_VERSION), "content": digest}
+    table = pa.Table.from_pylist(rows, schema=_SCHEMA.with_metadata(metadata))
+    partial = path.with_name(path.name + ".part")
+    pq.write_table(table, partial, compression="zstd")
+    partial.replace(path)
+    return digest
+
+
+def content_hash(rows: list[dict[str, Any]]) -> str:
+    """sha256 over the rows as canonical JSON lines, whatever the file's encoding."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def read(path: Path, split: Split) -> list[Sample]:
+    """The samples of a split, in order.
+
+    Raises:
+        ValueError: the file was drawn by another version of the world.
+    """
+    table = pq.read_table(path, filters=[("split", "=", split)])
+    version = (table.schema.metadata or {}).get(b"world_version", b"none").decode()
+    if version != str(WORLD_VERSION):
+        raise ValueError(
+            f"{path} was drawn by version {version} of the world, this code is version {WORLD_VERSION}; "
+            "delete it and run the data notebook again"
+        )
+    return [_sample(row) for row in table.to_pylist()]

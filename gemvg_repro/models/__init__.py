@@ -1,0 +1,1 @@
+"""A Qwen-VL model with its processor, and batched generation."""

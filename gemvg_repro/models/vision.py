@@ -1,0 +1,85 @@
+"""How are many pictures encoded at once? Each distinct one, and those of a size together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import MethodType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Qwen2VLForConditionalGeneration
+from transformers.models.qwen2_vl.modeling_qwen2_vl import VisionAttention, apply_rotary_pos_emb_vision
+
+
+def _attend_by_length(
+    self: Any,
+    hidden_states: Tensor,
+    cu_seqlens: Tensor,
+    position_embeddings: tuple[Tensor, Tensor],
+    max_seqlen: int | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """VisionAttention.forward of transformers, with one attention call for each length instead of each picture."""
+    total = hidden_states.shape[0]
+    q, k, v = self.qkv(hidden_states).reshape(total, 3, self.num_heads, -1).permute(1, 0, 2, 3).unbind(0)
+    q, k = apply_rotary_pos_emb_vision(q, k, *position_embeddings)
+    lengths = (cu_seqlens[1:] - cu_seqlens[:-1]).tolist()
+    chunks = [torch.stack([q, k, v], dim=1)] if len(set(lengths)) == 1 else None
+    if chunks is not None:
+        return self.proj(_attention(chunks[0].view(len(lengths), lengths[0], *chunks[0].shape[1:]), self.scaling))
+    pieces = torch.split(torch.stack([q, k, v], dim=1), lengths)
+    places: dict[int, list[int]] = defaultdict(list)
+    for place, length in enumerate(lengths):
+        places[length].append(place)
+    outputs: list[Tensor] = [hidden_states] * len(lengths)
+    for length, where in places.items():
+        mixed = _attention(torch.stack([pieces[i] for i in where]), self.scaling)
+        for i, out in zip(where, mixed.split(length), strict=True):
+            outputs[i] = out
+    return self.proj(torch.cat(outputs))
+
+
+def _attention(qkv: Tensor, scaling: float) -> Tensor:
+    """(pictures, length, 3, heads, size) to (pictures * length, heads * size)."""
+    q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    mixed = F.scaled_dot_product_attention(q, k, v, scale=scaling)
+    return mixed.transpose(1, 2).reshape(qkv.shape[0] * qkv.shape[1], -1)
+
+
+def _encode_distinct(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
+    """The vision tower's forward on each distinct picture once; its output is handed out to all that equal it."""
+    patches = grid_thw.prod(-1).tolist()
+    first: dict[tuple[bytes, tuple[int, ...]], int] = {}
+    pictures = hidden_states.split(patches)
+    chosen: list[int] = []
+    copy_of = []
+    for i, (pixels, grid) in enumerate(zip(pictures, grid_thw.tolist(), strict=True)):
+        key = (pixels.detach().cpu().view(torch.uint8).numpy().tobytes(), tuple(grid))
+        if key not in first:
+            first[key] = len(chosen)
+            chosen.append(i)
+        copy_of.append(first[key])
+    stock = type(self).forward
+    if len(chosen) == len(pictures):
+        return stock(self, hidden_states, grid_thw=grid_thw, **kwargs)
+    output = stock(self, torch.cat([pictures[i] for i in chosen]), grid_thw=grid_thw[chosen], **kwargs)
+    merged = [patches[i] // self.spatial_merge_size**2 for i in chosen]
+    features = output.pooler_output.split(merged)
+    output.pooler_output = torch.cat([features[c] for c in copy_of])
+    states = output.last_hidden_state.split([patches[i] for i in chosen])
+    output.last_hidden_state = torch.cat([states[c] for c in copy_of])
+    return output
+
+
+def encode_pictures_together(model: Qwen2VLForConditionalGeneration) -> None:
+    """Makes a model's vision tower encode each distinct picture of a batch once, pictures of a size in one call.
+
+    The outputs are those of the stock tower, also for pictures of unequal sizes; a group of GRPO rollouts
+    repeats its pictures as often as it has members, and transformers attends to pictures in a Python loop.
+    """
+    model.model.visual.forward = MethodType(_encode_distinct, model.model.visual)
+    for module in model.model.visual.modules():
+        if isinstance(module, VisionAttention):
+            module.forward = MethodType(_attend_by_length, module)

@@ -1,0 +1,1 @@
+"""Runs on disk to estimates, tables, figures. Never imports torch."""

@@ -1,0 +1,242 @@
+"""What are all the numbers of a study? Runs -> one tidy table, from which every table and figure is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..grounding.samples import GROUNDING_KINDS
+from .collect import PURPOSES, Collection, Run
+from .estimates import Estimate, estimates, hit_rate, mean, percentile, ratio, replicates, resampling
+from .variants import MODEL_FREE, SHORTCUTS, START, position
+
+COLUMNS = ["run", "variant", "seed", "mode", "benchmark", "kind", "metric", "value", "low", "high", "n"]
+
+COSTS = ("seconds", "tokens_trained", "tokens_generated", "flops", "peak_memory_mb")
+
+REWARDS = "validation-reward.parquet"
+"""In the directory of a GRPO run: columns prompt, mode, when (before | after), term, value."""
+
+_Row = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The scores of one variant on one benchmark in one mode: one table a run, that is, a seed."""
+
+    benchmark: str
+    mode: str
+    variant: str
+    runs: tuple[Run, ...]
+    tables: tuple[pd.DataFrame, ...]
+
+    def of_seeds(self, seeds: set[int | None]) -> list[pd.DataFrame]:
+        return [table for run, table in zip(self.runs, self.tables, strict=True) if run.seed in seeds]
+
+
+def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Every number of the finished runs, with columns COLUMNS.
+
+    A row of one run carries its name and seed. A row over all seeds of a variant has no seed (<NA>) and joins
+    their names in `run`; it is there for a single seed too, so that tables need these rows only.
+
+    metric:
+        f1, precision, recall: kind is one of the five, or "mean".
+        iou, picture_accuracy, count_accuracy, none_accuracy, unreadable, tokens: kind "all".
+        accuracy: kind "understanding", or a task of MIG-Bench or "mean".
+        f1_minus_<variant>; times_<shortcut>: how many times the shortcut's mean F1 the variant reaches.
+        before, after, gain: GRPO's reward on the validation prompts; kind is its term.
+        seconds_in_all (with all prerequisites), and COSTS.
+
+    Args:
+        collection: the runs; only finished ones are read.
+        resamples: of every bootstrap.
+        seed: of every bootstrap.
+    """
+    scores = _scores(collection)
+    rows = [
+        *_generalised(scores, resamples, seed),
+        *_differences(scores, resamples, seed),
+        *_times_shortcut(scores, resamples, seed),
+        *_accuracies(scores, resamples, seed),
+        *_rewards(collection, resamples, seed),
+        *_costs(collection),
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.astype({"seed": "Int64", "n": "Int64", "value": float, "low": float, "high": float})
+
+
+def save(table: pd.DataFrame, out: Path) -> Path:
+    """Writes numbers.parquet into the folder `out`, which is made if need be."""
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(out / "numbers.parquet", index=False)
+    return out / "numbers.parquet"
+
+
+def pick(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+    """The rows over all seeds in which these columns have these values."""
+    chosen = table["seed"].isna()
+    for column, value in wanted.items():
+        chosen &= table[column] == value
+    return table[chosen]
+
+
+def look_up(table: pd.DataFrame, **wanted: str) -> Estimate | None:
+    """The one estimate over all seeds that these columns select, or None where there is none."""
+    rows = pick(table, **wanted)
+    if not len(rows):
+        return None
+    row = rows.iloc[0]
+    return Estimate(row["value"], row["low"], row["high"], 0 if pd.isna(row["n"]) else int(row["n"]))
+
+
+def _scores(collection: Collection) -> list[_Scores]:
+    found: dict[tuple[str, str, str], list[tuple[Run, pd.DataFrame]]] = {}
+    for run in [*collection.finished("data"), *collection.finished("evaluation")]:
+        for (benchmark, mode), table in run.scores().items():
+            if benchmark in ("generalised", *SHORTCUTS):
+                table = table[table["kind"].isin(GROUNDING_KINDS)]
+            variant = "" if benchmark in MODEL_FREE else run.variant
+            if variant or (benchmark, mode, variant) not in found:  # without a model, every run says the same
+                found.setdefault((benchmark, mode, variant), []).append((run, table))
+    ordered = sorted(found.items(), key=lambda item: (item[0][:2], position(item[0][2])))
+    return [_Scores(*key, *(tuple(part) for part in zip(*each, strict=True))) for key, each in ordered]
+
+
+def _row(scores: _Scores, kind: str, metric: str, estimate: Estimate, run: Run | None = None) -> _Row:
+    """A row of one run, or of all runs of the scores where none is given."""
+    names = run.name if run else " ".join(one.name for one in scores.runs)
+    where = (names, scores.variant, run.seed if run else None, scores.mode, scores.benchmark, kind, metric)
+    return (*where, estimate.value, estimate.low, estimate.high, estimate.n or None)
+
+
+def _generalised(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_Row]:
+    for one in scores:
+        if one.benchmark not in ("generalised", *SHORTCUTS):
+            continue
+        draws = resampling(one.tables[0], resamples, seed)
+        for (kind, metric), estimate in estimates(one.tables, draws).items():
+            yield _row(one, kind, metric, estimate)
+        for run, table in zip(one.runs, one.tables, strict=True):
+            for (kind, metric), estimate in estimates([table], draws).items():
+                yield _row(one, kind, metric, estimate, run)
+
+
+def _differences(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_Row]:
+    """F1 of a variant minus that of another: same samples, same mode, and the seeds that both have."""
+    generalised = {(one.mode, one.variant): one for one in scores if one.benchmark == "generalised"}
+    for (mode, variant), one in generalised.items():
+        for other in (START, *(("cot", "direct") if variant == "hybrid" else ())):
+            reference = generalised.get((mode, other))
+            if reference is None or other == variant:
+                continue
+            seeds = {run.seed for run in one.runs} & {run.seed for run in reference.runs}
+            if not seeds:
+                continue
+            draws = resampling(one.tables[0], resamples, seed)
+            ours, theirs = (replicates(each.of_seeds(seeds), draws) for each in (one, reference))
+            for kind in ("mean", *GROUNDING_KINDS):
+                if (kind, "f1") in ours:
+                    difference = ours[kind, "f1"] - theirs[kind, "f1"]
+                    yield _row(one, kind, f"f1_minus_{other}", percentile(difference, len(draws.samples)))
+
+
+def _times_shortcut(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_Row]:
+    """The mean F1 of every variant over that of each shortcut, on the samples of the shortcut."""
+    for shortcut in (one for one in scores if one.benchmark in SHORTCUTS):
+        draws = resampling(shortcut.tables[0], resamples, seed)
+        reached = replicates(shortcut.tables, draws)["mean", "f1"]
+        for one in scores:
+            # The answers of a model to grey pictures are compared with that model's own, in the same mode.
+            own = (one.variant, one.mode) == (shortcut.variant, shortcut.mode)
+            if one.benchmark != "generalised" or not (own or shortcut.benchmark in MODEL_FREE):
+                continue
+            tables = [table[table["sample"].isin(draws.samples.index)] for table in one.tables]
+            times = ratio(replicates(tables, draws)["mean", "f1"], reached)
+            yield _row(one, "mean", f"times_{shortcut.benchmark}", percentile(times, len(draws.samples)))
+
+
+def _accuracies(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_Row]:
+    """Shares of hits: multiple choice in all, MIG-Bench by task and as the mean over its tasks."""
+    for one in scores:
+        if one.benchmark not in ("understanding", "mig_bench"):
+            continue
+        grouped = "task" if one.benchmark == "mig_bench" else "kind"
+        singles = [((table,), run) for run, table in zip(one.runs, one.tables, strict=True)]
+        for tables, run in [(one.tables, None), *singles]:
+            hits = _mean_hits(tables, grouped)
+            for group, rows in hits.groupby("group", sort=True):
+                estimate = hit_rate(rows["hit"].to_numpy(np.float64), rows["scene"].to_numpy())
+                yield _row(one, str(group), "accuracy", estimate, run)
+            if grouped == "task":
+                yield _row(one, "mean", "accuracy", _mean_over_groups(hits, resamples, seed), run)
+
+
+def _mean_hits(tables: Sequence[pd.DataFrame], grouped: str) -> pd.DataFrame:
+    """One row a sample: group, scene, hit (its mean over the tables)."""
+    every = pd.concat([table[table["correct"].notna()] for table in tables])
+    first = every.groupby("sample", sort=True)[[grouped, "scene"]].first()
+    hit = every["correct"].astype(float).groupby(every["sample"], sort=True).mean()
+    return first.rename(columns={grouped: "group"}).assign(hit=hit)
+
+
+def _mean_over_groups(hits: pd.DataFrame, resamples: int, seed: int) -> Estimate:
+    draws = resampling(hits.rename(columns={"group": "kind"}).reset_index(), resamples, seed)
+    values = np.column_stack([hits["hit"].to_numpy(np.float64), np.ones(len(hits))])
+    shares = []
+    for group in sorted(hits["group"].unique()):
+        total, n = draws.totals(values, (hits["group"] == group).to_numpy()).T
+        shares.append(ratio(total, n))
+    return percentile(np.mean(shares, axis=0), len(hits))
+
+
+def _rewards(collection: Collection, resamples: int, seed: int) -> Iterator[_Row]:
+    """The reward on the fixed validation prompts before and after GRPO, term by term."""
+    found: dict[str, list[tuple[Run, pd.DataFrame]]] = {}
+    for run in collection.finished("training"):
+        if (run.directory / REWARDS).is_file():
+            found.setdefault(run.variant, []).append((run, pd.read_parquet(run.directory / REWARDS)))
+    for variant, each in found.items():
+        runs, tables = (tuple(part) for part in zip(*each, strict=True))
+        scores = _Scores("validation_reward", "", variant, runs, tables)
+        choices: list[tuple[Run | None, tuple[pd.DataFrame, ...]]] = [
+            (None, tables),
+            *((r, (t,)) for r, t in each),
+        ]
+        for only, chosen in choices:
+            values = (
+                pd.concat(chosen).groupby(["mode", "term", "prompt", "when"])["value"].mean().unstack("when")
+            )
+            for (mode, term), by_prompt in values.dropna().groupby(level=["mode", "term"], sort=True):
+                before, after = (by_prompt[when].to_numpy(np.float64) for when in ("before", "after"))
+                for metric, measured in {"before": before, "after": after, "gain": after - before}.items():
+                    estimate = mean(measured, resamples, seed)
+                    yield _row(replace(scores, mode=str(mode)), str(term), metric, estimate, only)
+
+
+def _costs(collection: Collection) -> Iterator[_Row]:
+    """What each run cost; and the seconds of a training with all it stands on, as the mean over seeds too."""
+    by_id = collection.by_id()
+
+    def in_all(run: Run) -> float:
+        before = [by_id[one] for one in run.result.get("prerequisites", {}).values() if one in by_id]
+        return float(run.result.get("cost", {}).get("seconds", np.nan)) + sum(map(in_all, before))
+
+    totals: dict[str, list[tuple[Run, float]]] = {}
+    for run in [one for purpose in PURPOSES for one in collection.finished(purpose)]:
+        cost = run.result.get("cost", {})
+        costs = {metric: cost[metric] for metric in COSTS if cost.get(metric) is not None}
+        for metric, value in (costs | {"seconds_in_all": in_all(run)}).items():
+            yield (run.name, run.variant, run.seed, "", run.purpose, "", metric, value, None, None, None)
+        if run.purpose == "training":
+            totals.setdefault(run.variant, []).append((run, in_all(run)))
+    for variant, each in totals.items():
+        names, average = (
+            " ".join(run.name for run, _ in each),
+            float(np.mean([seconds for _, seconds in each])),
+        )
+        yield (names, variant, None, "", "training", "", "seconds_in_all", average, None, None, None)

@@ -1,0 +1,113 @@
+"""What is the outcome, in a paragraph? Computed from the numbers, and no surer than they are."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .collect import Collection
+from .estimates import Estimate
+from .numbers import look_up, pick
+from .variants import MODES, REINFORCED, SHORTCUTS, START, look
+
+
+def summary(collection: Collection, numbers: pd.DataFrame, profile: str) -> str:
+    """The paragraph, as Markdown; the words come from here, the names and numbers from the runs."""
+    finished = sum(run.state == "finished" for run in collection.counted)
+    expected = len(collection.counted) + len(collection.missing)
+    if not len(pick(numbers, benchmark="generalised", metric="f1")):
+        return (
+            f"**Nothing can be said yet**: of {expected} runs expected or found, {finished} are finished, "
+            "and none of them is an evaluation on the generalised test set. `python sweeps/launch.py` runs "
+            "what is missing."
+        )
+    sentences = [
+        f"**{'In the miniature' if profile == 'miniature' else f'In the profile {profile}'}**, with "
+        f"{finished} of {expected} runs finished:",
+        _start(numbers),
+        *_gains(numbers),
+        _hybrid(numbers),
+        _caveat(numbers),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _start(numbers: pd.DataFrame) -> str:
+    """What the common start of the variants can do, and whether that is more than a shortcut."""
+    where = {"benchmark": "generalised", "variant": START, "mode": "direct", "kind": "mean"}
+    f1 = look_up(numbers, **where, metric="f1")
+    if f1 is None:
+        return f"{look(START).label}, the common start of the GRPO variants, has not been evaluated."
+    name = look(START).label
+    text = f"{name}, asked direct, reaches a mean F1@0.5 of {_value(f1)} on {f1.n:,} held-out samples"
+    times = {s: look_up(numbers, **where, metric=f"times_{s}") for s in SHORTCUTS}
+    tried = {
+        shortcut: each for shortcut, each in times.items() if each is not None and each.value == each.value
+    }
+    if not tried:
+        return f"{text}; no shortcut has been tried, so that may or may not be sight."
+    least, estimate = min(tried.items(), key=lambda item: item[1].value)
+    enough = "more" if estimate.low > 3 else "not surely more" if estimate.value > 3 else "**less**"
+    return (
+        f"{text}, {estimate.value:.1f} times [{estimate.low:.1f}, {estimate.high:.1f}] the strongest "
+        f"shortcut tried ({SHORTCUTS[least]}): {enough} than the three times that we ask for."
+    )
+
+
+def _gains(numbers: pd.DataFrame) -> list[str]:
+    """One sentence a mode: what GRPO changed."""
+    sentences = []
+    for mode, label in MODES.items():
+        parts = []
+        for variant in REINFORCED:
+            where = {"benchmark": "generalised", "variant": variant, "mode": mode, "kind": "mean"}
+            difference = look_up(numbers, **where, metric=f"f1_minus_{START}")
+            if difference is not None:
+                parts.append(f"{look(variant).label.removeprefix('GRPO, ')} {_signed(difference)}")
+        if parts:
+            sentences.append(
+                f"Asked {label}, GRPO changes that start's mean F1 by: {', '.join(parts)} points."
+            )
+    return sentences
+
+
+def _hybrid(numbers: pd.DataFrame) -> str:
+    """Whether hybrid beats the pure forms, in the mode that each pure form trains."""
+    findings = []
+    for other in ("direct", "cot"):
+        where = {"benchmark": "generalised", "variant": "hybrid", "mode": other, "kind": "mean"}
+        difference = look_up(numbers, **where, metric=f"f1_minus_{other}")
+        if difference is not None:
+            verdict = (
+                "better than"
+                if difference.low > 0
+                else "worse than"
+                if difference.high < 0
+                else "not told apart from"
+            )
+            name = look(other).label.removeprefix("GRPO, ")
+            findings.append(f"asked {MODES[other]} it is {verdict} {name} ({_signed(difference)})")
+    return f"Hybrid in the pure forms' own modes: {'; '.join(findings)}." if findings else ""
+
+
+def _caveat(numbers: pd.DataFrame) -> str:
+    seeds = pick_seeds(numbers)
+    if seeds == 1:
+        return (
+            "All of this is one seed: the intervals cover the test samples only, and another training may "
+            "reorder the variants."
+        )
+    return f"Means over {seeds} seeds: the intervals cover the test samples; the bar plot shows every seed."
+
+
+def pick_seeds(numbers: pd.DataFrame) -> int:
+    """How many seeds the generalised test set was evaluated with."""
+    return int(numbers[numbers["benchmark"] == "generalised"]["seed"].nunique())
+
+
+def _value(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def _signed(estimate: Estimate) -> str:
+    text = f"{100 * estimate.value:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
+    return text.replace("-", "\N{MINUS SIGN}")

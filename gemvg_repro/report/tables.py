@@ -1,0 +1,217 @@
+"""Which tables of results does the report have? Made from the numbers; a dash stands where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ..grounding.samples import GROUNDING_KINDS
+from .numbers import look_up, pick
+from .typesetting import Cell, Number, Table, blocks, percent, ranked, records, scaled
+from .variants import MODEL_FREE, MODES, SHORTCUTS, START, VARIANTS, look, position
+
+INTERVALS = (
+    "Small print: 95 % intervals, from 1,000 bootstrap resamples of the test set's scenes, drawn within "
+    "kinds; those of shares (none right, unreadable) are Wilson's. They cover the choice of the samples, "
+    "not the luck of a training, which only more seeds can show."
+)
+
+_HEADS = ("mean F1 ↑", *(f"{kind} ↑" for kind in GROUNDING_KINDS), "none right ↑", "unreadable ↓", "tokens")
+
+_LARGEST = (True,) * 7 + (False,)
+"""Whether large is good, for the columns in which the best is marked."""
+
+_TERMS = ("total", "localisation", "count", "picture", "format")
+
+_COSTS = {
+    "seconds": ("minutes", 1 / 60, 1),
+    "tokens_trained": ("M tokens trained on", 1e-6, 2),
+    "tokens_generated": ("M tokens generated", 1e-6, 2),
+    "flops": ("PFLOP", 1e-15, 2),
+    "peak_memory_mb": ("peak memory, GB", 1e-3, 2),
+}
+
+
+def variants(numbers: pd.DataFrame) -> Table:
+    """The variants in both modes of inference, and the shortcuts beneath in the same columns."""
+    names = present(numbers)
+    unit, seconds = ("hours", 3600) if _longest(numbers) > 2 * 3600 else ("minutes", 60)
+    rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
+    for mode, label in MODES.items():
+        lines = [_measures(numbers, "generalised", variant, mode) for variant in names]
+        columns = [list(column) for column in zip(*lines, strict=True)]
+        best = [ranked(column, largest) for column, largest in zip(columns, _LARGEST, strict=False)]
+        marked = zip(*best, *columns[len(best) :], strict=True)
+        for variant, cells in zip(names, marked, strict=True):
+            spent = look_up(numbers, variant=variant, benchmark="training", metric="seconds_in_all")
+            time = "" if variant == "base" else scaled(spent, 1 / seconds)
+            rows.append(((f"asked {label}", look(variant).label), [*cells, time]))
+    for shortcut, label in SHORTCUTS.items():
+        variant = "" if shortcut in MODEL_FREE else START
+        rows.append((("shortcuts", label), [*_measures(numbers, shortcut, variant, "direct")[:-1], "", ""]))
+    return blocks(
+        "variants",
+        f"F1@0.5 in per cent on the generalised test set{_sizes(numbers)}.",
+        [*_HEADS, unit],
+        rows,
+        "Best value of a block bold, second underlined. None right: share of the samples without any "
+        f"target that are answered so. Tokens: length of an answer. {unit.capitalize()}: of all trainings "
+        f"that lead to the variant. Grey and shuffled pictures were put to {look(START).label}, asked "
+        "direct.",
+        INTERVALS,
+    )
+
+
+def differences(numbers: pd.DataFrame) -> Table:
+    """What each variant after the common start changes, and whether hybrid differs from the pure forms."""
+    pairs = [(variant, START) for variant in present(numbers) if variant not in (START, "base", "sft")]
+    pairs += [("hybrid", other) for other in ("cot", "direct")]
+    rows = []
+    for mode, label in MODES.items():
+        for variant, other in pairs:
+            where = {
+                "variant": variant,
+                "mode": mode,
+                "benchmark": "generalised",
+                "metric": f"f1_minus_{other}",
+            }
+            cells = [
+                percent(look_up(numbers, **where, kind=kind), True) for kind in ("mean", *GROUNDING_KINDS)
+            ]
+            rows.append(((f"asked {label}", f"{look(variant).label} against {look(other).label}"), cells))
+    return blocks(
+        "differences",
+        f"Paired differences of F1@0.5, in points{_sizes(numbers)}.",
+        ["mean F1", *GROUNDING_KINDS],
+        rows,
+        "The same samples and seeds, resampled together. An interval that includes 0 tells nothing apart. "
+        "The intervals are not corrected for how many comparisons are made here.",
+    )
+
+
+def shortcuts(numbers: pd.DataFrame) -> Table:
+    """How many times the mean F1 of each shortcut every variant reaches."""
+    rows = []
+    for mode, label in MODES.items():
+        for variant in present(numbers):
+            where = {"variant": variant, "mode": mode, "benchmark": "generalised", "kind": "mean"}
+            times = [scaled(look_up(numbers, **where, metric=f"times_{shortcut}")) for shortcut in SHORTCUTS]
+            reached = [cell.estimate.value for cell in times if isinstance(cell, Number)]
+            verdict = None if not reached else "yes" if min(reached) >= 3 else "no"
+            rows.append(((f"asked {label}", look(variant).label), [*times, verdict]))
+    return blocks(
+        "shortcuts",
+        "How many times the mean F1@0.5 of each shortcut is reached.",
+        [*SHORTCUTS.values(), "at least 3 times each"],
+        rows,
+        "The constant box and the picture-index prior never look at a picture; grey and shuffled pictures "
+        "are put to the same model in the same mode. Numerator and denominator are resampled together.",
+    )
+
+
+def rewards(numbers: pd.DataFrame) -> Table:
+    """GRPO's reward on the fixed validation prompts before and after, term by term."""
+    found = pick(numbers, benchmark="validation_reward", metric="gain")
+    keys = sorted(
+        {(str(row["variant"]), str(row["mode"]), str(row["kind"])) for _, row in found.iterrows()},
+        key=lambda key: (position(key[0]), list(MODES).index(key[1]), _place(key[2])),
+    )
+    rows = []
+    for variant, mode, term in keys:
+        where = {"variant": variant, "mode": mode, "benchmark": "validation_reward", "kind": term}
+        measured = {
+            metric: look_up(numbers, **where, metric=metric) for metric in ("before", "after", "gain")
+        }
+        gain = measured["gain"]
+        verdict = (
+            "" if gain is None else "up" if gain.low > 0 else "down" if gain.high < 0 else "not told apart"
+        )
+        cells: list[Cell] = [scaled(each, 1, 3, metric == "gain") for metric, each in measured.items()]
+        rows.append(((look(variant).label, f"asked {MODES[mode]}", term), [*cells, verdict]))
+    n = f"{int(found['n'].min()):,} " if len(found) else "the "
+    return blocks(
+        "rewards",
+        f"Reward on {n}fixed validation prompts, before and after GRPO.",
+        ["before", "after", "gain", "verdict"],
+        rows,
+        "Small print: 95 % intervals by bootstrap over the prompts; the gain is paired by prompt. Each "
+        "term is in [0, 1].",
+    )
+
+
+def choices(numbers: pd.DataFrame) -> Table:
+    """Accuracy of multiple choice about several images."""
+    return _accuracies(numbers, "understanding", "choices", "Multiple-choice questions about several images")
+
+
+def mig_bench(numbers: pd.DataFrame) -> Table:
+    """Acc@0.5 by task, in MIG-Bench's format."""
+    return _accuracies(numbers, "mig_bench", "mig_bench", "Acc@0.5 in MIG-Bench's format, by task")
+
+
+def _accuracies(numbers: pd.DataFrame, benchmark: str, name: str, caption: str) -> Table:
+    found = pick(numbers, benchmark=benchmark, metric="accuracy")
+    groups = sorted(found["kind"].unique(), key=lambda kind: (kind != "mean", kind))
+    rows = []
+    for mode, label in MODES.items():
+        for variant in sorted(found["variant"].unique(), key=position):
+            where = {"variant": variant, "mode": mode, "benchmark": benchmark, "metric": "accuracy"}
+            cells = [percent(look_up(numbers, **where, kind=group)) for group in groups]
+            rows.append(((f"asked {label}", look(variant).label), cells))
+    heads = [{"understanding": "accuracy ↑"}.get(group, group.replace("_", " ")) for group in groups]
+    whole = found[found["kind"].isin(["mean", "understanding"])]["n"]
+    n = f", {int(whole.max()):,} questions" if len(whole) else ""
+    return blocks(name, f"{caption}, in per cent{n}.", heads, rows)
+
+
+def costs(numbers: pd.DataFrame) -> Table:
+    """Time, tokens, arithmetic and memory of every run, and in all."""
+    spent = numbers[numbers["metric"].isin(list(_COSTS))]
+    wide = spent.pivot_table(index="run", columns="metric", values="value", sort=False).reindex(
+        columns=list(_COSTS)
+    )
+    total = wide.sum(min_count=1).where(wide.columns != "peak_memory_mb", wide["peak_memory_mb"].max())
+    rows: list[dict[str, Cell]] = []
+    for run, row in [*wide.iterrows(), *([("in all", total)] if len(wide) else [])]:
+        cells = {
+            head: _amount(row[metric] * factor, digits) for metric, (head, factor, digits) in _COSTS.items()
+        }
+        rows.append({"run": str(run), **cells})
+    return records("costs", "What every run cost; of memory, the largest stands for all.", rows)
+
+
+def present(numbers: pd.DataFrame) -> list[str]:
+    """What tables list: the variants of the ablation, run or not, then whatever else was evaluated."""
+    evaluated = pick(numbers, benchmark="generalised", metric="f1", kind="mean")["variant"]
+    return sorted({*VARIANTS, *evaluated}, key=position)
+
+
+def _measures(numbers: pd.DataFrame, benchmark: str, variant: str, mode: str) -> list[Cell]:
+    """The cells under _HEADS."""
+    where = {"benchmark": benchmark, "variant": variant, "mode": mode}
+    f1 = [percent(look_up(numbers, **where, kind=kind, metric="f1")) for kind in ("mean", *GROUNDING_KINDS)]
+    shares = [
+        percent(look_up(numbers, **where, kind="all", metric=m)) for m in ("none_accuracy", "unreadable")
+    ]
+    return [*f1, *shares, scaled(look_up(numbers, **where, kind="all", metric="tokens"), 1, 0)]
+
+
+def _sizes(numbers: pd.DataFrame) -> str:
+    f1 = numbers[
+        (numbers["benchmark"] == "generalised") & (numbers["metric"] == "f1") & (numbers["kind"] == "mean")
+    ]
+    seeds = f1["seed"].nunique()
+    return f" ({int(f1['n'].max()):,} samples, {seeds} seed{'s' * (seeds != 1)})" if len(f1) else ""
+
+
+def _longest(numbers: pd.DataFrame) -> float:
+    return float(numbers[numbers["metric"] == "seconds_in_all"]["value"].max())
+
+
+def _place(term: str) -> tuple[int, str]:
+    return (_TERMS.index(term) if term in _TERMS else len(_TERMS), term)
+
+
+def _amount(value: float, digits: int) -> Cell:
+    return f"{value:,.{digits}f}" if pd.notna(value) else None

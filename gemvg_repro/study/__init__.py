@@ -1,0 +1,1 @@
+"""What to run and where: profiles, plan, run directories, notebook execution."""

@@ -1,0 +1,171 @@
+"""What may a notebook be asked, and is what it was asked valid?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from .profiles import load_profile
+
+TrainMode = Literal["sft", "cot_sft", "cot", "direct", "hybrid"]
+TRAIN_MODES: tuple[TrainMode, ...] = get_args(TrainMode)
+
+_PLAIN = (str, int, float, bool, list, dict, type(None))
+
+
+class ParameterError(ValueError):
+    """A notebook or a grid was given a parameter that does not exist, or a value that is not valid."""
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder from `start` (the working folder) upwards with notebooks/train.ipynb, or `start`."""
+    start = (start or Path.cwd()).resolve()
+    return next((f for f in (start, *start.parents) if (f / "notebooks" / "train.ipynb").is_file()), start)
+
+
+def resolve(path: str) -> Path:
+    """An absolute path; a relative one counts from the project's root, wherever a notebook happens to run."""
+    return project_root() / Path(path).expanduser()
+
+
+class Parameters(BaseModel):
+    """The parameters that all notebooks share; a notebook's `parameters` cell has just its model's fields."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    notebook: ClassVar[str]
+
+    profile: str = "miniature"
+    runs: str = "runs"
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, Any]) -> Self:
+        """Validates the plain global variables of a notebook: call it in the cell after the parameters.
+
+        Every public global that is a plain value counts, so that a misspelt parameter is found. Whatever a
+        later cell remembers belongs on objects, or running this cell again takes it for a parameter.
+
+        Raises:
+            ParameterError: naming every wrong name or value, and the valid ones.
+        """
+        # `In` and `Out` are IPython's own plain globals.
+        plain = {k: v for k, v in namespace.items() if type(v) in _PLAIN and k not in ("In", "Out")}
+        return cls.check({k: v for k, v in plain.items() if not k.startswith("_")})
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any]) -> Self:
+        """The model of these values, or a ParameterError that names each wrong one and the valid ones."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            problems = "\n".join(f"  {_explain(e, tuple(cls.model_fields))}" for e in error.errors())
+            raise ParameterError(
+                f"{cls.notebook} cannot start:\n{problems}\n"
+                f"Its parameters: {', '.join(cls.model_fields)}. "
+                f"`papermill notebooks/{cls.notebook} --help-notebook` explains them."
+            ) from None
+
+    @property
+    def runs_folder(self) -> Path:
+        """The folder of all run directories, absolute."""
+        return resolve(self.runs)
+
+    @field_validator("profile")
+    @classmethod
+    def _profile_exists(cls, name: str) -> str:
+        load_profile(name)
+        return name
+
+    @field_validator("data", check_fields=False)
+    @classmethod
+    def _data_exists(cls, data: str) -> str:
+        if data and not (resolve(data).is_file() and data.endswith(".json")):
+            raise ValueError(
+                f"{data!r} is no file; expected a COCO-format .json file, or '' for the profile's data"
+            )
+        return data
+
+
+class DataParameters(Parameters):
+    """Of data.ipynb: make the data, and draw so many samples of it with their boxes."""
+
+    notebook: ClassVar[str] = "data.ipynb"
+
+    data: str = ""
+    drawn: int = Field(default=12, ge=1)
+
+
+class TrainParameters(Parameters):
+    """Of train.ipynb: one training run.
+
+    `steps` above 0 stops this run, and the prerequisites that it trains, after that many optimiser steps:
+    a smaller study with ids of its own.
+    """
+
+    notebook: ClassVar[str] = "train.ipynb"
+
+    mode: TrainMode = "sft"
+    seed: int = Field(default=0, ge=0)
+    data: str = ""
+    steps: int = Field(default=0, ge=0)
+    prerequisites: Literal["train", "require"] = "train"
+
+
+class EvaluateParameters(Parameters):
+    """Of evaluate.ipynb: score one model, in both inference modes.
+
+    The model is that of train.ipynb with the same mode, seed, profile, data and steps, or `checkpoint`: a run
+    directory or a folder of weights. `samples` above 0 scores only the first so many.
+    """
+
+    notebook: ClassVar[str] = "evaluate.ipynb"
+
+    mode: TrainMode = "sft"
+    seed: int = Field(default=0, ge=0)
+    data: str = ""
+    steps: int = Field(default=0, ge=0)
+    checkpoint: str = ""
+    samples: int = Field(default=0, ge=0)
+    prerequisites: Literal["train", "require"] = "train"
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _checkpoint_exists(cls, checkpoint: str) -> str:
+        if checkpoint and not resolve(checkpoint).is_dir():
+            raise ValueError(
+                f"{checkpoint!r} is no folder; expected a run directory, a folder of weights, or ''"
+            )
+        return checkpoint
+
+    @property
+    def training(self) -> TrainParameters:
+        """The training run whose model is scored when no checkpoint is given."""
+        return TrainParameters(**{k: v for k, v in dict(self).items() if k in TrainParameters.model_fields})
+
+
+class ReportParameters(Parameters):
+    """Of report.ipynb: what the runs say, beside what `grid` planned, with its own seeds or with these."""
+
+    notebook: ClassVar[str] = "report.ipynb"
+
+    grid: str = "sweeps/miniature.yaml"
+    seeds: list[int] = []
+
+
+def suggest(word: object, valid: Iterable[str]) -> str:
+    """'; did you mean X?' where X is close to the word, else nothing."""
+    close = get_close_matches(str(word), list(valid), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _explain(error: ErrorDetails, fields: tuple[str, ...]) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "parameters"
+    if error["type"] == "extra_forbidden":
+        return f"{name}: no such parameter{suggest(name, fields)}"
+    valid = str(error.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "").split(", ")
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{name} = {error['input']!r}: {message}{suggest(error['input'], valid)}"

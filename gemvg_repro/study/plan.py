@@ -1,0 +1,248 @@
+"""Which notebooks does a grid ask for, in which order, and with which parameters?"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .identity import CONTINUES, identify, threads_of
+from .parameters import (
+    TRAIN_MODES,
+    DataParameters,
+    EvaluateParameters,
+    ParameterError,
+    Parameters,
+    ReportParameters,
+    TrainParameters,
+    suggest,
+)
+from .profiles import load_profile
+from .runs import result_of
+
+AXES = ("mode", "seed", "profile", "data", "steps", "samples")
+"""What a grid may vary or fix."""
+
+REPORT = "report"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Resources(_Strict):
+    """Where the runs of a grid are carried out: none of it moves a number, none of it enters an id."""
+
+    cluster: Literal["local", "slurm"] = "local"
+    jobs: int = Field(default=2, ge=1)
+    gpus: int = Field(default=0, ge=0)
+    timeout_min: int = Field(default=600, ge=1)
+
+
+class Grid(_Strict):
+    """A question: what is varied, what it must not hang on, what is held still."""
+
+    scientific: Mapping[str, list[str | int]]
+    nuisance: Mapping[str, list[str | int]] = {}
+    fixed: Mapping[str, str | int] = {}
+    resources: Resources = Resources()
+
+    @classmethod
+    def load(cls, file: Path, seeds: Sequence[int] | None = None) -> Self:
+        """Reads a grid file; `seeds` replaces its seeds.
+
+        Raises:
+            ParameterError: naming the file, the wrong key or value, and the valid ones.
+        """
+        try:
+            grid = cls.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ParameterError(
+                f"there is no grid {file}; one comes with the project: sweeps/miniature.yaml"
+            ) from None
+        except yaml.YAMLError as error:
+            raise ParameterError(f"{file} is not YAML: {error}") from None
+        except ValidationError as error:
+            raise ParameterError(f"{file} is no grid:\n{_explain(error)}") from None
+        for axis in (*grid.scientific, *grid.nuisance, *grid.fixed):
+            if axis not in AXES:
+                raise ParameterError(
+                    f"{file}: no axis {axis!r}{suggest(axis, AXES)}. Axes: {', '.join(AXES)}"
+                )
+        if seeds:
+            grid = grid.model_copy(update={"nuisance": {**grid.nuisance, "seed": list(seeds)}})
+        return grid
+
+    def points(self) -> Iterator[dict[str, str | int]]:
+        """Every combination of values, the scientific axes outermost within each nuisance combination."""
+        axes = {**{k: [v] for k, v in self.fixed.items()}, **self.nuisance, **self.scientific}
+        axes.setdefault("mode", list(TRAIN_MODES))
+        for values in product(*axes.values()):
+            yield dict(zip(axes, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution of a notebook.
+
+    Attributes:
+        name: for people: `hybrid-s0`, `evaluate-hybrid-s0`, `data`, `report`.
+        notebook: the notebook that is executed.
+        parameters: what it is given.
+        folder: the run directory; the report's holds what it writes, and no result.json.
+        needs: folder names of the runs that must be finished before.
+        threads: how many threads the run computes with.
+    """
+
+    name: str
+    notebook: Path
+    parameters: Mapping[str, Any]
+    folder: Path
+    needs: tuple[str, ...]
+    threads: int
+
+    @property
+    def key(self) -> str:
+        """The name of the run directory: no two jobs of a plan share it."""
+        return self.folder.name
+
+    @property
+    def is_report(self) -> bool:
+        """The report follows all others, whether they succeeded or not, and is always made anew."""
+        return self.name == REPORT
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.is_report and result_of(self.folder) is not None
+
+
+def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]:
+    """The jobs of a grid, each after those it needs: data, trainings, evaluations of variants, the report.
+
+    Args:
+        grid: the grid, of `grid_file`.
+        root: the project, whose notebooks are executed.
+        runs: the folder of all runs.
+
+    Raises:
+        ParameterError: before anything is started, when a notebook would refuse what it is given.
+    """
+    jobs: dict[str, Job] = {}
+    for point in grid.points():
+        training = TrainParameters.check({**_known(TrainParameters, point), "prerequisites": "require"})
+        for step in _chain(training):
+            _add(jobs, step, root, runs)
+    for point in grid.points():
+        evaluation = EvaluateParameters.check(
+            {**_known(EvaluateParameters, point), "prerequisites": "require"}
+        )
+        _add(jobs, evaluation, root, runs)
+    seeds = sorted({int(point["seed"]) for point in grid.points() if "seed" in point})
+    report = ReportParameters.check({"runs": str(runs), "grid": str(grid_file), "seeds": seeds})
+    jobs[REPORT] = Job(
+        REPORT, root / "notebooks" / report.notebook, dict(report), runs / REPORT, tuple(jobs), 1
+    )
+    for kind in (DataParameters, TrainParameters, EvaluateParameters, ReportParameters):
+        check_notebook(root / "notebooks" / kind.notebook, kind)
+    return tuple(jobs.values())
+
+
+def select(jobs: Sequence[Job], patterns: Iterable[str]) -> tuple[Job, ...]:
+    """The jobs whose names match one of the shell patterns (all, if there is none), less those of `!pattern`.
+
+    Unfinished runs that they need come along, and so does the report unless it is excluded.
+
+    Raises:
+        ParameterError: when nothing matches, or an unfinished run is excluded that a selected one needs.
+    """
+    wanted = [p for p in patterns if not p.startswith("!")] or ["*"]
+    excluded = [p[1:] for p in patterns if p.startswith("!")]
+    names = ", ".join(job.name for job in jobs)
+    for pattern in (*wanted, *excluded):
+        if not any(fnmatchcase(job.name, pattern) for job in jobs):
+            raise ParameterError(f"--only {pattern!r} matches no run of the grid. Its runs: {names}")
+
+    def out(job: Job) -> bool:
+        return any(fnmatchcase(job.name, p) for p in excluded)
+
+    chosen: set[str] = set()
+    for job in reversed(jobs):  # from the last to the first, so that needs of needs are found
+        if job.key in chosen and out(job) and not job.finished:
+            raise ParameterError(
+                f"--only '!…' excludes {job.name}, which is not finished and which others need"
+            )
+        if not out(job) and (job.is_report or any(fnmatchcase(job.name, p) for p in wanted)):
+            chosen.add(job.key)
+        if job.key in chosen and not job.is_report and not job.finished:
+            chosen.update(job.needs)
+    return tuple(job for job in jobs if job.key in chosen and not out(job))
+
+
+def check_notebook(notebook: Path, kind: type[Parameters]) -> None:
+    """Refuses a notebook whose `parameters` cell has other names or defaults than its model.
+
+    The cell is read here rather than by papermill.inspect_notebook, whose import takes seconds.
+    """
+    if not notebook.is_file():
+        raise ParameterError(f"there is no {notebook}; a checkout of the project has it")
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    source = next(("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])), "")
+    found: dict[str, Any] = {}
+    for line in ast.parse(source).body:
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+            found[line.targets[0].id] = ast.literal_eval(line.value)
+        elif isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value:
+            found[line.target.id] = ast.literal_eval(line.value)
+    expected = {name: field.default for name, field in kind.model_fields.items()}
+    if found != expected:
+        wrong = sorted(k for k in {*found, *expected} if found.get(k, ...) != expected.get(k, ...))
+        raise ParameterError(
+            f"the parameters cell of {notebook} disagrees with {kind.__name__} about {', '.join(wrong)}; "
+            f"it must say {', '.join(f'{k} = {v!r}' for k, v in expected.items())}"
+        )
+
+
+def _known(kind: type[Parameters], point: Mapping[str, str | int]) -> dict[str, str | int]:
+    return {k: v for k, v in point.items() if k in kind.model_fields}
+
+
+def _chain(training: TrainParameters) -> Iterator[Parameters]:
+    """The data, the trainings that this one continues, and this one: in order."""
+    earlier = CONTINUES[training.mode]
+    if earlier is None:
+        yield DataParameters.check(_known(DataParameters, dict(training)))
+    else:
+        yield from _chain(training.model_copy(update={"mode": earlier}))
+    yield training
+
+
+def _add(jobs: dict[str, Job], parameters: Parameters, root: Path, runs: Path) -> None:
+    profile = load_profile(parameters.profile)
+    identity = identify(parameters, profile)
+    kind = (
+        getattr(parameters, "mode", "data") if not isinstance(parameters, EvaluateParameters) else "evaluate"
+    )
+    jobs.setdefault(
+        identity.folder_name,
+        Job(
+            name=identity.name,
+            notebook=root / "notebooks" / parameters.notebook,
+            parameters={**dict(parameters), "runs": str(runs)},
+            folder=runs / identity.folder_name,
+            needs=tuple(need.folder_name for need in identity.prerequisites),
+            threads=threads_of(kind, profile),
+        ),
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    return "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

@@ -1,0 +1,1 @@
+"""SFT and GRPO by the TRL trainers, resumable to the bit."""

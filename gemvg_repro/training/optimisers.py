@@ -1,0 +1,107 @@
+"""What takes the steps? AdamW alone, or Muon for the matrices of a small model and AdamW for the rest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+_NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
+"""Coefficients of Keller Jordan's Muon (kellerjordan.github.io/posts/muon), as in torch.optim.Muon."""
+
+
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Brings the singular values of each of (n, rows, columns) matrices near 1, by Newton-Schulz iteration."""
+    a, b, c = _NEWTON_SCHULZ
+    wide = matrices.shape[1] <= matrices.shape[2]
+    x = matrices if wide else matrices.mT
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x if wide else x.mT
+
+
+class Muon(Optimizer):
+    """Momentum, orthogonalised, for matrices.
+
+    torch.optim.Muon takes its steps in bf16 one matrix at a time: 0.6 s a step for the miniature on a CPU
+    without bf16, and other bits on other CPUs. This one works in fp32 on all matrices of a shape at once.
+    """
+
+    def __init__(self, matrices: list[nn.Parameter], lr: float, momentum: float, weight_decay: float):
+        super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            for matrix in group["params"]:
+                if matrix.grad is not None:
+                    by_shape[matrix.shape].append(matrix)
+            for shape, matrices in by_shape.items():
+                steps = orthogonalise(torch.stack([self._momentum(m, group["momentum"]) for m in matrices]))
+                scale = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
+                for matrix, step in zip(matrices, steps, strict=True):
+                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=-scale)
+
+    def _momentum(self, matrix: nn.Parameter, momentum: float) -> Tensor:
+        """Nesterov's look ahead, after the gradient has joined the running mean."""
+        state = self.state[matrix]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(matrix)
+        assert matrix.grad is not None
+        state["momentum"].lerp_(matrix.grad, 1 - momentum)
+        return matrix.grad.lerp(state["momentum"], momentum)
+
+
+class MuonWithAdamW(Optimizer):
+    """Two optimisers that step, save and load as one.
+
+    Muon takes the matrices inside the layers; AdamW the embeddings, the patch embedding, norms and biases.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        lr: float,
+        muon_lr: float,
+        betas: tuple[float, float],
+        weight_decay: float,
+        momentum: float,
+    ):
+        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        matrices = [p for name, p in trained if p.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name]
+        inner = {id(p) for p in matrices}
+        rest = [p for _, p in trained if id(p) not in inner]
+        self._parts: tuple[Optimizer, Optimizer] = (
+            Muon(matrices, muon_lr, momentum, weight_decay),
+            AdamW(rest, lr=lr, betas=betas, weight_decay=0.0),
+        )
+        super().__init__([p for _, p in trained], {})
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        """Shows the parts' own groups, so that a scheduler scales each from its initial rate."""
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for part in self._parts:
+            part.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self._parts:
+            part.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"muon": self._parts[0].state_dict(), "adamw": self._parts[1].state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._parts[0].load_state_dict(state_dict["muon"])
+        self._parts[1].load_state_dict(state_dict["adamw"])
+        self._share_groups()

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gemvg_repro.corpora import coco, composers
+from gemvg_repro.corpora.pictures import CutOut, FilePicture
+from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.grounding.answers import completion, read
+from gemvg_repro.grounding.samples import Sample, Target
+
+from .made import document, pixels, write
+
+RACCOON = Path("../shared/data/odinw/Raccoon/Raccoon.v2-raw.coco/valid/annotations_without_background.json")
+DOG = (0.25, 0.5, 0.5, 1.0)
+DOGS = ((0.05, 0.2, 0.55, 0.7), (0.6, 0.0, 1.0, 1.0))
+
+
+def test_detection_asks_for_every_category_that_is_clear(tmp_path: Path) -> None:
+    samples = composers.detection(coco.load(write(tmp_path)))
+    assert [sample.query for sample in samples] == [
+        "Find every cat.",
+        "Find every dog.",
+        "Find every dog.",
+        "Find every cat.",
+    ]
+    assert [sample.id for sample in samples][:2] == ["detection/1/cat", "detection/1/dog"]
+    dogs = samples[1]
+    assert dogs.targets == tuple(Target(0, box) for box in DOGS)
+    assert (dogs.kind, dogs.scene, dogs.chain) == ("referential", "image/1", "dog: two in Picture 1.")
+
+
+def test_semantic_association_is_true_of_the_annotation(tmp_path: Path) -> None:
+    found = coco.load(write(tmp_path))
+    samples = composers.semantic(found, seed=3, count=300)
+    truth = {
+        ("1.png", "dog"): DOGS,
+        ("2.png", "dog"): (DOG,),
+        ("4.png", "dog"): (),
+        ("1.png", "cat"): ((0.0, 0.0, 0.1, 0.4),),
+        ("4.png", "cat"): ((0.5, 0.1, 0.7, 0.9),),
+    }
+    for sample in samples:
+        reference, *others = sample.pictures
+        assert isinstance(reference, CutOut) and isinstance(reference.of, FilePicture)
+        (category,) = [name for name in ("cat", "dog") if sample.chain and f"a {name}." in sample.chain]
+        assert reference.box in truth[reference.of.path, category]
+        paths = [other.path for other in others if isinstance(other, FilePicture)]
+        assert len(set(paths)) == len(others) and reference.of.path not in paths
+        expected = [Target(n, box) for n, path in enumerate(paths, 1) for box in truth[path, category]]
+        assert sample.targets == tuple(expected)
+        assert read(completion(sample, "cot"), len(sample.pictures)).problems == ()
+    counts = {len(sample.targets) for sample in samples}
+    assert counts == {0, 1, 2}
+    assert {len(sample.pictures) for sample in samples} == {2, 3}
+    assert sum(not sample.targets for sample in samples) < 100
+
+
+def test_the_same_seed_gives_the_same_samples(tmp_path: Path) -> None:
+    found = coco.load(write(tmp_path))
+    assert composers.semantic(found, 1, 20) == composers.semantic(found, 1, 30)[:20]
+    assert composers.semantic(found, 1, 20) != composers.semantic(found, 2, 20)
+
+
+def test_the_reference_is_cut_out(tmp_path: Path) -> None:
+    sample = composers.semantic(coco.load(write(tmp_path)), 0, 1)[0]
+    reference = sample.pictures[0]
+    assert isinstance(reference, CutOut) and isinstance(reference.of, FilePicture)
+    x1, y1, x2, y2 = (round(v * side) for v, side in zip(reference.box, (200, 100, 200, 100), strict=True))
+    assert np.array_equal(reference.pixels(), pixels(int(reference.of.path[0]))[y1:y2, x1:x2])
+
+
+def test_a_category_in_one_image_only_cannot_be_associated(tmp_path: Path) -> None:
+    content = document()
+    content["annotations"] = content["annotations"][:3]
+    with pytest.raises(Refused, match="a category with boxes in two images"):
+        composers.semantic(coco.load(write(tmp_path, content)), 0, 1)
+
+
+@pytest.mark.skipif(not RACCOON.exists(), reason=f"{RACCOON} is not there")
+def test_forty_real_photographs_of_one_category() -> None:
+    found = coco.load(RACCOON)
+    alone, associated = composers.detection(found), composers.semantic(found, 0, 100)
+    assert (len(alone), sum(len(sample.targets) for sample in alone)) == (40, 44)
+    assert all(sample.targets for sample in associated)
+
+    def drawable(sample: Sample) -> bool:
+        return all(picture.pixels().shape[2] == 3 for picture in sample.pictures)
+
+    assert all(map(drawable, (*alone, *associated[:10])))

@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gemvg_repro.corpora import pictures
+from gemvg_repro.corpora.pictures import CutOut, FilePicture, GreyPicture
+from gemvg_repro.corpora.refusal import Refused
+
+from .made import pixels
+
+
+def save(folder: Path, name: str, array: np.ndarray, **options: object) -> FilePicture:
+    Image.fromarray(array).save(folder / name, **options)  # type: ignore[arg-type]
+    return FilePicture(folder, name)
+
+
+def test_a_png_is_read_as_it_is(tmp_path: Path) -> None:
+    picture = save(tmp_path, "a.png", pixels(1, 20, 10))
+    assert picture.size() == (20, 10)
+    assert np.array_equal(picture.pixels(), pixels(1, 20, 10))
+
+
+def test_an_exif_orientation_is_not_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to show
+    picture = save(tmp_path, "a.jpg", pixels(1, 20, 10), exif=exif)
+    assert picture.size() == (20, 10)
+    assert picture.pixels().shape == (10, 20, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    Image.fromarray(pixels(1, 8, 8)).convert(mode).save(tmp_path / "a.tiff")
+    assert FilePicture(tmp_path, "a.tiff").pixels().shape == (8, 8, 3)
+
+
+def test_16_bit_grey_keeps_its_range(tmp_path: Path) -> None:
+    grey = np.array([[0, 0x8000, 0xFFFF]], dtype=np.uint16)
+    assert save(tmp_path, "a.png", grey).pixels()[0, :, 0].tolist() == [0, 0x80, 0xFF]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_a_photograph_is_scaled_with_its_proportions(tmp_path: Path, name: str) -> None:
+    save(tmp_path, name, np.full((1500, 2000, 3), 90, dtype=np.uint8))
+    picture = FilePicture(tmp_path, name, most_pixels=120_000)
+    assert picture.pixels().shape == (300, 400, 3)
+    assert abs(int(picture.pixels().mean()) - 90) <= 1
+    assert picture.size() == (2000, 1500)
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "link.png", "folder/../../secret.png"])
+def test_a_path_that_leaves_its_folder_is_refused(tmp_path: Path, path: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    save(tmp_path, "secret.png", pixels(1, 4, 4))
+    (root / "link.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(Refused, match="leads out of this folder"):
+        FilePicture(root, path).pixels()
+
+
+def test_what_is_no_image_is_refused_with_its_name(tmp_path: Path) -> None:
+    picture = save(tmp_path, "whole.jpg", pixels(1, 64, 64))
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "script.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    for name in ("cut.jpg", "text.png", "script.eps", "missing.png", "", "nul\0.png", "x" * 300):
+        with pytest.raises(Refused) as caught:
+            FilePicture(tmp_path, name).pixels()
+        assert repr(name) in str(caught.value)
+    assert picture.pixels().shape == (64, 64, 3)
+
+
+def test_a_decompression_bomb_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = save(tmp_path, "a.png", pixels(1, 20, 10))
+    monkeypatch.setattr(pictures, "MOST_STORED_PIXELS", 199)
+    with pytest.raises(Refused, match="has 20x10 pixels"):
+        picture.size()
+
+
+def test_a_cut_out_covers_its_box(tmp_path: Path) -> None:
+    whole = save(tmp_path, "a.png", pixels(1, 20, 10))
+    assert np.array_equal(CutOut(whole, (0.25, 0.5, 0.52, 1.0)).pixels(), pixels(1, 20, 10)[5:10, 5:11])
+
+
+def test_grey_has_the_size_and_nothing_else(tmp_path: Path) -> None:
+    grey = GreyPicture(save(tmp_path, "a.png", pixels(1, 20, 10))).pixels()
+    assert grey.shape == (10, 20, 3)
+    assert np.unique(grey).tolist() == [128]

@@ -1,0 +1,38 @@
+"""Samples and answers made by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from gemvg_repro.grounding.samples import Box, Kind, Sample, Target
+
+
+@dataclass(frozen=True)
+class Grey:
+    def pixels(self) -> NDArray[np.uint8]:
+        return np.full((28, 28, 3), 128, dtype=np.uint8)
+
+
+def sample(
+    *targets: Target, pictures: int = 2, choice: str | None = None, chain: str | None = None
+) -> Sample:
+    kind: Kind = "referential" if choice is None else "understanding"
+    return Sample("s", "scene", kind, "made", (Grey(),) * pictures, "Where?", targets, choice, chain)
+
+
+def boxes(least: float = 1e-6) -> st.SearchStrategy[Box]:
+    """Unit boxes whose sides have at least this length."""
+
+    def side() -> st.SearchStrategy[tuple[float, float]]:
+        low = st.floats(0, 1 - least)
+        return low.flatmap(lambda a: st.tuples(st.just(a), st.floats(min(a + least, 1.0), 1.0)))
+
+    return st.builds(lambda x, y: (x[0], y[0], x[1], y[1]), side(), side())
+
+
+def targets(pictures: int = 3, most: int = 5, least: float = 1e-6) -> st.SearchStrategy[list[Target]]:
+    return st.lists(st.builds(Target, st.integers(0, pictures - 1), boxes(least)), max_size=most)

@@ -1,0 +1,63 @@
+"""What a notebook may be asked, and how a wrong question is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemvg_repro.study.parameters import (
+    EvaluateParameters,
+    ParameterError,
+    TrainParameters,
+    project_root,
+    resolve,
+)
+
+
+def test_a_notebook_s_plain_globals_are_its_parameters() -> None:
+    namespace: dict[str, Any] = {"mode": "hybrid", "seed": 3, "In": [], "Out": {}, "_i": "x", "Path": Path}
+    asked = TrainParameters.from_notebook(namespace)
+    assert (asked.mode, asked.seed, asked.profile, asked.prerequisites) == ("hybrid", 3, "miniature", "train")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"mdoe": "hybrid"}, ["mdoe", "no such parameter", "did you mean 'mode'", "prerequisites"]),
+        ({"mode": "hybird"}, ["'hybird'", "'sft', 'cot_sft', 'cot', 'direct' or 'hybrid'", "did you mean 'hybrid'"]),
+        ({"seed": -1}, ["seed = -1", "greater than or equal to 0"]),
+        ({"seed": "0"}, ["seed = '0'", "integer"]),
+        ({"seed": True}, ["seed = True", "integer"]),
+        ({"profile": "minature"}, ["'minature'", "miniature"]),
+        ({"data": "nowhere.json"}, ["'nowhere.json' is no file", "COCO"]),
+        ({"prerequisites": "no"}, ["'train' or 'require'"]),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_the_valid_ones(wrong: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ParameterError) as error:
+        TrainParameters.from_notebook(wrong)
+    for word in ["train.ipynb cannot start", "--help-notebook", *words]:
+        assert word in str(error.value)
+
+
+def test_every_wrong_parameter_is_named_at_once() -> None:
+    with pytest.raises(ParameterError, match=r"(?s)mode = 'x'.*sede: no such.*did you mean 'seed'"):
+        TrainParameters.from_notebook({"mode": "x", "sede": 1})
+
+
+def test_paths_count_from_the_project_wherever_the_notebook_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "train.ipynb").touch()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert project_root() == tmp_path
+    assert resolve("runs") == TrainParameters().runs_folder == tmp_path / "runs"
+    assert resolve("/elsewhere") == Path("/elsewhere")
+
+
+def test_an_evaluation_knows_the_training_it_scores() -> None:
+    evaluation = EvaluateParameters(mode="cot", seed=2, steps=5, samples=8, prerequisites="require")
+    assert evaluation.training == TrainParameters(mode="cot", seed=2, steps=5, prerequisites="require")
