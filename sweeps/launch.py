@@ -31,6 +31,7 @@ from gemvg_repro.study.schedule import Schedule, explain, states
 from gemvg_repro.study.view import line, table
 
 ROOT = Path(__file__).resolve().parents[1]
+EVERY_S = 0.2
 
 
 def arguments() -> argparse.Namespace:
@@ -61,7 +62,10 @@ def arguments() -> argparse.Namespace:
         metavar="DIR",
         help="the folder of all runs (default: %(default)s)",
     )
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.jobs is not None and asked.jobs < 1:
+        parser.error(f"-j {asked.jobs}: expected 1 or more runs side by side")
+    return asked
 
 
 def main() -> int:
@@ -72,9 +76,7 @@ def main() -> int:
     console = Console()
     try:
         grid = Grid.load(grid_file, asked.seeds)
-        resources = Resources.model_validate(
-            grid.resources.model_dump() | ({"jobs": asked.jobs} if asked.jobs else {})
-        )
+        resources = grid.resources.model_copy(update={"jobs": asked.jobs or grid.resources.jobs})
         jobs = select(plan(grid, grid_file, ROOT, runs), asked.only)
         if asked.dry_run or asked.status:
             return show(jobs, asked.dry_run, console)
@@ -125,14 +127,14 @@ def watch(schedule: Schedule, console: Console) -> None:
             while not schedule.over:
                 schedule.step()
                 live.update(table(schedule.entries))
-                time.sleep(0.5)
+                time.sleep(EVERY_S)
     else:
         for entry in schedule.entries:
             print(line(entry), flush=True)
         while not schedule.over:
             for entry in schedule.step():
                 print(line(entry), flush=True)
-            time.sleep(0.5)
+            time.sleep(EVERY_S)
 
 
 if __name__ == "__main__":

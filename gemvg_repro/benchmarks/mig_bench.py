@@ -153,8 +153,16 @@ def export(records: Iterable[MigRecord], folder: Path) -> Path:
                 Image.fromarray(pixels).save(folder / path)
             images.append(f"./{path}")
         answer = [round(value, 3) for value in record.answer]
-        rest = {key: getattr(record, key) for key in ("question", "additional_info", "need_format")}
-        rows.append({"task": record.task, "images": images, "answer": answer, **rest})
+        rows.append(
+            {
+                "task": record.task,
+                "images": images,
+                "question": record.question,
+                "answer": answer,
+                "additional_info": record.additional_info,
+                "need_format": record.need_format,
+            }
+        )
     file = folder / FOLDER / FILE
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(rows, indent=1) + "\n")

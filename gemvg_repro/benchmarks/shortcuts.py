@@ -22,13 +22,13 @@ from ..grounding.samples import Box, Kind, Sample, Target
 from .generalised import THRESHOLD
 
 _MOST_CANDIDATES = 1000
-_MOST_TARGETS = 20_000
+_MOST_TARGETS = 5000
 
 
 def best_box(training: Sequence[Sample]) -> Box:
     """The target's box that most targets overlap with IoU >= 0.5; of equals, the one of the highest mean IoU.
 
-    Of very many targets, evenly spaced ones are looked at: 1,000 candidates against 20,000. Raises ValueError
+    Of very many targets, evenly spaced ones are looked at: 1,000 candidates against 5,000. Raises ValueError
     if there are no targets.
     """
     boxes = as_array([target.box for sample in training for target in sample.targets])

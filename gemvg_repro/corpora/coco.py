@@ -19,7 +19,7 @@ from typing import Any
 
 from ..grounding.boxes import flaw, to_unit
 from ..grounding.samples import Box, Target
-from .pictures import FilePicture
+from .pictures import MOST_STORED_PIXELS, FilePicture
 from .refusal import Faults, Refused, numbers, read_json
 
 _CROSSING = 1.0  # pixels
@@ -155,31 +155,34 @@ def _images(
     for n, record in enumerate(records):
         where = f"images[{n}]"
         key = _new_key(record, where, images, faults)
-        sides = [record.get(side) for side in ("width", "height")]
-        for side, value in zip(("width", "height"), sides, strict=True):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                faults.add(f"{where}.{side}", f"{_shown(record, side)} is no number of pixels")
+        width, height = (_pixels(record, side, where, faults) for side in ("width", "height"))
         name = record.get("file_name")
         if not isinstance(name, str) or not name:
             faults.add(f"{where}.file_name", f"{_shown(record, 'file_name')} is no file's name")
             name = ""
         else:
-            _look(FilePicture(root, name, _GLANCE), sides, f"{where}.file_name", faults)
-        width, height = (side if isinstance(side, int) and side > 0 else 1 for side in sides)
-        images[key] = AnnotatedImage(
-            key, FilePicture(root, name, most_pixels), width, height, (), frozenset()
-        )
+            _look(FilePicture(root, name, _GLANCE), (width, height), f"{where}.file_name", faults)
+        images[key] = AnnotatedImage(key, FilePicture(root, name, most_pixels), width, height)
     return images
 
 
-def _look(picture: FilePicture, stated: list[Any], where: str, faults: Faults) -> None:
+def _pixels(record: dict[str, Any], side: str, where: str, faults: Faults) -> int:
+    """A side of an image; 1 if that is a fault."""
+    value = record.get(side)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_STORED_PIXELS:
+        return value
+    faults.add(f"{where}.{side}", f"{_shown(record, side)} is no number of pixels")
+    return 1
+
+
+def _look(picture: FilePicture, stated: tuple[int, int], where: str, faults: Faults) -> None:
     try:
         size = picture.size()
         picture.pixels()
     except Refused as error:
         faults.add(where, str(error))
         return
-    if list(size) != stated:
+    if size != stated:
         faults.add(where, f"{picture.path!r} has {size} stored pixels, but width and height are {stated}")
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..grounding.samples import GROUNDING_KINDS, Kind, Sample, Target
-from .questions import COMPOSERS, Question, further, referential
+from .questions import COMPOSERS, Question, alone, further, referential
 from .world import Frame, Thing
 
 Split = Literal["base", "train", "validation", "test"]
@@ -72,7 +72,7 @@ def _questions(split: Split, recipe: Recipe, number: int) -> list[Question]:
     """The questions about one scene, drawn from a seed of its own."""
     rng = Random(f"{WORLD_VERSION}/{recipe.seed}/{split}/{number}")
     if split == "base":
-        first = referential(rng, 1)
+        first = referential(rng, 1) if number >= recipe.base // 6 else alone(rng)  # one thing first, then crowds
     elif split == "train":
         first = _training_question(rng, recipe, number)
     elif split == "test" and number >= recipe.test:

@@ -19,8 +19,8 @@ class Sizes:
 
     hidden: int = 96
     layers: int = 4
-    heads: int = 4
-    key_value_heads: int = 2
+    heads: int = 3
+    key_value_heads: int = 3
     intermediate: int = 288
     vision_width: int = 64
     vision_layers: int = 3
@@ -28,7 +28,8 @@ class Sizes:
     vision_mlp_ratio: int = 3
     patch: int = 8
     merge: int = 2
-    rope_theta: float = 10.0
+    rope_theta: float = 4.0
+    vision_rope_theta: float = 100.0
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen2VLConfig:
@@ -65,6 +66,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen2VLCon
             "spatial_merge_size": sizes.merge,
             "temporal_patch_size": 1,
             "in_channels": 3,
+            "rope_parameters": {"rope_type": "axial", "rope_theta": sizes.vision_rope_theta},
         },
         image_token_id=token("<|image_pad|>"),
         video_token_id=token("<|video_pad|>"),

@@ -151,6 +151,12 @@ def about(frames: tuple[Frame, ...], pattern: Pattern) -> Question:
     return Question("referential", frames, f"Find every {pattern}.", found, chain=chain)
 
 
+def alone(rng: Random) -> Question:
+    """Single-image grounding at its easiest: one thing in one picture, and it is asked for."""
+    look = _any_look(rng)
+    return about((frame(rng, place(rng, [look])),), Pattern(*look))
+
+
 def semantic(rng: Random, pictures: int) -> Question:
     """Semantic association: the category or colour of the object in Picture 1, or what all pictures share."""
     if rng.random() < 0.3:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, Qwen2VLProcessor
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from .images import DistinctImageProcessor
 
 
 class ImageOnlyProcessor(Qwen2VLProcessor):  # type: ignore[misc]
@@ -38,7 +39,7 @@ def load_processor(folder: str | Path, max_pixels: int | None = None) -> ImageOn
     """
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.padding_side = "left"
-    images = Qwen2VLImageProcessorPil.from_pretrained(folder)
+    images = DistinctImageProcessor.from_pretrained(folder)
     if max_pixels is not None:
         images.size = {"shortest_edge": images.size["shortest_edge"], "longest_edge": max_pixels}
     return ImageOnlyProcessor(images, tokenizer, chat_template=tokenizer.chat_template)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ..study.plan import Grid, plan
 from .variants import position
 
 Purpose = Literal["data", "training", "evaluation"]
@@ -98,16 +97,6 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
         others=tuple(run for run in ordered if run.directory.name not in wanted),
         missing=tuple(name for name in expected if name not in here),
     )
-
-
-def planned(grid: Path, seeds: Sequence[int], root: Path, runs: Path) -> list[str]:
-    """The names of the run directories that a grid asks for.
-
-    Raises:
-        ParameterError: the grid or its seeds are not valid.
-    """
-    jobs = plan(Grid.load(grid, seeds or None), grid, root, runs)
-    return [job.key for job in jobs if not job.is_report]
 
 
 def completeness(collection: Collection) -> pd.DataFrame:

@@ -6,44 +6,58 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
 
-from .figures import style
-from .gallery import Entry, Row, pixels
+from .collect import Collection
+from .gallery import Entry, Pixels, pixels, read
+from .pictures import Picture, save, style
 from .text import plain
-from .variants import KINDS, MODES, PREDICTION, TRUTH
+from .variants import KINDS, MODES, PREDICTION, TRUTH, look
 
 COLUMNS = 3
-CARD = (3.75, 2.75)
+CARD = (3.75, 2.55)
 """Width and height of the space of one prediction, in inches."""
 
-_PICTURES = (0.62, 1.32)
-"""Distance of the pictures from the card's lower edge, and their height, in inches."""
+_BELOW, _PICTURES, _GAP, _INSET, _LEGEND = 0.62, 1.2, 0.06, 0.1, 0.3
+"""In inches: space for the answer, height of the pictures, between two, around all, for the legend."""
 
-_INSET = 0.12
-_LEGEND = 0.3
+_TRUTH: dict[str, Any] = {"edgecolor": TRUTH, "linewidth": 1.6}
+_PREDICTED: dict[str, Any] = {"edgecolor": PREDICTION, "linewidth": 1.6, "linestyle": (0, (3, 1.5))}
+
+_HALO = [Stroke(linewidth=3.2, foreground="white"), Normal()]
+"""Lets a line be seen on any picture."""
 
 
-def drawings(folder: Path, entries: Sequence[Entry]) -> Figure | None:
+def drawings(collection: Collection, out: Path) -> Picture:
+    """The gallery of the last evaluated variant, in the order of the variants: hybrid where there is one."""
+    caption = "Predictions beside the truth."
+    for run in reversed(collection.finished("evaluation")):
+        if entries := read(run.directory / "gallery"):
+            caption = f"Predictions of {look(run.variant).label} (seed {run.seed}) beside the truth."
+            return save(draw(run.directory / "gallery", entries), out, "predictions", caption)
+    return Picture(caption)
+
+
+def draw(folder: Path, entries: Sequence[Entry]) -> Figure:
     """Each entry as a card: query, pictures side by side with truth (solid) and prediction (dashed), answer.
 
     Args:
         folder: where the entries' pictures lie.
-        entries: as read from the gallery; None is returned where there are none.
+        entries: as read from the gallery.
     """
-    if not entries:
-        return None
     rows = math.ceil(len(entries) / COLUMNS)
     width, height = CARD[0] * COLUMNS, CARD[1] * rows + _LEGEND
     with style():
         figure = Figure(figsize=(width, height))
         handles = [
-            Line2D([], [], color=TRUTH, linewidth=2, label="truth"),
+            Line2D([], [], color=TRUTH, linewidth=1.6, label="truth"),
             Line2D([], [], color=PREDICTION, linewidth=1.6, linestyle=(0, (3, 1.5)), label="predicted"),
         ]
         figure.legend(handles=handles, loc="upper left", ncols=2, borderaxespad=0.2)
@@ -62,52 +76,40 @@ def _card(figure: Figure, left: float, bottom: float, folder: Path, entry: Entry
         axes.set_axis_off()
         return axes
 
-    inner = CARD[0] - 2 * _INSET
-    above = place(_INSET, sum(_PICTURES) + 0.04, inner, CARD[1] - sum(_PICTURES) - 0.12)
+    inner, top = CARD[0] - 2 * _INSET, _BELOW + _PICTURES
+    above = place(_INSET, top + 0.04, inner, CARD[1] - top - 0.12)
     heading = f"{KINDS.get(entry.kind, plain(entry.kind, 20))}, asked {MODES.get(entry.mode, '')}"
     _write(above, 1, heading, color="#777777", fontsize=7.5)
-    _write(above, 0.76, _wrapped(entry.query, 58, 3), fontsize=8.5)
-    share = inner / max(1, len(entry.pictures))
-    for position, name in enumerate(entry.pictures):
-        axes = place(_INSET + position * share, _PICTURES[0], share - 0.06, _PICTURES[1])
-        _picture(axes, folder, name, position, entry)
-    below = place(_INSET, 0.02, inner, _PICTURES[0] - 0.08)
-    _write(below, 1, _wrapped(entry.text, 66, 4), fontsize=6.6, family="monospace", color="#333333")
+    _write(above, 0.76, _wrapped(entry.query, 60, 3), fontsize=8.5)
+    images = [pixels(folder, name) for name in entry.pictures]
+    shapes = [image.shape[1] / image.shape[0] for image in images]
+    tall = min(_PICTURES, (inner - _GAP * (len(images) - 1)) / sum(shapes)) if images else 0
+    x = _INSET
+    for position, (image, shape) in enumerate(zip(images, shapes, strict=True)):
+        _picture(place(x, top - tall, tall * shape, tall), image, position, entry)
+        x += tall * shape + _GAP
+    below = place(_INSET, 0, inner, top - tall - 0.07)
+    _write(below, 1, _wrapped(entry.text, 62, 4), fontsize=6.6, family="monospace", color="#333333")
 
 
-def _picture(axes: Axes, folder: Path, name: str, position: int, entry: Entry) -> None:
-    image = pixels(folder, name)
+def _picture(axes: Axes, image: Pixels, position: int, entry: Entry) -> None:
     height, width = image.shape[:2]
     axes.imshow(
         image, interpolation="nearest" if width < 100 else "antialiased", extent=(0, width, height, 0)
     )
-    axes.set_anchor("W")
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    for rows, colour, line, dashes in (
-        (entry.truth, TRUTH, 2.0, "solid"),
-        (entry.predicted, PREDICTION, 1.6, "dashed"),
-    ):
-        for row in rows:
-            if row[0] == position:
-                axes.add_patch(_rectangle(row, width, height, colour, line, dashes))
+    for rows, look_ in ((entry.truth, _TRUTH), (entry.predicted, _PREDICTED)):
+        for picture, x1, y1, x2, y2 in rows:
+            if picture == position:
+                corner, size = (x1 * width, y1 * height), ((x2 - x1) * width, (y2 - y1) * height)
+                axes.add_patch(Rectangle(corner, *size, fill=False, path_effects=_HALO, **look_))
     axes.text(
         0.03, 0.97, str(position + 1), transform=axes.transAxes, va="top", fontsize=7, color="white"
     ).set_bbox({"facecolor": "#333333", "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.2"})
 
 
-def _rectangle(row: Row, width: int, height: int, colour: str, line: float, dashes: str) -> Rectangle:
-    _, x1, y1, x2, y2 = row
-    corner, size = (x1 * width, y1 * height), ((x2 - x1) * width, (y2 - y1) * height)
-    style_ = (0, (3, 1.5)) if dashes == "dashed" else dashes
-    return Rectangle(
-        corner, *size, fill=False, edgecolor=colour, linewidth=line, linestyle=style_, clip_on=True
-    )
-
-
-def _write(axes: Axes, y: float, text: str, **look: object) -> None:
+def _write(axes: Axes, y: float, text: str, **look_: Any) -> None:
     # parse_math=False: a "$" in a model's answer is a dollar, not the start of a formula.
-    axes.text(0, y, text, transform=axes.transAxes, va="top", ha="left", parse_math=False, **look)  # type: ignore[arg-type]
+    axes.text(0, y, text, transform=axes.transAxes, va="top", ha="left", parse_math=False, **look_)
 
 
 def _wrapped(text: str, width: int, lines: int) -> str:

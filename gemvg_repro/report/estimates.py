@@ -43,11 +43,12 @@ class Resampling:
     samples: pd.DataFrame
     draws: Array
 
-    def totals(self, columns: Array, chosen: NDArray[np.bool_]) -> Array:
-        """Sums of per-sample columns (N, S) over the chosen samples (N,), in each resample: (R + 1, S)."""
-        by_scene = np.zeros((self.draws.shape[1], columns.shape[1]))
-        np.add.at(by_scene, self.samples["scene"].to_numpy()[chosen], columns[chosen])
-        return np.asarray(self.draws @ by_scene)
+    def totals(self, columns: Array) -> Array:
+        """Sums of per-sample columns (N, S) in each resample: (R + 1, S)."""
+        scenes = self.samples["scene"].to_numpy()
+        order = np.argsort(scenes, kind="stable")
+        starts = np.searchsorted(scenes[order], np.arange(self.draws.shape[1]))
+        return np.asarray(self.draws @ np.add.reduceat(columns[order], starts, axis=0))
 
 
 def resampling(scores: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> Resampling:
@@ -65,7 +66,9 @@ def resampling(scores: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> Re
         twice = samples.index[samples.index.duplicated()][0]
         raise ValueError(f"sample {twice!r} is scored twice; score the predictions of this run again")
     scenes = pd.Series(pd.factorize(samples["scene"], sort=True)[0], index=samples.index)
-    counts = pd.crosstab(scenes, samples["kind"]).to_numpy() if len(samples) else np.zeros((0, 1))
+    kinds = pd.factorize(samples["kind"], sort=True)[0]
+    counts = np.zeros((scenes.nunique(), kinds.max(initial=0) + 1))
+    np.add.at(counts, (scenes.to_numpy(), kinds), 1)
     strata = counts.argmax(axis=1)
     rng = np.random.default_rng(seed)
     draws = np.ones((resamples + 1, len(strata)))
@@ -139,32 +142,33 @@ def aligned(table: pd.DataFrame, draws: Resampling) -> pd.DataFrame:
         ValueError: the table scores other samples than those of the resampling.
     """
     indexed = table.set_index("sample")
-    if len(indexed) != len(draws.samples) or not draws.samples.index.isin(indexed.index).all():
+    places = indexed.index.get_indexer(draws.samples.index)
+    if len(indexed) != len(draws.samples) or (places < 0).any():
         raise ValueError(
             f"a run scores {len(indexed)} samples, another {len(draws.samples)}, and not the "
             "same ones; name the grid that the runs belong to, so that runs of other settings are left out"
         )
-    return indexed.loc[draws.samples.index]
+    return indexed.iloc[places]
 
 
 def _replicates(table: pd.DataFrame, draws: Resampling) -> dict[tuple[str, str], Array]:
-    counts = table[["tp", "n_true", "n_predicted"]].to_numpy(np.float64)
-    kinds = table["kind"].to_numpy()
+    boxes = table[["tp", "n_true", "n_predicted"]].to_numpy(np.float64)
+    kinds = [kind for kind in GROUNDING_KINDS if (table["kind"] == kind).any()]
+    parts = [boxes * (table["kind"] == kind).to_numpy()[:, None] for kind in kinds]
+    means = columns(table)
+    parts += [
+        np.column_stack([values, np.ones(len(table))]) * chosen[:, None] for values, chosen in means.values()
+    ]
+    sums = iter(draws.totals(np.column_stack(parts)).T)
     found: dict[tuple[str, str], Array] = {}
-    for kind in GROUNDING_KINDS:
-        if (kinds == kind).any():
-            tp, true, predicted = draws.totals(counts, kinds == kind).T
-            found[kind, "f1"] = ratio(2 * tp, true + predicted)
-            found[kind, "precision"] = ratio(tp, predicted)
-            found[kind, "recall"] = ratio(tp, true)
-    for metric in ("f1", "precision", "recall"):
-        present = [found[kind, metric] for kind in GROUNDING_KINDS if (kind, metric) in found]
-        if present:
-            found["mean", metric] = np.mean(present, axis=0)
-    for metric, (values, chosen) in columns(table).items():
-        total, n = draws.totals(np.column_stack([values, np.ones(len(table))]), chosen).T
-        found["all", metric] = ratio(total, n)
-    return found
+    for kind in kinds:
+        tp, true, predicted = next(sums), next(sums), next(sums)
+        found[kind, "f1"] = ratio(2 * tp, true + predicted)
+        found[kind, "precision"] = ratio(tp, predicted)
+        found[kind, "recall"] = ratio(tp, true)
+    for metric in ("f1", "precision", "recall") if kinds else ():
+        found["mean", metric] = np.mean([found[kind, metric] for kind in kinds], axis=0)
+    return found | {("all", metric): ratio(next(sums), next(sums)) for metric in means}
 
 
 def columns(table: pd.DataFrame) -> dict[str, tuple[Array, NDArray[np.bool_]]]:

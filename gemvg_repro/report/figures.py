@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,10 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from .collect import Collection, Run
-from .text import escaped_html, plain
-from .variants import REINFORCED, SHORTCUTS, look, position
-
-STYLE = Path(__file__).with_name("style.mplstyle")
+from .pictures import Picture, save, style
+from .text import plain
+from .variants import REINFORCED, SHORTCUTS, look, position, rank_of_term
 
 CURVES = {
     "reward": "reward, all terms",
@@ -34,40 +28,13 @@ CURVES = {
 """Columns of a GRPO log that are drawn, besides one panel a reward term."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure saved as PDF and PNG, shown in a notebook as the PNG with a caption and a description."""
-
-    png: bytes
-    caption: str
-    description: str
-
-    def _repr_html_(self) -> str:
-        data = base64.b64encode(self.png).decode()
-        return (
-            f'<figure class="report"><figcaption>{escaped_html(self.caption, 1000)}</figcaption>'
-            f'<img src="data:image/png;base64,{data}" alt="{escaped_html(self.description)}"></figure>'
-        )
-
-
-def save(figure: Figure, out: Path, name: str, caption: str, description: str) -> Picture:
-    """Writes out/figures/<name>.pdf and .png; the same figure gives the same bytes."""
-    folder = out / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    with style():
-        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None}, bbox_inches="tight")
-        figure.savefig(buffer, format="png", metadata={"Software": None}, bbox_inches="tight")
-    (folder / f"{name}.png").write_bytes(buffer.getvalue())
-    return Picture(buffer.getvalue(), caption, description)
-
-
-def bars(numbers: pd.DataFrame) -> Figure | None:
+def bars(numbers: pd.DataFrame, out: Path) -> Picture:
     """Mean F1 by variant and mode with its interval, a dot a seed, and the best shortcut as a line."""
     f1 = numbers[(numbers["kind"] == "mean") & (numbers["metric"] == "f1")]
     ours = f1[f1["benchmark"] == "generalised"]
+    caption = "Mean F1@0.5 by variant and mode, with 95 % intervals over the samples."
     if not len(ours):
-        return None
+        return Picture(caption)
     variants = sorted(ours["variant"].unique(), key=position)
     with style():
         figure = Figure(figsize=(8.4, 3.5), layout="constrained")
@@ -79,29 +46,35 @@ def bars(numbers: pd.DataFrame) -> Figure | None:
         _shortcut_line(axes, f1)
         axes.set_xticks(range(len(variants)), [look(v).label.replace("GRPO, ", "GRPO\n") for v in variants])
         axes.tick_params(axis="x", length=0)
-        axes.set_ylabel("mean F1@0.5")
+        axes.set_ylabel("mean F1@0.5, per cent")
         axes.set_ylim(0, None)
         axes.margins(x=0.02)
         modes = [Patch(facecolor="#c9c9c9", edgecolor="white", hatch=hatch) for hatch in (None, "////")]
         labels = ["asked for the answer alone (direct)", "asked for a chain of thought (CoT)"]
         axes.legend(modes, labels, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2)
-    return figure
+    return save(figure, out, "bars", caption)
+
+
+_PAPER = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.6}
+"""Behind small print, where a line may run through it."""
 
 
 def _bar(axes: Axes, x: float, rows: pd.DataFrame, colour: str, hatched: bool) -> None:
     overall, seeds = rows[rows["seed"].isna()], rows[rows["seed"].notna()]
     if not len(overall):
-        axes.text(x, 0.005, "not run", rotation=90, ha="center", va="bottom", color="#9a9a9a", fontsize=7.5)
+        axes.text(x, 0.5, "not run", rotation=90, ha="center", va="bottom", color="#9a9a9a", fontsize=7.5)
         return
-    value, low, high = (float(overall[name].iloc[0]) for name in ("value", "low", "high"))
+    value, low, high = (100 * float(overall[name].iloc[0]) for name in ("value", "low", "high"))
     hatch = "////" if hatched else None
     axes.bar(x, value, width=0.36, color=colour, edgecolor="white", linewidth=0, hatch=hatch)
     if np.isfinite([low, high]).all():
         axes.errorbar(x, value, [[value - low], [high - value]], color="#333333", capsize=2.5, linewidth=1)
-        axes.text(x, high, f"{100 * value:.1f}", ha="center", va="bottom", fontsize=7.5, color="#333333")
+        axes.text(x, high, f"{value:.1f}", ha="center", va="bottom", fontsize=7.5, bbox=_PAPER)
     if len(seeds) > 1:
         places = x + np.linspace(-0.08, 0.08, len(seeds))
-        axes.scatter(places, seeds["value"], s=9, color="white", edgecolor="#333333", linewidth=0.7, zorder=3)
+        axes.scatter(
+            places, 100 * seeds["value"], s=9, color="white", edgecolor="#333333", linewidth=0.7, zorder=3
+        )
 
 
 def _shortcut_line(axes: Axes, f1: pd.DataFrame) -> None:
@@ -109,26 +82,26 @@ def _shortcut_line(axes: Axes, f1: pd.DataFrame) -> None:
     if not len(shortcuts):
         return
     best = shortcuts.sort_values("value").iloc[-1]
-    axes.axhline(best["value"], color="#444444", linewidth=1, linestyle=(0, (4, 3)))
-    label = f"best shortcut: {SHORTCUTS[best['benchmark']]}"
+    axes.axhline(100 * best["value"], color="#444444", linewidth=1, linestyle=(0, (4, 3)), zorder=0.9)
+    label = "best shortcut:\n" + SHORTCUTS[best["benchmark"]].replace(" ", "\n", 1)
     axes.annotate(
         label,
-        (1, best["value"]),
+        (1, 100 * best["value"]),
         xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
+        xytext=(5, 0),
         textcoords="offset points",
-        ha="right",
+        va="center",
         fontsize=7.5,
         color="#444444",
-        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
     )
 
 
-def loss_curves(collection: Collection) -> Figure | None:
+def loss_curves(collection: Collection, out: Path) -> Picture:
     """Loss of the supervised stages, step by step (faint) and as a moving mean."""
     runs = [run for run in _trained(collection) if run.variant not in REINFORCED and "loss" in run.log()]
+    caption = "Supervised stages: the loss of every step (faint) and its moving mean."
     if not runs:
-        return None
+        return Picture(caption)
     with style():
         figure = Figure(figsize=(8.4, 2.7), layout="constrained")
         variants = sorted({run.variant for run in runs}, key=position)
@@ -140,37 +113,36 @@ def loss_curves(collection: Collection) -> Figure | None:
             axes.set_title(look(variant).label)
             axes.set_xlabel("optimiser step")
         panels[0].set_ylabel("cross-entropy a token")
-        panels[0].set_yscale("log")
-    return figure
+        panels[0].set_ylim(0, None)
+    return save(figure, out, "losses", caption)
 
 
-def reward_curves(collection: Collection) -> Figure | None:
+def reward_curves(collection: Collection, out: Path) -> Picture:
     """GRPO: the reward and each of its terms, and what tells a healthy run from a collapsing one."""
     logs = [(run, run.log()) for run in _trained(collection) if run.variant in REINFORCED]
     logs = [(run, log) for run, log in logs if "reward" in log]
+    caption = "GRPO: the reward and its terms, and the signs of health, by step (faint) and as moving means."
     if not logs:
-        return None
-    terms = sorted({str(column) for _, log in logs for column in log if str(column).startswith("reward/")})
-    titles = (
-        {"reward": CURVES["reward"]}
-        | {term: f"{term.removeprefix('reward/')} term" for term in terms}
-        | CURVES
-    )
+        return Picture(caption)
+    logged = {str(column) for _, log in logs for column in log if str(column).startswith("reward/")}
+    terms = sorted(logged, key=lambda term: rank_of_term(term.removeprefix("reward/")))
+    titles = {"reward": CURVES["reward"]}
+    titles |= {term: f"{term.removeprefix('reward/')} term" for term in terms} | CURVES
     titles = {column: title for column, title in titles.items() if any(column in log for _, log in logs)}
     rows = math.ceil(len(titles) / 3)
     with style():
         figure = Figure(figsize=(8.4, 1.75 * rows + 0.35), layout="constrained")
-        panels = figure.subplots(rows, 3, squeeze=False, sharex=True).flat
+        panels = list(figure.subplots(rows, 3, squeeze=False, sharex=True).flat)
         for axes, (column, title) in zip(panels, titles.items(), strict=False):
             for run, log in logs:
                 if column in log:
                     _curve(axes, log[column].dropna(), look(run.variant).colour)
             axes.set_title(plain(title, 40), parse_math=False)
-        for axes in list(panels)[len(titles) :]:
-            axes.set_visible(False)
+        for axes in panels[len(titles) :]:
+            axes.remove()
         figure.supxlabel("optimiser step", fontsize=9, color="#444444")
         _variant_legend(figure, [run for run, _ in logs])
-    return figure
+    return save(figure, out, "rewards", caption)
 
 
 def _trained(collection: Collection) -> list[Run]:
@@ -188,10 +160,3 @@ def _variant_legend(figure: Figure, runs: Sequence[Run]) -> None:
     variants = sorted({run.variant for run in runs}, key=position)
     handles = [Patch(color=look(v).colour, label=look(v).label) for v in variants]
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.2)
-
-
-def style() -> AbstractContextManager[None]:
-    """Within it figures have the report's look, whatever the machine's matplotlibrc says."""
-    return mpl.rc_context(
-        {**mpl.rcParamsDefault, "backend": "agg", **mpl.rc_params_from_file(STYLE, False, False)}
-    )

@@ -18,11 +18,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
 
 Row = tuple[int, float, float, float, float]
+
+Pixels = NDArray[np.uint8]
+
+Answer = tuple[str, Sequence[Target]]
+"""The text, and the targets read from it."""
 
 SIZE = 12
 
@@ -83,9 +89,6 @@ def write(
     return folder / "gallery.json"
 
 
-Answer = tuple[str, Sequence[Target]]
-
-
 def read(folder: Path) -> list[Entry]:
     """The entries, in order; none where the folder has no gallery.json."""
     path = folder / "gallery.json"
@@ -101,7 +104,7 @@ def read(folder: Path) -> list[Entry]:
     return entries
 
 
-def pixels(folder: Path, name: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def pixels(folder: Path, name: str) -> Pixels:
     """RGB of one picture of the gallery, (height, width, 3).
 
     Raises:

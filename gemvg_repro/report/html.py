@@ -48,7 +48,7 @@ def export_html(notebook: Path) -> Path:
         raise FileNotFoundError(
             f"there is no {notebook}; `python sweeps/launch.py` executes the report into it"
         )
-    exporter = HTMLExporter(
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,
         exclude_input_prompt=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,17 @@ import pandas as pd
 
 from ..grounding.samples import GROUNDING_KINDS
 from .collect import PURPOSES, Collection, Run
-from .estimates import Estimate, estimates, hit_rate, mean, percentile, ratio, replicates, resampling
+from .estimates import (
+    Estimate,
+    Resampling,
+    estimates,
+    hit_rate,
+    mean,
+    percentile,
+    ratio,
+    replicates,
+    resampling,
+)
 from .variants import MODEL_FREE, SHORTCUTS, START, position
 
 COLUMNS = ["run", "variant", "seed", "mode", "benchmark", "kind", "metric", "value", "low", "high", "n"]
@@ -22,6 +32,7 @@ REWARDS = "validation-reward.parquet"
 """In the directory of a GRPO run: columns prompt, mode, when (before | after), term, value."""
 
 _Row = tuple[object, ...]
+Draw = Callable[[pd.DataFrame], Resampling]
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,19 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
         seed: of every bootstrap.
     """
     scores = _scores(collection)
+    drawn: dict[tuple[str, ...], Resampling] = {}
+
+    def draw(table: pd.DataFrame) -> Resampling:
+        samples = tuple(sorted(table["sample"]))
+        if samples not in drawn:
+            drawn[samples] = resampling(table, resamples, seed)
+        return drawn[samples]
+
     rows = [
-        *_generalised(scores, resamples, seed),
-        *_differences(scores, resamples, seed),
-        *_times_shortcut(scores, resamples, seed),
-        *_accuracies(scores, resamples, seed),
+        *_generalised(scores, draw),
+        *_differences(scores, draw),
+        *_times_shortcut(scores, draw),
+        *_accuracies(scores, draw),
         *_rewards(collection, resamples, seed),
         *_costs(collection),
     ]
@@ -114,19 +133,19 @@ def _row(scores: _Scores, kind: str, metric: str, estimate: Estimate, run: Run |
     return (*where, estimate.value, estimate.low, estimate.high, estimate.n or None)
 
 
-def _generalised(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_Row]:
+def _generalised(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
     for one in scores:
         if one.benchmark not in ("generalised", *SHORTCUTS):
             continue
-        draws = resampling(one.tables[0], resamples, seed)
-        for (kind, metric), estimate in estimates(one.tables, draws).items():
-            yield _row(one, kind, metric, estimate)
+        draws = draw(one.tables[0])
+        measured = estimates(one.tables, draws)
+        yield from (_row(one, *key, estimate) for key, estimate in measured.items())
         for run, table in zip(one.runs, one.tables, strict=True):
-            for (kind, metric), estimate in estimates([table], draws).items():
-                yield _row(one, kind, metric, estimate, run)
+            own = measured if len(one.runs) == 1 else estimates([table], draws)
+            yield from (_row(one, *key, estimate, run) for key, estimate in own.items())
 
 
-def _differences(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_Row]:
+def _differences(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
     """F1 of a variant minus that of another: same samples, same mode, and the seeds that both have."""
     generalised = {(one.mode, one.variant): one for one in scores if one.benchmark == "generalised"}
     for (mode, variant), one in generalised.items():
@@ -137,7 +156,7 @@ def _differences(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_
             seeds = {run.seed for run in one.runs} & {run.seed for run in reference.runs}
             if not seeds:
                 continue
-            draws = resampling(one.tables[0], resamples, seed)
+            draws = draw(one.tables[0])
             ours, theirs = (replicates(each.of_seeds(seeds), draws) for each in (one, reference))
             for kind in ("mean", *GROUNDING_KINDS):
                 if (kind, "f1") in ours:
@@ -145,10 +164,10 @@ def _differences(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_
                     yield _row(one, kind, f"f1_minus_{other}", percentile(difference, len(draws.samples)))
 
 
-def _times_shortcut(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_Row]:
+def _times_shortcut(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
     """The mean F1 of every variant over that of each shortcut, on the samples of the shortcut."""
     for shortcut in (one for one in scores if one.benchmark in SHORTCUTS):
-        draws = resampling(shortcut.tables[0], resamples, seed)
+        draws = draw(shortcut.tables[0])
         reached = replicates(shortcut.tables, draws)["mean", "f1"]
         for one in scores:
             # The answers of a model to grey pictures are compared with that model's own, in the same mode.
@@ -160,7 +179,7 @@ def _times_shortcut(scores: list[_Scores], resamples: int, seed: int) -> Iterato
             yield _row(one, "mean", f"times_{shortcut.benchmark}", percentile(times, len(draws.samples)))
 
 
-def _accuracies(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_Row]:
+def _accuracies(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
     """Shares of hits: multiple choice in all, MIG-Bench by task and as the mean over its tasks."""
     for one in scores:
         if one.benchmark not in ("understanding", "mig_bench"):
@@ -173,7 +192,7 @@ def _accuracies(scores: list[_Scores], resamples: int, seed: int) -> Iterator[_R
                 estimate = hit_rate(rows["hit"].to_numpy(np.float64), rows["scene"].to_numpy())
                 yield _row(one, str(group), "accuracy", estimate, run)
             if grouped == "task":
-                yield _row(one, "mean", "accuracy", _mean_over_groups(hits, resamples, seed), run)
+                yield _row(one, "mean", "accuracy", _mean_over_groups(hits, draw), run)
 
 
 def _mean_hits(tables: Sequence[pd.DataFrame], grouped: str) -> pd.DataFrame:
@@ -184,12 +203,12 @@ def _mean_hits(tables: Sequence[pd.DataFrame], grouped: str) -> pd.DataFrame:
     return first.rename(columns={grouped: "group"}).assign(hit=hit)
 
 
-def _mean_over_groups(hits: pd.DataFrame, resamples: int, seed: int) -> Estimate:
-    draws = resampling(hits.rename(columns={"group": "kind"}).reset_index(), resamples, seed)
-    values = np.column_stack([hits["hit"].to_numpy(np.float64), np.ones(len(hits))])
+def _mean_over_groups(hits: pd.DataFrame, draw: Draw) -> Estimate:
+    draws = draw(hits.rename(columns={"group": "kind"}).reset_index())
+    hit, groups = hits["hit"].to_numpy(np.float64), hits["group"].to_numpy()
     shares = []
-    for group in sorted(hits["group"].unique()):
-        total, n = draws.totals(values, (hits["group"] == group).to_numpy()).T
+    for group in np.unique(groups):
+        total, n = draws.totals(np.column_stack([hit, np.ones(len(hits))]) * (groups == group)[:, None]).T
         shares.append(ratio(total, n))
     return percentile(np.mean(shares, axis=0), len(hits))
 

@@ -7,28 +7,29 @@ import pandas as pd
 from .collect import Collection
 from .estimates import Estimate
 from .numbers import look_up, pick
+from .typesetting import Number
 from .variants import MODES, REINFORCED, SHORTCUTS, START, look
 
 
 def summary(collection: Collection, numbers: pd.DataFrame, profile: str) -> str:
-    """The paragraph, as Markdown; the words come from here, the names and numbers from the runs."""
+    """The paragraph, as HTML; the words come from here, the numbers from the runs."""
     finished = sum(run.state == "finished" for run in collection.counted)
     expected = len(collection.counted) + len(collection.missing)
     if not len(pick(numbers, benchmark="generalised", metric="f1")):
-        return (
-            f"**Nothing can be said yet**: of {expected} runs expected or found, {finished} are finished, "
-            "and none of them is an evaluation on the generalised test set. `python sweeps/launch.py` runs "
+        return _boxed(
+            f"<b>Nothing can be said yet</b>: of {expected} runs expected or found, {finished} are finished, "
+            "and none of them is an evaluation on the generalised test set. <code>python sweeps/launch.py</code> runs "
             "what is missing."
         )
     sentences = [
-        f"**{'In the miniature' if profile == 'miniature' else f'In the profile {profile}'}**, with "
+        f"<b>In the {'miniature' if profile == 'miniature' else f'profile {profile}'}</b>, with "
         f"{finished} of {expected} runs finished:",
         _start(numbers),
         *_gains(numbers),
         _hybrid(numbers),
         _caveat(numbers),
     ]
-    return " ".join(sentence for sentence in sentences if sentence)
+    return _boxed(" ".join(sentence for sentence in sentences if sentence))
 
 
 def _start(numbers: pd.DataFrame) -> str:
@@ -38,7 +39,7 @@ def _start(numbers: pd.DataFrame) -> str:
     if f1 is None:
         return f"{look(START).label}, the common start of the GRPO variants, has not been evaluated."
     name = look(START).label
-    text = f"{name}, asked direct, reaches a mean F1@0.5 of {_value(f1)} on {f1.n:,} held-out samples"
+    text = f"{name}, asked direct, reaches a mean F1@0.5 of {_points(f1)} on {f1.n:,} held-out samples"
     times = {s: look_up(numbers, **where, metric=f"times_{s}") for s in SHORTCUTS}
     tried = {
         shortcut: each for shortcut, each in times.items() if each is not None and each.value == each.value
@@ -46,7 +47,7 @@ def _start(numbers: pd.DataFrame) -> str:
     if not tried:
         return f"{text}; no shortcut has been tried, so that may or may not be sight."
     least, estimate = min(tried.items(), key=lambda item: item[1].value)
-    enough = "more" if estimate.low > 3 else "not surely more" if estimate.value > 3 else "**less**"
+    enough = "more" if estimate.low > 3 else "not surely more" if estimate.value > 3 else "<b>less</b>"
     return (
         f"{text}, {estimate.value:.1f} times [{estimate.low:.1f}, {estimate.high:.1f}] the strongest "
         f"shortcut tried ({SHORTCUTS[least]}): {enough} than the three times that we ask for."
@@ -62,7 +63,7 @@ def _gains(numbers: pd.DataFrame) -> list[str]:
             where = {"benchmark": "generalised", "variant": variant, "mode": mode, "kind": "mean"}
             difference = look_up(numbers, **where, metric=f"f1_minus_{START}")
             if difference is not None:
-                parts.append(f"{look(variant).label.removeprefix('GRPO, ')} {_signed(difference)}")
+                parts.append(f"{look(variant).label.removeprefix('GRPO, ')} {_points(difference, True)}")
         if parts:
             sentences.append(
                 f"Asked {label}, GRPO changes that start's mean F1 by: {', '.join(parts)} points."
@@ -85,7 +86,7 @@ def _hybrid(numbers: pd.DataFrame) -> str:
                 else "not told apart from"
             )
             name = look(other).label.removeprefix("GRPO, ")
-            findings.append(f"asked {MODES[other]} it is {verdict} {name} ({_signed(difference)})")
+            findings.append(f"asked {MODES[other]} it is {verdict} {name} ({_points(difference, True)})")
     return f"Hybrid in the pure forms' own modes: {'; '.join(findings)}." if findings else ""
 
 
@@ -104,10 +105,12 @@ def pick_seeds(numbers: pd.DataFrame) -> int:
     return int(numbers[numbers["benchmark"] == "generalised"]["seed"].nunique())
 
 
-def _value(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+def _boxed(text: str) -> str:
+    return f'<div class="summary"><p>{text}</p></div>'
 
 
-def _signed(estimate: Estimate) -> str:
-    text = f"{100 * estimate.value:+.1f} [{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]"
-    return text.replace("-", "\N{MINUS SIGN}")
+def _points(estimate: Estimate, signed: bool = False) -> str:
+    """In points, with the interval."""
+    scaled = Estimate(100 * estimate.value, 100 * estimate.low, 100 * estimate.high, estimate.n)
+    number = Number(scaled, signed=signed)
+    return f"{number.value()} [{number.interval()}]"

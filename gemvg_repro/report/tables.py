@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from ..grounding.samples import GROUNDING_KINDS
 from .numbers import look_up, pick
 from .typesetting import Cell, Number, Table, blocks, percent, ranked, records, scaled
-from .variants import MODEL_FREE, MODES, SHORTCUTS, START, VARIANTS, look, position
+from .variants import MODEL_FREE, MODES, SHORTCUTS, START, VARIANTS, look, position, rank_of_term
 
 INTERVALS = (
     "Small print: 95 % intervals, from 1,000 bootstrap resamples of the test set's scenes, drawn within "
@@ -17,12 +18,16 @@ INTERVALS = (
     "not the luck of a training, which only more seeds can show."
 )
 
-_HEADS = ("mean F1 ↑", *(f"{kind} ↑" for kind in GROUNDING_KINDS), "none right ↑", "unreadable ↓", "tokens")
+_HEADS = (
+    "mean F1\N{NO-BREAK SPACE}↑",
+    *(f"{kind}\N{NO-BREAK SPACE}↑" for kind in GROUNDING_KINDS),
+    "none right\N{NO-BREAK SPACE}↑",
+    "unreadable\N{NO-BREAK SPACE}↓",
+    "tokens",
+)
 
 _LARGEST = (True,) * 7 + (False,)
 """Whether large is good, for the columns in which the best is marked."""
-
-_TERMS = ("total", "localisation", "count", "picture", "format")
 
 _COSTS = {
     "seconds": ("minutes", 1 / 60, 1),
@@ -115,7 +120,7 @@ def rewards(numbers: pd.DataFrame) -> Table:
     found = pick(numbers, benchmark="validation_reward", metric="gain")
     keys = sorted(
         {(str(row["variant"]), str(row["mode"]), str(row["kind"])) for _, row in found.iterrows()},
-        key=lambda key: (position(key[0]), list(MODES).index(key[1]), _place(key[2])),
+        key=lambda key: (position(key[0]), list(MODES).index(key[1]), rank_of_term(key[2])),
     )
     rows = []
     for variant, mode, term in keys:
@@ -142,27 +147,31 @@ def rewards(numbers: pd.DataFrame) -> Table:
 
 def choices(numbers: pd.DataFrame) -> Table:
     """Accuracy of multiple choice about several images."""
-    return _accuracies(numbers, "understanding", "choices", "Multiple-choice questions about several images")
+    found = pick(numbers, benchmark="understanding", metric="accuracy")
+    rows = []
+    for variant in sorted(found["variant"].unique(), key=position):
+        where = {"variant": variant, "benchmark": "understanding", "metric": "accuracy"}
+        rows.append(
+            ((look(variant).label,), [percent(look_up(numbers, **where, mode=mode)) for mode in MODES])
+        )
+    n = f" ({int(found['n'].max()):,})" if len(found) else ""
+    caption = f"Multiple-choice questions about several images{n}: accuracy in per cent."
+    return blocks("choices", caption, [f"asked {label}\N{NO-BREAK SPACE}↑" for label in MODES.values()], rows)
 
 
 def mig_bench(numbers: pd.DataFrame) -> Table:
     """Acc@0.5 by task, in MIG-Bench's format."""
-    return _accuracies(numbers, "mig_bench", "mig_bench", "Acc@0.5 in MIG-Bench's format, by task")
-
-
-def _accuracies(numbers: pd.DataFrame, benchmark: str, name: str, caption: str) -> Table:
-    found = pick(numbers, benchmark=benchmark, metric="accuracy")
-    groups = sorted(found["kind"].unique(), key=lambda kind: (kind != "mean", kind))
+    found = pick(numbers, benchmark="mig_bench", metric="accuracy")
+    tasks = sorted(found["kind"].unique(), key=lambda kind: (kind != "mean", kind))
     rows = []
     for mode, label in MODES.items():
         for variant in sorted(found["variant"].unique(), key=position):
-            where = {"variant": variant, "mode": mode, "benchmark": benchmark, "metric": "accuracy"}
-            cells = [percent(look_up(numbers, **where, kind=group)) for group in groups]
+            where = {"variant": variant, "mode": mode, "benchmark": "mig_bench", "metric": "accuracy"}
+            cells = [percent(look_up(numbers, **where, kind=task)) for task in tasks]
             rows.append(((f"asked {label}", look(variant).label), cells))
-    heads = [{"understanding": "accuracy ↑"}.get(group, group.replace("_", " ")) for group in groups]
-    whole = found[found["kind"].isin(["mean", "understanding"])]["n"]
-    n = f", {int(whole.max()):,} questions" if len(whole) else ""
-    return blocks(name, f"{caption}, in per cent{n}.", heads, rows)
+    n = f" ({int(found['n'].max()):,} records)" if len(found) else ""
+    caption = f"Acc@0.5 in MIG-Bench's format, by task, in per cent{n}."
+    return blocks("mig_bench", caption, [str(task).replace("_", " ") for task in tasks], rows)
 
 
 def costs(numbers: pd.DataFrame) -> Table:
@@ -178,7 +187,7 @@ def costs(numbers: pd.DataFrame) -> Table:
             head: _amount(row[metric] * factor, digits) for metric, (head, factor, digits) in _COSTS.items()
         }
         rows.append({"run": str(run), **cells})
-    return records("costs", "What every run cost; of memory, the largest stands for all.", rows)
+    return records("costs", "What every run cost; of memory, the largest stands for all.", rows, prose=False)
 
 
 def present(numbers: pd.DataFrame) -> list[str]:
@@ -194,7 +203,8 @@ def _measures(numbers: pd.DataFrame, benchmark: str, variant: str, mode: str) ->
     shares = [
         percent(look_up(numbers, **where, kind="all", metric=m)) for m in ("none_accuracy", "unreadable")
     ]
-    return [*f1, *shares, scaled(look_up(numbers, **where, kind="all", metric="tokens"), 1, 0)]
+    tokens = look_up(numbers, **where, kind="all", metric="tokens")
+    return [*f1, *shares, _amount(tokens.value if tokens else math.nan, 0)]
 
 
 def _sizes(numbers: pd.DataFrame) -> str:
@@ -207,10 +217,6 @@ def _sizes(numbers: pd.DataFrame) -> str:
 
 def _longest(numbers: pd.DataFrame) -> float:
     return float(numbers[numbers["metric"] == "seconds_in_all"]["value"].max())
-
-
-def _place(term: str) -> tuple[int, str]:
-    return (_TERMS.index(term) if term in _TERMS else len(_TERMS), term)
 
 
 def _amount(value: float, digits: int) -> Cell:

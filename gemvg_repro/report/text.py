@@ -34,6 +34,8 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
 } | {c: f"\\{c}" for c in "&%$#_{}"}
 
 

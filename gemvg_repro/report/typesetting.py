@@ -32,7 +32,8 @@ class Number:
 
     def interval(self) -> str:
         low, high = self.estimate.low, self.estimate.high
-        return f"{self._print(low)} to {self._print(high)}" if math.isfinite(low + high) else ""
+        between = " to " if self.signed else "\N{EN DASH}"
+        return f"{self._print(low)}{between}{self._print(high)}" if math.isfinite(low + high) else ""
 
     def printed(self) -> float:
         """The value as rounded for print."""
@@ -55,18 +56,21 @@ class Table:
     """A table of cells, with a caption above and notes beneath; a notebook shows it as HTML.
 
     `frame` has any index and plain columns; several index levels are set as blocks of rows.
+    Cells of `prose` are wrapped and aligned to the left.
     """
 
     name: str
     caption: str
     frame: pd.DataFrame
     notes: tuple[str, ...] = ()
+    prose: bool = False
 
     def html(self) -> str:
         """A figure element: needs the report's style sheet to look its best, and none to be read."""
         if not len(self.frame):
             return f'<p class="not-run">{escaped_html(self.caption, 300)} Not run yet.</p>'
-        styler = self._styler(_html, escaped_html).set_table_attributes('class="report"').set_uuid(self.name)
+        kind = "report text" if self.prose else "report"
+        styler = self._styler(_html, escaped_html).set_table_attributes(f'class="{kind}"').set_uuid(self.name)
         notes = "".join(f"<p>{escaped_html(note, 1000)}</p>" for note in self._all_notes())
         caption = f"<figcaption>{escaped_html(self.caption, 1000)}</figcaption>"
         return f'<figure class="report">{caption}{styler.to_html()}<div class="notes">{notes}</div></figure>'
@@ -74,7 +78,7 @@ class Table:
     def latex(self) -> str:
         """A booktabs table environment, notes in the caption."""
         caption = " ".join(escaped_latex(text, 1000) for text in (self.caption, *self._all_notes()))
-        columns = "l" * self.frame.index.nlevels + "r" * len(self.frame.columns)
+        columns = "l" * self.frame.index.nlevels + ("l" if self.prose else "r") * len(self.frame.columns)
         return self._styler(_latex, escaped_latex).to_latex(
             hrules=True,
             caption=caption,
@@ -136,16 +140,20 @@ def blocks(name: str, caption: str, heads: Sequence[str], rows: Rows, *notes: st
     """A table whose rows stand in blocks: neighbours that share a name of a level share its cell."""
     if not rows:
         return Table(name, caption, pd.DataFrame())
-    levels = len(rows[0][0])
-    index = pd.MultiIndex.from_tuples([names for names, _ in rows], names=[""] * levels)
+    index = pd.MultiIndex.from_tuples([names for names, _ in rows])
     frame = pd.DataFrame([list(cells) for _, cells in rows], index=index, columns=list(heads), dtype=object)
     return Table(name, caption, frame, notes)
 
 
-def records(name: str, caption: str, rows: Sequence[Mapping[str, Cell]], *notes: str) -> Table:
+def records(name: str, caption: str, rows: Sequence[Mapping[str, Cell]], prose: bool = True) -> Table:
     """A table of records, named by their first field."""
     frame = pd.DataFrame(list(rows), dtype=object)
-    return Table(name, caption, frame.set_index(frame.columns[0]) if len(frame) else frame, notes)
+    if len(frame):
+        head = frame.columns[0]
+        frame = frame.set_index(head).rename_axis(
+            index=None, columns=head
+        )  # so it stands in the row of heads
+    return Table(name, caption, frame, prose=prose)
 
 
 def _html(cell: Cell) -> str:
@@ -162,5 +170,5 @@ def _latex(cell: Cell) -> str:
     command = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s")
     text = command % cell.value()
     if cell.interval():
-        text += r" {\scriptsize [" + cell.interval().replace(" to ", ", ") + "]}"
+        text += r" {\scriptsize [" + cell.interval().replace(" to ", ", ").replace("\N{EN DASH}", ", ") + "]}"
     return text.replace("\N{MINUS SIGN}", "$-$")

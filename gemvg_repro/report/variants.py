@@ -46,7 +46,10 @@ MODEL_FREE = ("constant_box", "picture_prior")
 
 KINDS = {kind: kind for kind in GROUNDING_KINDS} | {"understanding": "multiple choice"}
 
-TRUTH, PREDICTION = "#009e73", "#d55e00"
+TERMS = ("total", "localisation", "count", "picture", "format")
+"""Of GRPO's reward: what is wanted first, what is only needed last."""
+
+TRUTH, PREDICTION = "#000000", "#e6007e"
 
 
 def look(variant: str) -> Look:
@@ -58,3 +61,8 @@ def position(variant: str) -> tuple[int, str]:
     """Sort key: the listed variants in their order, then the others by name."""
     names = list(VARIANTS)
     return (names.index(variant) if variant in names else len(names), variant)
+
+
+def rank_of_term(term: str) -> tuple[int, str]:
+    """Sort key of a term of the reward: the known ones in their order, then others by name."""
+    return (TERMS.index(term) if term in TERMS else len(TERMS), term)

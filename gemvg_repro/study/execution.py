@@ -27,12 +27,13 @@ Its command, `python`, is what jupyter_client replaces by the interpreter of the
 
 # jupyterlab brings rfc3987_syntax, which jsonschema imports if it can, at 2 s a process, for a check of IRIs
 # that no notebook has.
-_PAPERMILL = (
-    "import sys; sys.modules['rfc3987_syntax'] = None; from papermill.cli import papermill; papermill()"
-)
+_QUICKLY = "import sys; sys.modules['rfc3987_syntax'] = None; "
+_PAPERMILL = _QUICKLY + "from papermill.cli import papermill; papermill()"
+_NBCONVERT = _QUICKLY + "from nbconvert.nbconvertapp import main; main()"
 
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LIBC = ctypes.CDLL(None)  # loaded here, since little may be done between fork and exec
 
 
 class NotebookFailed(RuntimeError):
@@ -42,6 +43,11 @@ class NotebookFailed(RuntimeError):
 def desk_of(job: Job) -> Path:
     """The folder of what belongs to a job's executions and not to the run: locks, logs, half notebooks."""
     return job.folder.parent / ".jobs" / job.key
+
+
+def log_of(job: Job) -> Path:
+    """What the last execution of the job's notebook printed, cell by cell as it ran."""
+    return desk_of(job) / "log.txt"
 
 
 def execute(job: Job, root: Path) -> None:
@@ -104,7 +110,7 @@ def end_children() -> None:
 def export_html(notebook: Path) -> Path:
     """Writes an executed notebook as a page without code beside it, images inside."""
     html = notebook.with_suffix(".html")
-    command = ["-m", "nbconvert", "--to", "html", "--no-input", "--embed-images", "--output", html.name]
+    command = ["-c", _NBCONVERT, "--to", "html", "--no-input", "--embed-images", "--output", html.name]
     done = subprocess.run([sys.executable, *command, str(notebook)], capture_output=True, text=True)
     if done.returncode:
         raise NotebookFailed(
@@ -140,12 +146,15 @@ def _execute(job: Job, root: Path, part: Path) -> None:
         "OPENBLAS_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
     }
-    process = subprocess.Popen(command, cwd=root, env=environment, preexec_fn=_die_with_parent)
-    try:
-        status = process.wait()
-    except BaseException:
-        end_children()
-        raise
+    with log_of(job).open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=root, env=environment, stdout=log, stderr=log, preexec_fn=_die_with_parent
+        )
+        try:
+            status = process.wait()
+        except BaseException:
+            end_children()
+            raise
     if status or not (job.is_report or job.finished):
         raise NotebookFailed(_why(job, part, status))
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +167,7 @@ def _execute(job: Job, root: Path, part: Path) -> None:
 def _die_with_parent() -> None:
     """In the child: be killed when the parent dies, even by kill -9; ipykernel follows within a second."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _why(job: Job, part: Path, status: int) -> str:
@@ -168,11 +177,11 @@ def _why(job: Job, part: Path, status: int) -> str:
         cells = json.loads(part.read_text(encoding="utf-8"))["cells"]
     where = f"{job.notebook.name} failed for {job.name}"
     half = f"notebook: {part}" if part.is_file() else "no cell was executed"
-    for number, cell in enumerate(cells):
+    for cell in cells:
         for output in cell.get("outputs", []):
             if output.get("output_type") == "error":
-                text = _ANSI.sub("", f"{output['ename']}: {output['evalue']}")
-                return f"{where} in cell {number}: {text}\n{half}"
+                text = ANSI.sub("", f"{output['ename']}: {output['evalue']}")
+                return f"{where} in cell [{cell['execution_count']}]: {text}\n{half}"
     if status:
         return (
             f"{where}: papermill ended with status {status}, without an error; was its kernel killed?\n{half}"

@@ -137,15 +137,11 @@ def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]
         ParameterError: before anything is started, when a notebook would refuse what it is given.
     """
     jobs: dict[str, Job] = {}
-    for point in grid.points():
-        training = TrainParameters.check({**_known(TrainParameters, point), "prerequisites": "require"})
-        for step in _chain(training):
-            _add(jobs, step, root, runs)
-    for point in grid.points():
-        evaluation = EvaluateParameters.check(
-            {**_known(EvaluateParameters, point), "prerequisites": "require"}
-        )
-        _add(jobs, evaluation, root, runs)
+    kinds: tuple[type[Parameters], ...] = (TrainParameters, EvaluateParameters)
+    for kind, point in product(kinds, grid.points()):
+        known = {k: v for k, v in point.items() if k in kind.model_fields}
+        for job in chain(kind.check({**known, "prerequisites": "require"}), root, runs):
+            jobs.setdefault(job.key, job)
     seeds = sorted({int(point["seed"]) for point in grid.points() if "seed" in point})
     report = ReportParameters.check({"runs": str(runs), "grid": str(grid_file), "seeds": seeds})
     jobs[REPORT] = Job(
@@ -174,16 +170,17 @@ def select(jobs: Sequence[Job], patterns: Iterable[str]) -> tuple[Job, ...]:
     def out(job: Job) -> bool:
         return any(fnmatchcase(job.name, p) for p in excluded)
 
+    unfinished = {job.key for job in jobs if not job.finished}
     chosen: set[str] = set()
     for job in reversed(jobs):  # from the last to the first, so that needs of needs are found
-        if job.key in chosen and out(job) and not job.finished:
+        if job.key in chosen and out(job):
             raise ParameterError(
                 f"--only '!…' excludes {job.name}, which is not finished and which others need"
             )
         if not out(job) and (job.is_report or any(fnmatchcase(job.name, p) for p in wanted)):
             chosen.add(job.key)
-        if job.key in chosen and not job.is_report and not job.finished:
-            chosen.update(job.needs)
+        if job.key in chosen & unfinished and not job.is_report:
+            chosen.update(unfinished.intersection(job.needs))
     return tuple(job for job in jobs if job.key in chosen and not out(job))
 
 
@@ -211,36 +208,31 @@ def check_notebook(notebook: Path, kind: type[Parameters]) -> None:
         )
 
 
-def _known(kind: type[Parameters], point: Mapping[str, str | int]) -> dict[str, str | int]:
-    return {k: v for k, v in point.items() if k in kind.model_fields}
+def chain(parameters: Parameters, root: Path, runs: Path) -> Iterator[Job]:
+    """The jobs that a notebook with these parameters needs, in an order that they can run in, and its own."""
+    if isinstance(parameters, EvaluateParameters) and not parameters.checkpoint:
+        yield from chain(parameters.training, root, runs)
+    elif isinstance(parameters, TrainParameters) and (earlier := CONTINUES[parameters.mode]):
+        yield from chain(parameters.model_copy(update={"mode": earlier}), root, runs)
+    elif not isinstance(parameters, DataParameters):
+        shared = {k: v for k, v in dict(parameters).items() if k in ("profile", "runs", "data")}
+        yield from chain(DataParameters.check(shared), root, runs)
+    yield _job(parameters, root, runs)
 
 
-def _chain(training: TrainParameters) -> Iterator[Parameters]:
-    """The data, the trainings that this one continues, and this one: in order."""
-    earlier = CONTINUES[training.mode]
-    if earlier is None:
-        yield DataParameters.check(_known(DataParameters, dict(training)))
-    else:
-        yield from _chain(training.model_copy(update={"mode": earlier}))
-    yield training
-
-
-def _add(jobs: dict[str, Job], parameters: Parameters, root: Path, runs: Path) -> None:
+def _job(parameters: Parameters, root: Path, runs: Path) -> Job:
     profile = load_profile(parameters.profile)
     identity = identify(parameters, profile)
-    kind = (
-        getattr(parameters, "mode", "data") if not isinstance(parameters, EvaluateParameters) else "evaluate"
-    )
-    jobs.setdefault(
-        identity.folder_name,
-        Job(
-            name=identity.name,
-            notebook=root / "notebooks" / parameters.notebook,
-            parameters={**dict(parameters), "runs": str(runs)},
-            folder=runs / identity.folder_name,
-            needs=tuple(need.folder_name for need in identity.prerequisites),
-            threads=threads_of(kind, profile),
-        ),
+    kind = "data" if isinstance(parameters, DataParameters) else "evaluate"
+    if isinstance(parameters, TrainParameters):
+        kind = parameters.mode
+    return Job(
+        name=identity.name,
+        notebook=root / "notebooks" / parameters.notebook,
+        parameters={**dict(parameters), "runs": str(runs)},
+        folder=runs / identity.folder_name,
+        needs=tuple(need.folder_name for need in identity.prerequisites),
+        threads=threads_of(kind, profile),
     )
 
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,8 @@ class RunError(RuntimeError):
     """A run directory is not what its name says, or was written to by someone who may not."""
 
 
-def library_versions() -> dict[str, str]:
+@cache
+def library_versions() -> Mapping[str, str]:
     """Versions that move the numbers: the LIBRARIES and Python's minor version."""
     versions = {"python": ".".join(platform.python_version_tuple()[:2])}
     for library in LIBRARIES:

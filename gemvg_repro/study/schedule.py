@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from .execution import desk_of, end_children, execute, executor_of
+from .execution import ANSI, desk_of, end_children, execute, executor_of, log_of
 from .locks import owner_of
 from .plan import Job, Resources
 from .runs import read_json
@@ -30,7 +30,6 @@ class Entry:
     state: State
     note: str = ""
     submission: Any = None
-    log: Path | None = None
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -101,7 +100,6 @@ class Schedule:
         folder = next(f for n in count(1) if not (f := desk / f"attempt-{n}").exists())
         executor = executor_of(self._resources, folder)
         entry.submission = executor.submit(execute, entry.job, self._root)
-        entry.log = Path(entry.submission.paths.stdout)
         entry.state = "running"
 
     def _look(self, entry: Entry) -> None:
@@ -125,7 +123,9 @@ class Schedule:
 def explain(entry: Entry) -> str:
     """A failed job for a person: what went wrong, the last lines of its log, and where that is."""
     text = f"{entry.job.name} failed.\n{entry.note}"
-    if entry.log is not None and entry.log.is_file():
-        lines = entry.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
-        text += "\n" + "\n".join(f"  | {line}" for line in lines) + f"\nlog: {entry.log}"
+    log = log_of(entry.job)
+    if log.is_file():
+        said = ANSI.sub("", log.read_text(encoding="utf-8", errors="replace"))
+        lines = ["".join(c for c in line if c.isprintable()) for line in said.splitlines() if line.strip()]
+        text += "\n" + "\n".join(f"  | {line}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
     return text

@@ -25,12 +25,11 @@ _STYLES = {
 def table(entries: Sequence[Entry]) -> RenderableType:
     """One row a job: run, state, progress, loss or reward, time left; below it the count of each state."""
     rows = Table(box=None, pad_edge=False)
-    for column in ("run", "id", "state", "progress", "", "loss / reward", "left"):
+    for column in ("run", "state", "progress", "", "loss / reward", "left"):
         rows.add_column(column, justify="right" if column in ("loss / reward", "left") else "left")
     for entry in entries:
-        run_id = "" if entry.job.is_report else entry.job.key.rpartition("-")[2]
         state = Text(entry.state, style=_STYLES[entry.state])
-        rows.add_row(Text(entry.job.name), run_id, state, *_progress(entry))
+        rows.add_row(Text(entry.job.name), state, *_progress(entry))
     counts = {state: sum(entry.state == state for entry in entries) for state in _STYLES}
     return Group(rows, Text(", ".join(f"{n} {state}" for state, n in counts.items() if n), style="dim"))
 
@@ -49,4 +48,4 @@ def _progress(entry: Entry) -> tuple[RenderableType, str, str, str]:
     measure = next((f"{k} {progress[k]:.3f}" for k in ("reward", "loss") if progress.get(k) is not None), "")
     seconds = progress.get("seconds_left") if entry.state == "running" else None
     left = "" if seconds is None else str(timedelta(seconds=round(seconds)))
-    return ProgressBar(total=total, completed=step, width=20), f"{step}/{total}", measure, left
+    return ProgressBar(total=total, completed=step, width=14), f"{step}/{total}", measure, left

@@ -93,6 +93,7 @@ BROKEN: dict[str, tuple[Callable[[Document], None], str]] = {
     "image id twice": (_set("images", 2, "id", 1), "images[2].id"),
     "image without id": (_drop("images", 2, "id"), "images[2].id"),
     "no width": (_drop("images", 2, "width"), "images[2].width"),
+    "huge width": (_set("images", 2, "width", 10**400), "images[2].width"),
     "width text": (_set("images", 2, "width", "200"), "images[2].width"),
     "other size": (_set("images", 2, "height", 101), "images[2].file_name"),
     "missing file": (_set("images", 2, "file_name", "5.png"), "images[2].file_name"),

@@ -36,6 +36,12 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     assert FilePicture(tmp_path, "a.tiff").pixels().shape == (8, 8, 3)
 
 
+def test_a_telephone_s_jpeg_of_several_frames_is_its_first(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(np.full((8, 8, 3), v, dtype=np.uint8)) for v in (40, 200))
+    first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[second])
+    assert abs(int(FilePicture(tmp_path, "a.jpg").pixels().mean()) - 40) <= 1
+
+
 def test_16_bit_grey_keeps_its_range(tmp_path: Path) -> None:
     grey = np.array([[0, 0x8000, 0xFFFF]], dtype=np.uint16)
     assert save(tmp_path, "a.png", grey).pixels()[0, :, 0].tolist() == [0, 0x80, 0xFF]

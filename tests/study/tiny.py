@@ -19,9 +19,9 @@ from gemvg_repro.study.parameters import (
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
-STEPS = 10
+STEPS = 6
 
-# Steered through the environment, which reaches the kernel: TINY_PAUSE seconds a step, TINY_FAIL names a run.
+# Steered through the environment, which reaches the kernel: TINY_FAIL and TINY_SLOW name runs.
 _WORK = f"""
 import os, time
 from gemvg_repro.study.identity import identify
@@ -35,7 +35,7 @@ for step in range(first, {STEPS} + 1):
         raise ValueError("the loss is not finite")
     log.append({{"step": step, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}})
     run.progress(step, {STEPS}, seconds_left=1.0, loss=1 / step)
-    time.sleep(float(os.environ.get("TINY_PAUSE", "0")))
+    time.sleep(0.5 * (os.environ.get("TINY_SLOW") == run.name))
 print("a sentence of", run.name)
 run.finish({{"first": first, "metrics": {{"steps": len(log.records())}}}})
 """
@@ -52,7 +52,8 @@ def notebook(kind: type[Parameters], work: str) -> nbformat.NotebookNode:
     check += f"asked = {kind.__name__}.from_notebook(globals())"
     parameters = nbformat.v4.new_code_cell(literals, metadata={"tags": ["parameters"]})
     return nbformat.v4.new_notebook(
-        cells=[parameters, *(nbformat.v4.new_code_cell(source) for source in (check, work))]
+        cells=[parameters, *(nbformat.v4.new_code_cell(source) for source in (check, work))],
+        metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}},
     )
 
 

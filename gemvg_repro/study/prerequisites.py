@@ -1,0 +1,40 @@
+"""Are the runs that a notebook starts from there, and if not, may they be made first?"""
+
+from __future__ import annotations
+
+from .execution import execute
+from .parameters import EvaluateParameters, TrainParameters, project_root
+from .plan import Job, chain
+
+
+class MissingPrerequisite(RuntimeError):
+    """A run is not finished that this one starts from."""
+
+
+def ensure(asked: TrainParameters | EvaluateParameters) -> dict[str, Job]:
+    """The finished runs that this one starts from, by kind: `data` and training modes.
+
+    With `prerequisites: train` an unfinished one is made first, by its own notebook in processes of its own,
+    and said so; it goes on from where it was stopped.
+
+    Raises:
+        MissingPrerequisite: with `prerequisites: require`, when one is not finished.
+        NotebookFailed: when one could not be made.
+    """
+    *needed, _ = chain(
+        asked.model_copy(update={"prerequisites": "require"}), project_root(), asked.runs_folder
+    )
+    for job in needed:
+        if job.finished:
+            continue
+        if asked.prerequisites == "require":
+            raise MissingPrerequisite(
+                f"{asked.notebook} needs {job.name}, and {job.folder} is not finished; "
+                f"`-p prerequisites train` makes it first, or run notebooks/{job.notebook.name} with "
+                + " ".join(
+                    f"-p {k} {v}" for k, v in job.parameters.items() if k in ("mode", "seed", "profile")
+                )
+            )
+        print(f"{job.name} is missing and comes first", flush=True)  # noqa: T201  a notebook shows it
+        execute(job, project_root())
+    return {str(job.parameters.get("mode", "data")): job for job in needed}

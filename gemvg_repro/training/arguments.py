@@ -1,0 +1,115 @@
+"""What do both trainers share? Arguments from settings, the optimiser, and the log of every step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from .optimisers import MuonWithAdamW
+from .settings import GRPOSettings, OptimiserSettings, SFTSettings
+
+Record = Callable[[dict[str, Any]], None]
+"""Takes what one step has to say, as JSON values by name."""
+
+
+def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> Optimizer:
+    """Over the weights that are not frozen; matrices decay, vectors do not."""
+    if settings.muon_lr is not None:
+        return MuonWithAdamW(
+            model, settings.lr, settings.muon_lr, settings.betas, settings.weight_decay, settings.momentum
+        )
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=settings.lr, betas=settings.betas)
+
+
+def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: int, use_cpu: bool) -> dict[str, Any]:
+    """What SFTConfig and GRPOConfig have in common; nothing that moves a number is left to a default."""
+    optimiser = settings.optimiser
+    minimum = {"min_lr_rate": optimiser.final_lr_share} if optimiser.schedule == "cosine_with_min_lr" else {}
+    return {
+        "output_dir": str(folder),
+        "max_steps": settings.steps,
+        "learning_rate": optimiser.lr,
+        "weight_decay": optimiser.weight_decay,
+        "adam_beta1": optimiser.betas[0],
+        "adam_beta2": optimiser.betas[1],
+        "max_grad_norm": optimiser.max_grad_norm,
+        "warmup_steps": optimiser.warmup_steps,
+        "lr_scheduler_type": optimiser.schedule,
+        "lr_scheduler_kwargs": minimum,
+        "seed": seed,
+        "data_seed": seed,
+        "bf16": settings.bf16,
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "save_strategy": "steps",
+        "save_steps": settings.save_every,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": [],
+        "disable_tqdm": True,
+        "use_cpu": use_cpu,
+        "dataloader_num_workers": 0,
+        "remove_unused_columns": False,
+    }
+
+
+def freeze_vision(model: PreTrainedModel, frozen: bool) -> None:
+    """Whether the vision tower (without the merger's share of it being told apart) keeps its weights."""
+    model.model.visual.requires_grad_(not frozen)
+
+
+class StepLog(TrainerCallback):  # type: ignore[misc]
+    """Hands over every step: its number, the time left, what the trainer logged, and what `watch` sees then."""
+
+    def __init__(
+        self,
+        record: Record,
+        rename: dict[str, str],
+        watch: Callable[[int], dict[str, float]] = lambda step: {},
+    ):
+        self._record = record
+        self._rename = rename
+        self._watch = watch
+        self._started = time.monotonic()
+        self._first = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._started, self._first = time.monotonic(), state.global_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not logs or not state.is_world_process_zero or "train_runtime" in logs:
+            return
+        spent = time.monotonic() - self._started
+        done = state.global_step - self._first
+        entry = {self._rename[key]: float(value) for key, value in logs.items() if key in self._rename}
+        left = spent / max(done, 1) * (state.max_steps - state.global_step)
+        self._record(
+            {
+                "step": state.global_step,
+                "total_steps": state.max_steps,
+                "seconds": round(spent, 3),
+                "seconds_left": round(left, 1),
+                **entry,
+                **self._watch(state.global_step),
+            }
+        )

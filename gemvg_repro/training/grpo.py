@@ -1,0 +1,163 @@
+"""How is stage 3 trained? TRL's GRPOTrainer, rewarded by rule, on CoT prompts, direct prompts, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+import torch
+from datasets import Dataset
+from PIL import Image
+from transformers import Qwen2VLForConditionalGeneration
+from trl import GRPOConfig, GRPOTrainer
+
+from ..grounding.answers import Reading, read_ids
+from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, question
+from ..grounding.rewards import TERMS, Term
+from ..grounding.samples import Mode, Sample
+from ..models.processor import ImageOnlyProcessor
+from .arguments import Record, StepLog, build_optimiser, freeze_vision, shared_arguments
+from .collation import ConversationCollator, Turn
+from .divergence import Divergence
+from .resuming import ResumesExactly, SealCheckpoints, newest_checkpoint
+from .settings import GRPOSettings
+
+Variant = Literal["cot", "direct", "hybrid"]
+
+VARIANT_MODES: dict[Variant, tuple[Mode, ...]] = {
+    "cot": ("cot",),
+    "direct": ("direct",),
+    "hybrid": ("direct", "cot"),
+}
+"""The modes in which each sample is asked. `hybrid` is paired: every sample in both, each mode a group of its own."""
+
+_LOGGED = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "lr",
+    "reward": "reward",
+    **{f"rewards/{term}/mean": f"reward/{term}" for term in TERMS},
+    "frac_reward_zero_std": "zero_variance_share",
+    "clip_ratio/region_mean": "clip_share",
+    "completions/clipped_ratio": "truncated_share",
+    "completions/mean_length": "length_mean",
+    "entropy": "entropy",
+    "num_tokens": "tokens",
+}
+
+RewardFunction = Callable[..., list[float]]
+
+
+class GroundingGRPOTrainer(ResumesExactly, GRPOTrainer):  # type: ignore[misc]
+    """TRL's GRPOTrainer; only resuming differs."""
+
+
+def reward_functions(samples: Sequence[Sample], processor: ImageOnlyProcessor) -> list[RewardFunction]:
+    """One function a term of the reward, in TRL's form; rows carry the `index` of their sample and their `mode`.
+
+    Answers are read from token ids: TRL strips special tokens, box tokens among them, from the text.
+    """
+
+    @lru_cache(maxsize=4096)
+    def reading(ids: tuple[int, ...], pictures: int) -> Reading:
+        return read_ids(ids, processor.tokenizer.decode, pictures)
+
+    def in_trl_form(name: str, term: Term) -> RewardFunction:
+        def function(completion_ids: list[list[int]], index: list[int], mode: list[Mode], **_: Any) -> list[float]:
+            rows = zip(completion_ids, index, mode, strict=True)
+            return [term(samples[i], reading(tuple(ids), len(samples[i].pictures)), m) for ids, i, m in rows]
+
+        function.__name__ = name
+        return function
+
+    return [in_trl_form(name, term) for name, term in TERMS.items()]
+
+
+def prompts_in_order(samples: Sequence[Sample], modes: Sequence[Mode], count: int, seed: int) -> Dataset:
+    """`count` distinct samples in an order of the seed, each asked in every mode, one after the other.
+
+    Rows: prompt (messages), images (PIL), index (into samples), mode; pictures are made when a row is read.
+    """
+    if count > len(samples):
+        raise ValueError(f"{count} distinct samples are asked for, the data has {len(samples)}: take fewer steps")
+    chosen = Random(f"prompts/{seed}").sample(range(len(samples)), count)
+    plan = [(index, mode) for index in chosen for mode in modes]
+
+    def rows(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        pairs = list(zip(columns["index"], columns["mode"], strict=True))
+        return {
+            "prompt": [[{"role": "user", "content": question(samples[i], m)}] for i, m in pairs],
+            "images": [[Image.fromarray(p.pixels()) for p in samples[i].pictures] for i, _ in pairs],
+            **columns,
+        }
+
+    table = Dataset.from_dict({"index": [i for i, _ in plan], "mode": [m for _, m in plan]})
+    return table.with_transform(rows)
+
+
+def reinforce(
+    model: Qwen2VLForConditionalGeneration,
+    processor: ImageOnlyProcessor,
+    samples: Sequence[Sample],
+    watched: Sequence[Sample],
+    variant: Variant,
+    settings: GRPOSettings,
+    *,
+    step: int,
+    seed: int,
+    folder: Path,
+    record: Record,
+) -> None:
+    """Trains the model in place by GRPO, from its newest checkpoint in `folder` if there is one.
+
+    All variants take the same number of distinct samples and of rollouts a step: `hybrid` splits a sample's
+    rollouts between its modes. `watched` samples, of validation, show how far the policy has moved from
+    where it began: the KL divergence in the variant's own modes.
+    """
+    modes = VARIANT_MODES[variant]
+    freeze_vision(model, settings.frozen_vision)
+    answers_a_step = settings.prompts * settings.rollouts
+    arguments = GRPOConfig(
+        **shared_arguments(folder, settings, seed, use_cpu=model.device.type == "cpu"),
+        per_device_train_batch_size=settings.micro_batch,
+        gradient_accumulation_steps=answers_a_step // settings.micro_batch,
+        num_generations=settings.rollouts // len(modes),
+        num_iterations=settings.iterations,
+        max_completion_length=settings.max_new_tokens,
+        temperature=settings.temperature,
+        top_p=1.0,
+        top_k=0,
+        repetition_penalty=1.0,
+        shuffle_dataset=False,
+        chat_template_kwargs=CHAT_TEMPLATE_KWARGS,
+        beta=settings.beta,
+        epsilon=settings.epsilon,
+        epsilon_high=settings.epsilon_high,
+        loss_type=settings.loss_type,
+        scale_rewards=settings.scale_rewards,
+        importance_sampling_level="token",
+        mask_truncated_completions=False,
+        multi_objective_aggregation="sum_then_normalize",
+        reward_weights=[settings.weights[term] for term in TERMS],
+        use_vllm=False,
+    )
+    collate = ConversationCollator(processor, step)
+    divergence = Divergence(model, collate([[Turn(s, mode)] for mode in modes for s in watched]))
+
+    def watch(number: int) -> dict[str, float]:
+        return {"kl": divergence()} if number % settings.watch_every == 0 else {}
+
+    torch.manual_seed(seed)
+    trainer = GroundingGRPOTrainer(
+        model=model,
+        reward_funcs=reward_functions(samples, processor),
+        args=arguments,
+        train_dataset=prompts_in_order(samples, modes, settings.steps * settings.prompts, seed),
+        processing_class=processor,
+        optimizers=(build_optimiser(model, settings.optimiser), None),
+        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, watch)],
+    )
+    trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

@@ -1,0 +1,134 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gemvg_repro.benchmarks import mig_bench
+from gemvg_repro.benchmarks.mig_bench import MigRecord
+from gemvg_repro.benchmarks.mig_bench_score import (
+    final,
+    macro_average,
+    official_box,
+    official_counts,
+    official_iou,
+    score,
+)
+from gemvg_repro.grounding.answers import write
+from gemvg_repro.grounding.samples import Box, Target
+
+from .made import LEFT, RIGHT, Plain
+
+DATA = Path("../shared/data")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(100,200),(300,400)",
+        "(100, 200), (300, 400)",
+        "<|box_start|>(100,200),(300,400)<|box_end|>",
+        "[100,200,300,400]",
+        "[[100,200,300,400]]",
+        '{"bbox_2d": [100, 200, 300, 400], "label": "a"}',
+        "<box>100 200 300 400</box>",
+        "(0.1,0.2),(0.3,0.4)",
+        "[0.1, 0.2, 0.3, 0.4]",
+        "(0.1, 0.2, 0.3, 0.4)",
+        "[5,6,7,8] (100,200),(300,400)",
+        "(100,200),(300,400) and (5,5),(6,6)",
+    ],
+)
+def test_what_the_official_script_reads(text: str) -> None:
+    assert official_box(text) == [0.1, 0.2, 0.3, 0.4]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no box",
+        "( 100,200),(300,400)",
+        "(100,200)(300,400)",
+        "(-5,200),(300,400)",
+        "[0.1,0.2,1,1]",
+        "(0.1, 0.2), (0.3, 0.4)",
+    ],
+)
+def test_what_it_does_not_read(text: str) -> None:
+    assert official_box(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        ("(0,1),(500,500)", [0, 0.001, 0.5, 0.5]),
+        ("(0,1),(500,500) (5,5),(6,6)", [0, 1.0, 0.5, 0.5]),
+        ("[1.0, 0.2, 0.3, 0.4]", [0.001, 0.2, 0.3, 0.4]),
+        ("(100.5,200.5),(300.5,400.5)", [0.1005, 0.2005, 0.3005, 0.4005]),
+        ("(100,200),(1200,400)", [0.1, 0.2, 1.2, 0.4]),
+        ("<think>(1,2),(3,4)</think><answer>(100,200),(300,400)</answer>", [1.0, 0.002, 0.003, 0.004]),
+    ],
+)
+def test_its_quirks_of_scale(text: str, box: list[float]) -> None:
+    assert official_box(text) == box
+
+
+def test_the_official_iou() -> None:
+    assert official_iou((0, 0, 0.5, 1), [0.25, 0, 0.75, 1]) == pytest.approx(1 / 3)
+    assert official_iou((0.1, 0.2, 0.3, 0.4), [0.3, 0.4, 0.1, 0.2]) == 0
+    assert official_iou((0.1, 0.2, 0.3, 0.4), [0.3, 0.2, 0.5, 0.4]) == 0
+    assert official_iou((0.1, 0.2, 0.3, 0.4), None) == 0
+    assert official_iou((0.9, 0, 0.1, 1), [0, 0, 1, 1]) == 0
+
+
+def thousandths(box: Box) -> str:
+    x1, y1, x2, y2 = (round(value * 1000) for value in box)
+    return f"({x1},{y1}),({x2},{y2})"
+
+
+@pytest.mark.skipif(not (DATA / "golden/mig_bench.json").exists(), reason=f"no golden counts in {DATA}")
+def test_the_golden_counts_to_the_last_digit() -> None:
+    golden = json.loads((DATA / "golden/mig_bench.json").read_text())
+    records = mig_bench.load(DATA / "mig_bench/MIG_data.json")
+    counts = official_counts(records, golden["responses"])
+    assert counts == golden["expected"]
+    perfect = official_counts(records, [thousandths(r.answer) for r in records])
+    assert perfect["common_object"]["IOU@0.5"] == 811  # five answers of the file are inverted
+    assert macro_average(perfect) == pytest.approx((9 + 811 / 816) / 10)
+
+
+RECORDS = [
+    MigRecord("region", (Plain(1), Plain(2)), "?", LEFT),
+    MigRecord("region", (Plain(3), Plain(4)), "?", LEFT),
+    MigRecord("diff", (Plain(5), Plain(6)), "?", RIGHT),
+]
+
+
+def test_the_macro_average_weighs_tasks_and_not_records() -> None:
+    right, wrong = write([Target(0, LEFT)]), write([Target(0, RIGHT)])
+    counts = official_counts(RECORDS, [right, wrong, wrong])
+    assert counts["region"] == {"IOU@0.7": 1, "IOU@0.5": 1, "IOU@0.3": 1, "AVE_IOU": 1.0, "TOTAL": 2}
+    assert macro_average(counts) == (0.5 + 1) / 2
+
+
+def test_our_score_stands_beside_the_official_one() -> None:
+    texts = [
+        f"<think>(1,2),(3,4)</think><answer>{write([Target(1, LEFT)])}</answer>",
+        "(0,0),(400,1000)",
+        write([Target(0, RIGHT)]),
+    ]
+    scores = score(RECORDS, texts, "cot", tokens=[30, 9, 9])
+    assert scores["correct"].tolist() == [True, True, True]
+    assert scores["iou"].tolist() == pytest.approx([1, 0, 1])  # the second names no picture
+    assert scores["picture_ok"].tolist()[:2] == [False, False] and pd.isna(scores["picture_ok"][2])
+    assert scores["unreadable"].tolist() == [False, True, False]
+    assert scores["task"].tolist() == ["region", "region", "diff"]
+    assert scores["tokens"].tolist() == [30, 9, 9]
+
+
+def test_the_answer_that_counts() -> None:
+    assert final("<think>a</think><answer>b</answer>c") == "b"
+    assert final("<think>a</think><answer>b") == "b"
+    assert final("<think>a") == ""
+    assert final("a") == "a"

@@ -1,0 +1,233 @@
+"""Run directories as training and evaluation write them, with seeded numbers in place of learning.
+
+The pictures and questions are the miniature's own, the answers are written and scored by the real code; only
+who answers is made up: somebody who finds a target with a chance that depends on variant and mode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gemvg_repro.benchmarks import generalised, shortcuts
+from gemvg_repro.grounding.answers import read, write
+from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
+from gemvg_repro.miniature.dataset import Recipe, generate
+from gemvg_repro.report import gallery
+
+SKILL = {
+    "base": (0.06, 0.03),
+    "sft": (0.55, 0.30),
+    "cot_sft": (0.56, 0.52),
+    "cot": (0.57, 0.60),
+    "direct": (0.63, 0.50),
+    "hybrid": (0.63, 0.595),
+}
+"""Chance to find a target, asked (direct, cot)."""
+
+TASKS = ("diff", "view_diff", "common_object", "object_tracking", "multi_view", "region", "refer_grounding",
+         "group_grounding", "reasoning", "correspondence")  # fmt: skip
+
+TERMS = {"format": 0.97, "picture": 0.75, "localisation": 0.52, "count": 0.8}
+
+BEFORE = {"sft": "data", "cot_sft": "sft", "cot": "cot_sft", "direct": "cot_sft", "hybrid": "cot_sft"}
+
+
+def names(seeds: Sequence[int] = (0,), variants: Sequence[str] = tuple(SKILL)) -> list[str]:
+    """Names of run directories, in the order of a plan."""
+    trained = [v for v in variants if v != "base"]
+    plain = ["data", *(f"{v}-s{s}" for s in seeds for v in trained)]
+    plain += [f"evaluate-{v}-s{s}" for s in seeds for v in variants]
+    return [f"{name}-{_id(name)}" for name in plain]
+
+
+def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: int = 100) -> None:
+    """Writes these run directories, finished, below `runs`."""
+    recipe = Recipe(
+        seed=0, base=1, train=samples, validation=1, test=samples, turns=1, understanding_test=choices,
+        single_share=0.0, understanding_share=0.1,
+    )  # fmt: skip
+    test, train = list(generate("test", recipe)), list(generate("train", recipe))
+    ids = {_name(directory): directory[-10:] for directory in directories}
+    for directory in directories:
+        name = _name(directory)
+        folder = runs / directory
+        folder.mkdir(parents=True)
+        variant, seed = _variant(name)
+        if name == "data":
+            result: dict[str, Any] = _cost(40, 0, 0)
+        elif name.startswith("evaluate-"):
+            result = _evaluation(folder, variant, seed, test, train)
+        else:
+            result = _training(folder, variant, seed)
+            before = BEFORE[variant] if BEFORE[variant] == "data" else f"{BEFORE[variant]}-s{seed}"
+            result["prerequisites"] = {BEFORE[variant]: ids[before]} if before in ids else {}
+        _write(folder / "parameters.json", {"id": directory[-10:], "settings": {}})
+        _write(folder / "environment.json", _environment())
+        _write(folder / "result.json", {"id": directory[-10:], "name": name, "mode": variant, "seed": seed, **result})
+
+
+def unfinish(folder: Path, step: int = 120, total: int = 250) -> None:
+    """Makes the run one that was killed on its way."""
+    (folder / "result.json").unlink()
+    _write(folder / "progress.json", {"step": step, "total": total, "seconds_left": 60.0, "updated": 0.0})
+
+
+def answered(samples: Sequence[Sample], variant: str, mode: Mode, seed: int, blind: bool = False) -> list[str]:
+    """The texts of somebody who finds targets with the variant's chance; the luck of a sample is shared."""
+    luck = np.random.default_rng(7)
+    own = np.random.default_rng([seed, sum(variant.encode()), len(mode), blind])
+    chance = 0.08 if blind else SKILL[variant][mode == "cot"] + own.normal(0, 0.006)
+    return [_answer(sample, chance, mode, luck, own) for sample in samples]
+
+
+def _answer(sample: Sample, chance: float, mode: Mode, luck: np.random.Generator, own: np.random.Generator) -> str:
+    shared, drawn = luck.random(8), own.random(8)
+    found = 0.75 * shared + 0.25 * drawn < chance
+    if sample.choice is not None:
+        return _said("A" if found[0] else "D", mode)
+    targets = [t if found[k % 6] else Target(t.picture, _box(own)) for k, t in enumerate(sample.targets)]
+    targets = [Target(t.picture, _shaken(t.box, own)) for t in targets]
+    if drawn[6] > 0.9 or (not sample.targets and not found[0]):
+        targets.append(Target(int(own.integers(len(sample.pictures))), _box(own)))
+    if drawn[7] > 0.99:
+        return "<|box_start|>(12,"
+    return _said(write(targets, 20), mode)
+
+
+def _said(answer: str, mode: Mode) -> str:
+    thought = "The one in picture 1 is a red disc; it costs $5 & <b>more</b>, so I look for it in picture 2."
+    return answer if mode == "direct" else f"<think>{thought}</think><answer>{answer}</answer>"
+
+
+def _box(rng: np.random.Generator) -> tuple[float, float, float, float]:
+    (x, y), (w, h) = rng.uniform(0, 0.6, 2), rng.uniform(0.1, 0.4, 2)
+    return float(x), float(y), float(x + w), float(y + h)
+
+
+def _shaken(box: tuple[float, ...], rng: np.random.Generator) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = np.clip(np.asarray(box) + rng.normal(0, 0.012, 4), 0, 1)
+    return float(x1), float(y1), float(max(x2, x1 + 0.05)), float(max(y2, y1 + 0.05))
+
+
+def _evaluation(
+    folder: Path, variant: str, seed: int, test: Sequence[Sample], train: Sequence[Sample]
+) -> dict[str, Any]:
+    grounding = [sample for sample in test if sample.kind in GROUNDING_KINDS]
+    choice = [sample for sample in test if sample.kind == "understanding"]
+    chosen, answers = gallery.choose(test), {}
+    rng = np.random.default_rng(seed)
+    for mode in MODES:
+        texts = answered(grounding, variant, mode, seed)
+        tokens = [8 + len(text) // (9 if mode == "direct" else 4) for text in texts]
+        for sample, text in zip(grounding, texts, strict=True):
+            answers[sample.id, mode] = (text, read(text, len(sample.pictures)).targets)
+        tables = {"generalised": generalised.score(grounding, texts, mode, tokens)}
+        tables["understanding"] = generalised.score(choice, answered(choice, variant, mode, seed), mode)
+        grey = answered(grounding, variant, mode, seed, blind=True)
+        tables["blind"] = generalised.score(grounding, grey, mode)
+        tables["shuffled"] = generalised.score(grounding, grey[::-1], mode)
+        for name in ("constant_box", "picture_prior") if mode == "direct" else ():
+            tables[name] = generalised.score(grounding, getattr(shortcuts, name)(train, grounding), mode)
+        hits = rng.random(200) < SKILL[variant][mode == "cot"]
+        tables["mig_bench"] = pd.DataFrame(
+            {"sample": [f"mig_bench/{n}" for n in range(200)], "scene": [f"mig_bench/{n}" for n in range(200)],
+             "task": [TASKS[n % 10] for n in range(200)], "correct": hits}
+        )  # fmt: skip
+        for name, table in tables.items():
+            table.to_parquet(folder / f"scores-{name}-{mode}.parquet", index=False)
+    gallery.write(folder / "gallery", chosen, answers)
+    return _cost(45, 0, 60_000)
+
+
+def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng([seed, sum(variant.encode())])
+    if variant in ("sft", "cot_sft"):
+        steps = np.arange(1, 401)
+        loss = (2.5 if variant == "sft" else 0.9) * np.exp(-steps / 90) + 0.45 + rng.normal(0, 0.04, 400)
+        rows = [{"step": int(s), "total_steps": 400, "loss": float(value)} for s, value in zip(steps, loss, strict=True)]
+        _log(folder, rows)
+        return _cost(180 if variant == "sft" else 95, 3_000_000, 0)
+    rows = []
+    for step in range(1, 121):
+        row: dict[str, Any] = {"step": step, "total_steps": 120}
+        for term, start in TERMS.items():
+            value = min(1.0, start + (1 - start) * 0.25 * step / 120 + rng.normal(0, 0.03))
+            row[f"reward/{term}"] = float(value)
+        row["reward"] = float(np.mean([row[f"reward/{term}"] for term in TERMS]))
+        row |= {
+            "zero_variance_share": float(np.clip(0.15 + 0.2 * step / 120 + rng.normal(0, 0.04), 0, 1)),
+            "truncated_share": float(np.clip(rng.normal(0.01, 0.01), 0, 1)),
+            "clip_share": float(np.clip(rng.normal(0.02, 0.01), 0, 1)),
+            "length_mean": float((45 if variant == "cot" else 22 if variant == "hybrid" else 12) + rng.normal(0, 0.7)),
+            "entropy": float(0.5 - 0.15 * step / 120 + rng.normal(0, 0.02)),
+        }
+        if step % 10 == 0:
+            row["kl"] = 0.0004 * step
+        rows.append(row)
+    _log(folder, rows)
+    _validation_rewards(folder, variant, rng)
+    return _cost(110, 900_000, 400_000)
+
+
+def _validation_rewards(folder: Path, variant: str, rng: np.random.Generator, prompts: int = 300) -> None:
+    modes = MODES if variant == "hybrid" else ("cot",) if variant == "cot" else ("direct",)
+    rows = []
+    for mode in modes:
+        for term, start in TERMS.items():
+            before = np.clip(rng.normal(start, 0.25, prompts), 0, 1)
+            after = np.clip(before + rng.normal(0.03, 0.12, prompts), 0, 1)
+            for when, values in (("before", before), ("after", after)):
+                rows += [(f"validation-{n}", mode, when, term, float(value)) for n, value in enumerate(values)]
+    table = pd.DataFrame(rows, columns=["prompt", "mode", "when", "term", "value"])
+    total = table.groupby(["prompt", "mode", "when"], as_index=False)["value"].mean().assign(term="total")
+    pd.concat([table, total[table.columns]]).to_parquet(folder / "validation-reward.parquet", index=False)
+
+
+def _cost(seconds: float, trained: int, generated: int) -> dict[str, Any]:
+    cost = {"seconds": seconds, "tokens_trained": trained, "tokens_generated": generated, "flops": 6e6 * trained,
+            "peak_memory_mb": 1900.0}  # fmt: skip
+    return {"metrics": {}, "cost": cost}
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "dirty": False,
+        "host": "<script>alert(1)</script>",
+        "platform": "Linux-6.1-x86_64",
+        "cpus": 2,
+        "threads": {"OMP_NUM_THREADS": "1"},
+        "versions": {"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "trl": "1.16.0"},
+        "started": "2026-01-01T00:00:00+0000",
+        "earlier": [],
+    }
+
+
+def _log(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+
+def _write(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1), "utf-8")
+
+
+def _id(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:10]
+
+
+def _name(directory: str) -> str:
+    return directory[:-11]
+
+
+def _variant(name: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(?:evaluate-)?([a-z_]+)(?:-s(\d+))?", name)
+    assert match is not None
+    return match[1], int(match[2] or 0)

@@ -1,0 +1,191 @@
+"""A run's id moves with everything that can move its numbers, and with nothing else."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gemvg_repro.study import identity
+from gemvg_repro.study.identity import Identity, identify, locate, threads_of
+from gemvg_repro.study.parameters import (
+    TRAIN_MODES,
+    DataParameters,
+    EvaluateParameters,
+    ReportParameters,
+    TrainMode,
+    TrainParameters,
+)
+from gemvg_repro.study.runs import run_id
+
+
+class Profile:
+    """A profile whose parts the tests change."""
+
+    def __init__(self, **parts: Any) -> None:
+        self.parts = {
+            "name": "small",
+            "threads": {"sft": 1, "cot_sft": 1, "cot": 2, "direct": 2, "hybrid": 2, "evaluate": 1},
+            "base": "",
+            "data": {"train": 100, "seed": 1},
+            "model": {"width": 64},
+            "sft": {"lr": 0.01},
+            "cot_sft": {"lr": 0.02},
+            "grpo": {"lr": 0.03},
+            "evaluate": {"batch": 8},
+        } | parts
+
+    @property
+    def name(self) -> str:
+        return str(self.parts["name"])
+
+    @property
+    def threads(self) -> dict[str, int]:
+        return dict(self.parts["threads"])
+
+    def model_dump(self) -> dict[str, Any]:
+        return copy.deepcopy(self.parts)
+
+
+def ids(profile: Profile) -> dict[str, str]:
+    """The ids of all runs of seed 0."""
+    found = {"data": identify(DataParameters(), profile).id}
+    for mode in TRAIN_MODES:
+        found[mode] = identify(TrainParameters(mode=mode), profile).id
+        found[f"evaluate-{mode}"] = identify(EvaluateParameters(mode=mode), profile).id
+    return found
+
+
+def moved(profile: Profile) -> set[str]:
+    """The runs that are other runs under this profile."""
+    before, after = ids(Profile()), ids(profile)
+    return {name for name in before if before[name] != after[name]}
+
+
+GRPO = {"cot", "direct", "hybrid"}
+
+
+def and_evaluations(modes: set[str]) -> set[str]:
+    return modes | {f"evaluate-{mode}" for mode in modes}
+
+
+@pytest.mark.parametrize(
+    ("change", "runs"),
+    [
+        ({}, set()),
+        ({"name": "renamed"}, set()),
+        ({"data": {"train": 101, "seed": 1}}, {"data", *and_evaluations(set(TRAIN_MODES))}),
+        ({"model": {"width": 65}}, and_evaluations(set(TRAIN_MODES))),
+        ({"base": "miniature/base"}, and_evaluations(set(TRAIN_MODES))),
+        ({"sft": {"lr": 0.011}}, and_evaluations(set(TRAIN_MODES))),
+        ({"cot_sft": {"lr": 0.021}}, and_evaluations({"cot_sft", *GRPO})),
+        ({"grpo": {"lr": 0.031}}, and_evaluations(GRPO)),
+        ({"evaluate": {"batch": 9}}, and_evaluations(set(TRAIN_MODES)) - set(TRAIN_MODES)),
+        ({"threads": Profile().threads | {"cot": 1}}, and_evaluations({"cot"})),
+    ],
+)
+def test_a_part_of_the_profile_moves_the_runs_that_it_concerns(
+    change: dict[str, Any], runs: set[str]
+) -> None:
+    assert moved(Profile(**change)) == runs
+
+
+def test_versions_of_libraries_and_of_the_results_move_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ids(Profile())
+    monkeypatch.setattr(identity, "RESULTS_VERSION", 2)
+    raised = ids(Profile())
+    monkeypatch.setattr(identity, "library_versions", lambda: {"torch": "3.0"})
+    assert all(len({before[run], raised[run], ids(Profile())[run]}) == 3 for run in before)
+
+
+def test_seed_and_steps_move_a_training_and_where_it_starts_from_but_not_its_data() -> None:
+    plain, seed, steps = (
+        identify(TrainParameters(mode="hybrid", **more), Profile())
+        for more in ({}, {"seed": 1}, {"steps": 5})
+    )
+    assert plain.name == "hybrid-s0" and seed.name == "hybrid-s1"
+    for other in (seed, steps):
+        assert other.id != plain.id
+        assert [a.id == b.id for a, b in zip(plain.prerequisites, other.prerequisites, strict=True)] == [
+            False,
+            True,
+        ]
+
+
+def test_what_asks_only_where_and_how_does_not_move_the_id() -> None:
+    asked = [TrainParameters(), TrainParameters(runs="elsewhere"), TrainParameters(prerequisites="require")]
+    assert len({identify(a, Profile()).id for a in asked}) == 1
+    assert len({identify(DataParameters(drawn=n), Profile()).id for n in (1, 2)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "needs"),
+    [("sft", ["data"]), ("cot_sft", ["sft-s0", "data"]), ("direct", ["cot_sft-s0", "data"])],
+)
+def test_prerequisites(mode: TrainMode, needs: list[str]) -> None:
+    training = identify(TrainParameters(mode=mode), Profile())
+    assert [need.name for need in training.prerequisites] == needs
+    evaluation = identify(EvaluateParameters(mode=mode), Profile())
+    assert evaluation.name == f"evaluate-{mode}-s0"
+    assert [need.id for need in evaluation.prerequisites] == [training.id, ids(Profile())["data"]]
+
+
+def test_parameters_survive_json() -> None:
+    """What is hashed is what parameters.json holds: tuples have become lists."""
+    what = identify(TrainParameters(), Profile(model={"layers": (1, 2)}))
+    assert run_id(json.loads(json.dumps(dict(what.parameters)))) == what.id
+
+
+def test_given_data_is_known_by_its_content(tmp_path: Path) -> None:
+    def identity_of() -> Identity:
+        return identify(TrainParameters(data=str(tmp_path / "boxes.json")), Profile())
+
+    (tmp_path / "boxes.json").write_text('{"images": [{"file_name": "a.jpg"}]}')
+    (tmp_path / "a.jpg").write_bytes(b"12345")
+    first = identity_of().id
+    (tmp_path / "unrelated.jpg").touch()
+    assert identity_of().id == first != identify(TrainParameters(), Profile()).id
+    (tmp_path / "a.jpg").write_bytes(b"123456")
+    second = identity_of().id
+    (tmp_path / "boxes.json").write_text('{"images": [{"file_name": "a.jpg"}], "info": 1}')
+    assert len({first, second, identity_of().id}) == 3
+
+
+def test_a_checkpoint_is_its_run_or_its_weights(tmp_path: Path) -> None:
+    run = tmp_path / "hybrid-s0-0123456789"
+    (run / "model").mkdir(parents=True)
+    (run / "parameters.json").write_text('{"id": "0123456789"}')
+    for folder in (run, run / "model"):
+        evaluation = identify(EvaluateParameters(checkpoint=str(folder)), Profile())
+        assert evaluation.name == "evaluate-hybrid-s0" and evaluation.parameters["model"] == "0123456789"
+    weights = tmp_path / "My Weights"
+    weights.mkdir()
+    with pytest.raises(FileNotFoundError, match=r"neither a run directory nor has it any \*.safetensors"):
+        identify(EvaluateParameters(checkpoint=str(weights)), Profile())
+    (weights / "model.safetensors").write_bytes(b"1")
+    first = identify(EvaluateParameters(checkpoint=str(weights)), Profile())
+    (weights / "model.safetensors").write_bytes(b"22")
+    assert first.name == "evaluate-my-weights"
+    assert first.id != identify(EvaluateParameters(checkpoint=str(weights)), Profile()).id
+
+
+def test_the_report_is_no_run() -> None:
+    with pytest.raises(TypeError, match="only reads"):
+        identify(ReportParameters(), Profile())
+
+
+def test_threads_are_the_kind_s_or_one() -> None:
+    assert [threads_of(kind, Profile()) for kind in ("sft", "cot", "data")] == [1, 2, 1]
+
+
+def test_asking_is_the_same_in_another_process_and_loads_no_torch() -> None:
+    ask = "import sys; from gemvg_repro.study.identity import locate; "
+    ask += "from gemvg_repro.study.parameters import TrainParameters; "
+    ask += "print(locate(TrainParameters(mode='cot', runs='/r'))); print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
+    assert said.split() == [str(locate(TrainParameters(mode="cot", runs="/r"))), "False"]

@@ -1,0 +1,118 @@
+"""From a grid to jobs, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from gemvg_repro.study.parameters import ParameterError, TrainParameters
+from gemvg_repro.study.plan import Grid, Job, check_notebook, plan, select
+
+from . import tiny
+
+ALL = "[sft, cot_sft, cot, direct, hybrid]"
+
+
+def jobs_of(root: Path, seeds: list[int] | None = None) -> tuple[Job, ...]:
+    file = root / "sweeps" / "miniature.yaml"
+    return plan(Grid.load(file, seeds), file, root, root / "runs")
+
+
+def names(jobs: tuple[Job, ...]) -> list[str]:
+    return [job.name for job in jobs]
+
+
+def finish(job: Job) -> None:
+    job.folder.mkdir(parents=True)
+    (job.folder / "result.json").write_text(json.dumps({"id": job.key.rpartition("-")[2]}))
+
+
+def test_the_whole_grid_in_order(tmp_path: Path) -> None:
+    jobs = jobs_of(tiny.project(tmp_path, ALL))
+    trainings = ["data", "sft-s0", "cot_sft-s0", "cot-s0", "direct-s0", "hybrid-s0"]
+    assert names(jobs) == [*trainings, *(f"evaluate-{name}" for name in trainings[1:]), "report"]
+    by_name = {job.name: job for job in jobs}
+    seen: set[str] = set()
+    for job in jobs:
+        assert set(job.needs) <= seen
+        seen.add(job.key)
+    assert by_name["hybrid-s0"].needs == (by_name["cot_sft-s0"].key, by_name["data"].key)
+    assert by_name["hybrid-s0"].parameters == {
+        "profile": "miniature",
+        "runs": str(tmp_path / "runs"),
+        "mode": "hybrid",
+        "seed": 0,
+        "data": "",
+        "steps": 0,
+        "prerequisites": "require",
+    }
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_variant_brings_what_it_needs_and_seeds_share_the_data(tmp_path: Path) -> None:
+    jobs = jobs_of(tiny.project(tmp_path, "[direct]"), seeds=[0, 1])
+    chain = [f"{mode}-s{seed}" for seed in (0, 1) for mode in ("sft", "cot_sft", "direct")]
+    assert names(jobs) == ["data", *chain, "evaluate-direct-s0", "evaluate-direct-s1", "report"]
+    assert jobs[-1].parameters["seeds"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("grid", "words"),
+    [
+        ("scientific: {mode: [sft]}\nnuisence: {seed: [0]}", "nuisence: Extra inputs"),
+        ("scientific: {mod: [sft]}", "no axis 'mod'; did you mean 'mode'"),
+        ("scientific: {mode: [sft, hybird]}", "'hybird'.*did you mean 'hybrid'"),
+        ("scientific: {mode: [sft]}\nfixed: {seed: -1}", "seed = -1"),
+        ("scientific: {mode: [sft]}\nresources: {cluster: cloud}", "resources.cluster"),
+        ("scientific: {mode: [sft]", "is not YAML"),
+        ("", "is no grid"),
+    ],
+)
+def test_a_wrong_grid_is_refused(tmp_path: Path, grid: str, words: str) -> None:
+    root = tiny.project(tmp_path)
+    (root / "sweeps" / "miniature.yaml").write_text(grid)
+    with pytest.raises(ParameterError, match=rf"(?s){words}"):
+        jobs_of(root)
+
+
+def test_a_grid_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"no grid .*other.yaml"):
+        Grid.load(tmp_path / "other.yaml")
+
+
+def test_a_notebook_that_disagrees_with_its_model_is_refused(tmp_path: Path) -> None:
+    root = tiny.project(tmp_path)
+    file = root / "notebooks" / "train.ipynb"
+    check_notebook(file, TrainParameters)
+    inspected = papermill.inspect_notebook(str(file))  # papermill reads the same names
+    assert set(inspected) == set(TrainParameters.model_fields)
+    notebook = nbformat.read(file, as_version=4)
+    notebook.cells[0].source = notebook.cells[0].source.replace("seed = 0", "sede = 0")
+    nbformat.write(notebook, file)
+    with pytest.raises(ParameterError, match=r"train.ipynb disagrees with TrainParameters about sede, seed"):
+        jobs_of(root)
+
+
+def test_only_selects_by_name_and_brings_unfinished_needs(tmp_path: Path) -> None:
+    jobs = jobs_of(tiny.project(tmp_path, ALL))
+    by_name = {job.name: job for job in jobs}
+    chain = ["data", "sft-s0", "cot_sft-s0", "hybrid-s0"]
+    assert names(select(jobs, [])) == names(jobs)
+    assert names(select(jobs, ["hybrid*"])) == [*chain, "report"]
+    assert names(select(jobs, ["hybrid*", "!report"])) == chain
+    assert names(select(jobs, ["report"])) == ["report"]
+    finish(by_name["cot_sft-s0"])
+    finish(by_name["data"])
+    assert names(select(jobs, ["hybrid*", "!cot_sft*", "!report"])) == ["hybrid-s0"]
+
+
+def test_only_refuses_what_cannot_be(tmp_path: Path) -> None:
+    jobs = jobs_of(tiny.project(tmp_path, ALL))
+    with pytest.raises(ParameterError, match=r"--only 'hybird\*' matches no run.*hybrid-s0"):
+        select(jobs, ["hybird*"])
+    with pytest.raises(ParameterError, match="excludes cot_sft-s0, which is not finished"):
+        select(jobs, ["hybrid*", "!cot_sft*"])

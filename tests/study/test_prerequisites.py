@@ -1,0 +1,33 @@
+"""A notebook started by hand brings what it needs, or says what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gemvg_repro.study.parameters import EvaluateParameters, TrainParameters
+from gemvg_repro.study.prerequisites import MissingPrerequisite, ensure
+
+from . import tiny
+
+
+def test_missing_prerequisites_are_an_error_or_made_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tiny.project(tmp_path)
+    monkeypatch.chdir(root / "notebooks")
+    with pytest.raises(MissingPrerequisite, match=r"needs data.*-p prerequisites train"):
+        ensure(TrainParameters(mode="cot_sft", prerequisites="require"))
+    assert not (root / "runs").exists()
+    made = ensure(TrainParameters(mode="cot_sft"))
+    assert capsys.readouterr().out.splitlines() == [
+        "data is missing and comes first",
+        "sft-s0 is missing and comes first",
+    ]
+    assert list(made) == ["data", "sft"] and all(job.finished for job in made.values())
+    assert ensure(TrainParameters(mode="cot_sft", prerequisites="require")).keys() == made.keys()
+    with pytest.raises(
+        MissingPrerequisite, match=r"evaluate.ipynb needs cot_sft-s0.*-p mode cot_sft -p seed 0"
+    ):
+        ensure(EvaluateParameters(mode="hybrid", prerequisites="require"))

@@ -1,0 +1,124 @@
+"""The launcher as a person uses it: a process, real notebooks, real submitit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ..study import tiny
+
+
+def start(root: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(root / "sweeps" / "launch.py"), *arguments]
+    return subprocess.Popen(
+        command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def launch(root: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    process = start(root, *arguments, **environment)
+    out, error = process.communicate(timeout=300)
+    return process.returncode, out, error
+
+
+def until_logged(root: Path, name: str, lines: int) -> None:
+    deadline = time.monotonic() + 120
+    while not any(f.read_text().count("\n") >= lines for f in (root / "runs").glob(f"{name}-*/log.jsonl")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def everything(root: Path) -> set[Path]:
+    return set(root.rglob("*"))
+
+
+def test_a_failure_stops_what_needs_it_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    root = tiny.project(tmp_path / "my studies")
+    status, out, error = launch(root, TINY_FAIL="sft-s0")
+    assert status == 1
+    for line in (
+        "data finished",
+        "sft-s0 failed",
+        "evaluate-sft-s0 blocked: needs sft-s0",
+        "report finished",
+    ):
+        assert line in out.splitlines()
+    for words in ("sft-s0 failed.", "in cell [4]: ValueError: the loss is not finite", "  | ", "log: "):
+        assert words in error
+    log = Path(error.rpartition("log: ")[2].splitlines()[0])
+    assert log.is_file() and "the loss is not finite" in log.read_text()
+    html = Path(out.splitlines()[-1])
+    assert html == root / "runs" / "report" / "report.html"
+    assert "data-" in html.read_text() and "asked.runs_folder" not in html.read_text()
+
+    status, out, _ = launch(root, "--status")
+    assert status == 1 and "sft-s0 failed." in out and "the loss is not finite" in out
+
+    status, out, error = launch(root, "--only", "!report")
+    assert (status, error) == (0, "")
+    assert "data finished" in out.splitlines()[0]  # from the first launch
+    assert tiny.result(root, "sft-s0")["first"] == 4
+    assert tiny.result(root, "evaluate-sft-s0")["metrics"] == {"steps": tiny.STEPS}
+
+
+def test_a_dry_run_shows_the_plan_fast_and_touches_nothing(tmp_path: Path) -> None:
+    root = tiny.project(tmp_path, "[hybrid]")
+    before = everything(root)
+    began = time.monotonic()
+    status, out, _ = launch(root, "-n", "--seeds", "0", "1", "--only", "hybrid-s1")
+    assert time.monotonic() - began < 3  # without torch and papermill
+    assert status == 0 and "4 missing" not in out and "5 missing" in out
+    assert f"train.ipynb -> {root / 'runs'}/hybrid-s1-" in out
+    assert everything(root) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "hybird*"], "matches no run"),
+        (["--seeds", "-1"], "seed = -1"),
+        (["nowhere.yaml"], "there is no grid"),
+        (["-j", "0"], "expected 1 or more"),
+    ],
+)
+def test_a_wrong_command_is_refused_before_anything_starts(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    root = tiny.project(tmp_path)
+    before = everything(root)
+    status, _, error = launch(root, *arguments)
+    assert status == 2 and words in error and "Traceback" not in error
+    assert everything(root) == before
+
+
+def test_what_a_killed_launcher_leaves_running_is_waited_for_and_never_doubled(tmp_path: Path) -> None:
+    root = tiny.project(tmp_path)
+    first = start(root, "--only", "sft-s0", "--only", "!report", TINY_SLOW="sft-s0")
+    until_logged(root, "sft-s0", 1)
+    first.kill()
+    first.wait()
+    status, out, _ = launch(root, "--status")
+    assert status == 0 and "running" in out
+    status, out, error = launch(root, "--only", "sft-s0", "--only", "!report")
+    assert (status, error) == (0, "")
+    (log,) = (root / "runs").glob("sft-s0-*/log.jsonl")
+    assert len({line.partition('"pid": ')[2] for line in log.read_text().splitlines()}) == 1  # one writer
+    assert tiny.result(root, "sft-s0")["first"] == 1
+
+
+def test_ctrl_c_ends_all_children_and_says_how_to_go_on(tmp_path: Path) -> None:
+    root = tiny.project(tmp_path)
+    process = start(root, TINY_SLOW="sft-s0")
+    until_logged(root, "sft-s0", 2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130 and "the same command goes on" in error
+    assert len(family) >= 4 and psutil.wait_procs(family, timeout=5)[1] == []
