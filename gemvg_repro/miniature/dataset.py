@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..grounding.samples import GROUNDING_KINDS, Kind, Sample, Target
-from .questions import COMPOSERS, Question, alone, further, referential
-from .world import Frame, Thing
+from .questions import COMPOSERS, Question, crowded, further, referential
+from .world import MOST_THINGS, Frame, Thing
 
 Split = Literal["base", "train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("base", "train", "validation", "test")
@@ -42,7 +42,8 @@ _FIELDS = 8  # of a Thing
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of the world is drawn. Counts are of scenes; `turns` questions are asked about each in training."""
+    """How much of the world is drawn. Counts are of scenes; `turns` questions are asked about each in training
+    (of the base's, one for each thing that its pictures may show)."""
 
     seed: int
     base: int
@@ -68,18 +69,25 @@ def _training_question(rng: Random, recipe: Recipe, number: int) -> Question:
     return COMPOSERS[GROUNDING_KINDS[number % 5]](rng, rng.randint(2, 3))
 
 
+def _crowd(progress: float) -> int:
+    """How many things a picture of the base's data may show: pretraining goes from one to MOST_THINGS."""
+    return 1 + sum(progress >= start for start in (0.14, 0.34, 0.6))
+
+
 def _questions(split: Split, recipe: Recipe, number: int) -> list[Question]:
     """The questions about one scene, drawn from a seed of its own."""
     rng = Random(f"{WORLD_VERSION}/{recipe.seed}/{split}/{number}")
     if split == "base":
-        first = referential(rng, 1) if number >= recipe.base // 6 else alone(rng)  # one thing first, then crowds
+        crowd = _crowd(number / recipe.base)
+        first = crowded(rng, crowd) if crowd < MOST_THINGS else referential(rng, 1)
+        return [first, *further(rng, first, crowd - 1)]
     elif split == "train":
         first = _training_question(rng, recipe, number)
     elif split == "test" and number >= recipe.test:
         first = COMPOSERS["understanding"](rng, rng.randint(2, 3))
     else:
         first = COMPOSERS[GROUNDING_KINDS[number % 5]](rng, rng.randint(2, 3))
-    turns = recipe.turns if split in ("base", "train") else 1
+    turns = recipe.turns if split == "train" else 1
     return [first, *further(rng, first, turns - 1)]
 
 

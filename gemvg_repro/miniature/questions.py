@@ -151,16 +151,16 @@ def about(frames: tuple[Frame, ...], pattern: Pattern) -> Question:
     return Question("referential", frames, f"Find every {pattern}.", found, chain=chain)
 
 
-def alone(rng: Random) -> Question:
-    """Single-image grounding at its easiest: one thing in one picture, and it is asked for."""
-    look = _any_look(rng)
-    return about((frame(rng, place(rng, [look])),), Pattern(*look))
+def crowded(rng: Random, most: int) -> Question:
+    """Single-image grounding at its easiest: one to `most` things in one picture, and one of them is asked for."""
+    looks = [_any_look(rng) for _ in range(rng.randint(1, most))]
+    return about((frame(rng, place(rng, looks)),), Pattern(*looks[0]))
 
 
 def semantic(rng: Random, pictures: int) -> Question:
     """Semantic association: the category or colour of the object in Picture 1, or what all pictures share."""
     if rng.random() < 0.3:
-        return _shared(rng, pictures)
+        return shared(rng, pictures)
     reference = _any_look(rng)
     by_colour = rng.random() < 0.5
     pattern = Pattern(colour=reference[1]) if by_colour else Pattern(category=reference[0])
@@ -172,7 +172,7 @@ def semantic(rng: Random, pictures: int) -> Question:
     return Question("semantic", frames, query, found, chain=chain)
 
 
-def _shared(rng: Random, pictures: int) -> Question:
+def shared(rng: Random, pictures: int) -> Question:
     """The one look that every picture has."""
     shared = Pattern(*_any_look(rng))
     seen: set[Look] = set()

@@ -78,7 +78,7 @@ def _card(figure: Figure, left: float, bottom: float, folder: Path, entry: Entry
 
     inner, top = CARD[0] - 2 * _INSET, _BELOW + _PICTURES
     above = place(_INSET, top + 0.04, inner, CARD[1] - top - 0.12)
-    heading = f"{KINDS.get(entry.kind, plain(entry.kind, 20))}, asked {MODES.get(entry.mode, '')}"
+    heading = f"{KINDS.get(entry.kind, _drawable(entry.kind, 20))}, asked {MODES.get(entry.mode, '')}"
     _write(above, 1, heading, color="#777777", fontsize=7.5)
     _write(above, 0.76, _wrapped(entry.query, 60, 3), fontsize=8.5)
     images = [pixels(folder, name) for name in entry.pictures]
@@ -113,9 +113,12 @@ def _write(axes: Axes, y: float, text: str, **look_: Any) -> None:
 
 
 def _wrapped(text: str, width: int, lines: int) -> str:
-    """At most so many lines of so many characters, of characters that the font has."""
-    known = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
-    shown = "".join(
-        c if ord(c) in known else "\N{REPLACEMENT CHARACTER}" for c in plain(text, width * lines - 3 * lines)
-    )
+    """At most so many lines of so many characters."""
+    shown = _drawable(text, lines * (width - 3))
     return "\n".join(textwrap.wrap(shown, width, break_on_hyphens=False)[:lines]) or "(empty)"
+
+
+def _drawable(text: str, limit: int) -> str:
+    """What the font has of the text; the rest as replacement characters."""
+    known = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
+    return "".join(c if ord(c) in known else "\N{REPLACEMENT CHARACTER}" for c in plain(text, limit))

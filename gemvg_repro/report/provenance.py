@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from .collect import Collection, completeness
-from .typesetting import Cell, Table, records
+from .typesetting import Table, records
 
 ASSUMPTIONS = Path(__file__).with_name("assumptions.yaml")
 
@@ -27,11 +27,8 @@ def complete(collection: Collection) -> Table:
         f"{states.get('finished', 0)} finished, {states.get('unfinished', 0)} unfinished, "
         f"{states.get('failed', 0) + states.get('unreadable', 0)} failed."
     )
-    return records(
-        "completeness",
-        caption,
-        [{str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")],
-    )
+    rows = [{str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")]
+    return records("completeness", caption, rows)
 
 
 def environment(collection: Collection) -> Table:
@@ -42,7 +39,7 @@ def environment(collection: Collection) -> Table:
         for key, value in _flat({k: v for k, v in run.environment.items() if k not in _PRIVATE}).items():
             counts = found.setdefault(key, {})
             counts[value] = counts.get(value, 0) + 1
-    rows: list[dict[str, Cell]] = []
+    rows: list[dict[str, str]] = []
     for key, counts in found.items():
         same = len(counts) == 1 and sum(counts.values()) == len(finished)
         texts = [
@@ -60,7 +57,7 @@ def ledger(path: Path = ASSUMPTIONS) -> Table:
     """
     fields = ["statement", "choice", "why", "ablation"]
     entries: list[dict[str, Any]] = yaml.safe_load(path.read_text("utf-8"))
-    rows: list[dict[str, Cell]] = []
+    rows: list[dict[str, str]] = []
     for entry in entries:
         if sorted(entry) != sorted(fields):
             raise ValueError(

@@ -18,8 +18,8 @@ def summary(collection: Collection, numbers: pd.DataFrame, profile: str) -> str:
     if not len(pick(numbers, benchmark="generalised", metric="f1")):
         return _boxed(
             f"<b>Nothing can be said yet</b>: of {expected} runs expected or found, {finished} are finished, "
-            "and none of them is an evaluation on the generalised test set. <code>python sweeps/launch.py</code> runs "
-            "what is missing."
+            "and none of them is an evaluation on the generalised test set. "
+            "<code>python sweeps/launch.py</code> runs what is missing."
         )
     sentences = [
         f"<b>In the {'miniature' if profile == 'miniature' else f'profile {profile}'}</b>, with "

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..grounding.samples import GROUNDING_KINDS
 from .numbers import look_up, pick
-from .typesetting import Cell, Number, Table, blocks, percent, ranked, records, scaled
+from .typesetting import Cell, Number, Table, blocks, percent, ranked, scaled
 from .variants import MODEL_FREE, MODES, SHORTCUTS, START, VARIANTS, look, position, rank_of_term
 
 INTERVALS = (
@@ -19,10 +19,10 @@ INTERVALS = (
 )
 
 _HEADS = (
-    "mean F1\N{NO-BREAK SPACE}↑",
-    *(f"{kind}\N{NO-BREAK SPACE}↑" for kind in GROUNDING_KINDS),
-    "none right\N{NO-BREAK SPACE}↑",
-    "unreadable\N{NO-BREAK SPACE}↓",
+    "mean F1 ↑",
+    *(f"{kind} ↑" for kind in GROUNDING_KINDS),
+    "none right ↑",
+    "unreadable ↓",
     "tokens",
 )
 
@@ -51,10 +51,12 @@ def variants(numbers: pd.DataFrame) -> Table:
         for variant, cells in zip(names, marked, strict=True):
             spent = look_up(numbers, variant=variant, benchmark="training", metric="seconds_in_all")
             time = "" if variant == "base" else scaled(spent, 1 / seconds)
-            rows.append(((f"asked {label}", look(variant).label), [*cells, time]))
+            rows.append(((f"asked {label}", _with_seeds(numbers, variant)), [*cells, time]))
     for shortcut, label in SHORTCUTS.items():
         variant = "" if shortcut in MODEL_FREE else START
-        rows.append((("shortcuts", label), [*_measures(numbers, shortcut, variant, "direct")[:-1], "", ""]))
+        tried = look_up(numbers, benchmark=shortcut, variant=variant, mode="direct", kind="mean", metric="f1")
+        name = f"{label} ({tried.n:,} samples)" if tried and tried.n != _most_samples(numbers) else label
+        rows.append((("shortcuts", name), [*_measures(numbers, shortcut, variant, "direct")[:-1], "", ""]))
     return blocks(
         "variants",
         f"F1@0.5 in per cent on the generalised test set{_sizes(numbers)}.",
@@ -156,7 +158,7 @@ def choices(numbers: pd.DataFrame) -> Table:
         )
     n = f" ({int(found['n'].max()):,})" if len(found) else ""
     caption = f"Multiple-choice questions about several images{n}: accuracy in per cent."
-    return blocks("choices", caption, [f"asked {label}\N{NO-BREAK SPACE}↑" for label in MODES.values()], rows)
+    return blocks("choices", caption, [f"asked {label} ↑" for label in MODES.values()], rows)
 
 
 def mig_bench(numbers: pd.DataFrame) -> Table:
@@ -175,19 +177,20 @@ def mig_bench(numbers: pd.DataFrame) -> Table:
 
 
 def costs(numbers: pd.DataFrame) -> Table:
-    """Time, tokens, arithmetic and memory of every run, and in all."""
+    """Time, tokens, arithmetic and memory of every run, by stage, and in all."""
     spent = numbers[numbers["metric"].isin(list(_COSTS))]
-    wide = spent.pivot_table(index="run", columns="metric", values="value", sort=False).reindex(
-        columns=list(_COSTS)
-    )
+    wide = spent.pivot_table(index=["benchmark", "run"], columns="metric", values="value", sort=False)
+    wide = wide.reindex(columns=list(_COSTS))
     total = wide.sum(min_count=1).where(wide.columns != "peak_memory_mb", wide["peak_memory_mb"].max())
-    rows: list[dict[str, Cell]] = []
-    for run, row in [*wide.iterrows(), *([("in all", total)] if len(wide) else [])]:
-        cells = {
-            head: _amount(row[metric] * factor, digits) for metric, (head, factor, digits) in _COSTS.items()
-        }
-        rows.append({"run": str(run), **cells})
-    return records("costs", "What every run cost; of memory, the largest stands for all.", rows, prose=False)
+    amounts = [(names, row) for names, row in zip(wide.index, wide.to_dict("records"), strict=True)]
+    if amounts:
+        amounts.append((("in all", ""), total.to_dict()))
+    rows = [
+        (names, [_amount(row[metric] * factor, digits) for metric, (_, factor, digits) in _COSTS.items()])
+        for names, row in amounts
+    ]
+    heads = [head for head, *_ in _COSTS.values()]
+    return blocks("costs", "What every run cost; of memory, the largest stands for all.", heads, rows)
 
 
 def present(numbers: pd.DataFrame) -> list[str]:
@@ -208,11 +211,26 @@ def _measures(numbers: pd.DataFrame, benchmark: str, variant: str, mode: str) ->
 
 
 def _sizes(numbers: pd.DataFrame) -> str:
-    f1 = numbers[
-        (numbers["benchmark"] == "generalised") & (numbers["metric"] == "f1") & (numbers["kind"] == "mean")
-    ]
+    f1 = _headline(numbers)
     seeds = f1["seed"].nunique()
-    return f" ({int(f1['n'].max()):,} samples, {seeds} seed{'s' * (seeds != 1)})" if len(f1) else ""
+    return f" ({_most_samples(numbers):,} samples, {seeds} seed{'s' * (seeds != 1)})" if len(f1) else ""
+
+
+def _most_samples(numbers: pd.DataFrame) -> int:
+    return int(_headline(numbers)["n"].max()) if len(_headline(numbers)) else 0
+
+
+def _with_seeds(numbers: pd.DataFrame, variant: str) -> str:
+    """The variant's name, and how many seeds it has where that is fewer than others have."""
+    f1 = _headline(numbers)
+    most, own = f1["seed"].nunique(), f1[f1["variant"] == variant]["seed"].nunique()
+    return f"{look(variant).label} ({own} of {most} seeds)" if 0 < own < most else look(variant).label
+
+
+def _headline(numbers: pd.DataFrame) -> pd.DataFrame:
+    """The rows of mean F1, one a run and mode, and those over all seeds."""
+    generalised = (numbers["benchmark"] == "generalised") & (numbers["metric"] == "f1")
+    return numbers[generalised & (numbers["kind"] == "mean")]
 
 
 def _longest(numbers: pd.DataFrame) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +51,9 @@ NOT_RUN = None
 
 Cell = Number | str | None
 
+_CODE = re.compile(r"`([^`]+)`")
+"""What stands in back quotes is code."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -70,7 +74,7 @@ class Table:
         if not len(self.frame):
             return f'<p class="not-run">{escaped_html(self.caption, 300)} Not run yet.</p>'
         kind = "report text" if self.prose else "report"
-        styler = self._styler(_html, escaped_html).set_table_attributes(f'class="{kind}"').set_uuid(self.name)
+        styler = self._styler(_html, _html_head).set_table_attributes(f'class="{kind}"').set_uuid(self.name)
         notes = "".join(f"<p>{escaped_html(note, 1000)}</p>" for note in self._all_notes())
         caption = f"<figcaption>{escaped_html(self.caption, 1000)}</figcaption>"
         return f'<figure class="report">{caption}{styler.to_html()}<div class="notes">{notes}</div></figure>'
@@ -145,28 +149,34 @@ def blocks(name: str, caption: str, heads: Sequence[str], rows: Rows, *notes: st
     return Table(name, caption, frame, notes)
 
 
-def records(name: str, caption: str, rows: Sequence[Mapping[str, Cell]], prose: bool = True) -> Table:
-    """A table of records, named by their first field."""
+def records(name: str, caption: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """A table of words: records, named by their first field."""
     frame = pd.DataFrame(list(rows), dtype=object)
     if len(frame):
-        head = frame.columns[0]
-        frame = frame.set_index(head).rename_axis(
-            index=None, columns=head
-        )  # so it stands in the row of heads
-    return Table(name, caption, frame, prose=prose)
+        head = frame.columns[0]  # named by the columns, it stands in the row of heads
+        frame = frame.set_index(head).rename_axis(index=None, columns=head)
+    return Table(name, caption, frame, prose=True)
+
+
+def _html_head(text: object) -> str:
+    return escaped_html(text).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")
 
 
 def _html(cell: Cell) -> str:
-    if not isinstance(cell, Number):
-        return '<span class="dash">\N{EN DASH}</span>' if cell is NOT_RUN else escaped_html(cell)
+    if cell is NOT_RUN:
+        return '<span class="dash">\N{EN DASH}</span>'
+    if isinstance(cell, str):
+        return _CODE.sub(r"<code>\1</code>", escaped_html(cell, 1000))
     tag = {1: "b", 2: "u"}.get(cell.rank, "span")
     value = f"<{tag}>{cell.value()}</{tag}>"
     return f"{value}<small>{cell.interval()}</small>" if cell.interval() else value
 
 
 def _latex(cell: Cell) -> str:
-    if not isinstance(cell, Number):
-        return "--" if cell is NOT_RUN else escaped_latex(cell)
+    if cell is NOT_RUN:
+        return "--"
+    if isinstance(cell, str):
+        return _CODE.sub(r"\\texttt{\1}", escaped_latex(cell, 1000))
     command = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s")
     text = command % cell.value()
     if cell.interval():

@@ -79,23 +79,24 @@ def reward_functions(samples: Sequence[Sample], processor: ImageOnlyProcessor) -
 def prompts_in_order(samples: Sequence[Sample], modes: Sequence[Mode], count: int, seed: int) -> Dataset:
     """`count` distinct samples in an order of the seed, each asked in every mode, one after the other.
 
-    Rows: prompt (messages), images (PIL), index (into samples), mode; pictures are made when a row is read.
+    Rows: prompt (the messages without the pictures), index (into samples), mode.
     """
     if count > len(samples):
         raise ValueError(f"{count} distinct samples are asked for, the data has {len(samples)}: take fewer steps")
     chosen = Random(f"prompts/{seed}").sample(range(len(samples)), count)
-    plan = [(index, mode) for index in chosen for mode in modes]
+    rows = [(index, mode) for index in chosen for mode in modes]
+    prompts = [[{"role": "user", "content": question(samples[i], mode)}] for i, mode in rows]
+    return Dataset.from_dict({"prompt": prompts, "index": [i for i, _ in rows], "mode": [m for _, m in rows]})
 
-    def rows(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        pairs = list(zip(columns["index"], columns["mode"], strict=True))
-        return {
-            "prompt": [[{"role": "user", "content": question(samples[i], m)}] for i, m in pairs],
-            "images": [[Image.fromarray(p.pixels()) for p in samples[i].pictures] for i, _ in pairs],
-            **columns,
-        }
 
-    table = Dataset.from_dict({"index": [i for i, _ in plan], "mode": [m for _, m in plan]})
-    return table.with_transform(rows)
+def with_pictures(samples: Sequence[Sample]) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+    """Puts each row's pictures beside it, as a batch is put together; rows of a group share theirs."""
+
+    def collate(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        made = {i: [Image.fromarray(p.pixels()) for p in samples[i].pictures] for i in {r["index"] for r in rows}}
+        return [{**row, "images": made[row["index"]]} for row in rows]
+
+    return collate
 
 
 def reinforce(
@@ -160,4 +161,5 @@ def reinforce(
         optimizers=(build_optimiser(model, settings.optimiser), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, watch)],
     )
+    trainer.data_collator = with_pictures(samples)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

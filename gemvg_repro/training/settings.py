@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,24 @@ class OptimiserSettings:
 
 
 @dataclass(frozen=True)
-class SFTSettings:
+class _Stage:
+    """What stages share: how many optimiser steps they take."""
+
+    steps: int
+
+    def for_steps(self, steps: int) -> Self:
+        """The same stage with so many steps; 0 leaves it as it is."""
+        return replace(self, steps=steps) if steps else self
+
+
+@dataclass(frozen=True)
+class SFTSettings(_Stage):
     """One stage of supervised finetuning.
 
     `conversations` make a batch, of which `micro_batch` pass through the model at a time; each has up to
     `turns` questions about the same pictures. `cot_share` of the conversations are in CoT mode.
     """
 
-    steps: int
     conversations: int
     micro_batch: int
     turns: int
@@ -42,13 +52,14 @@ class SFTSettings:
 
 
 @dataclass(frozen=True)
-class GRPOSettings:
+class GRPOSettings(_Stage):
     """Stage 3. A step takes `prompts` prompts with `rollouts` answers each.
 
-    `weights` of the reward's terms, in the order of grounding.rewards; `beta` weighs the KL to the start.
+    `weights` of the reward's terms, by name; `beta` weighs the KL to the start. Every
+    `watch_every` steps the divergence from the start is taken on `divergence_samples` of validation; before and
+    after the training, the reward of the greedy answers to `watched_samples` of them.
     """
 
-    steps: int
     prompts: int
     rollouts: int
     micro_batch: int
@@ -66,5 +77,6 @@ class GRPOSettings:
     gradient_checkpointing: bool
     save_every: int
     watch_every: int
-    watched_prompts: int
+    watched_samples: int
+    divergence_samples: int
     optimiser: OptimiserSettings

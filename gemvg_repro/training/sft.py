@@ -32,24 +32,32 @@ class ConversationSFTTrainer(ResumesExactly, SFTTrainer):  # type: ignore[misc]
     """TRL's SFTTrainer; only resuming differs."""
 
 
-def converse(samples: Sequence[Sample], turns: int, cot_share: float, seed: int) -> list[Conversation]:
-    """Conversations of up to `turns` samples that follow each other and share a scene, each in one mode.
+def conversations(
+    samples: Sequence[Sample], settings: SFTSettings, seed: int, shuffled: bool = True
+) -> list[Conversation]:
+    """The conversations of a stage, in the order of training: as many as its steps take.
 
-    A sample without a chain of thought is asked directly.
+    Samples of one scene that follow each other are asked together, up to `turns` of them, in one mode drawn
+    for the conversation; a sample without a chain of thought is asked directly. Scenes are passed through in
+    epochs, each in an order of its own unless `shuffled` is false.
     """
-    rng = Random(f"modes/{seed}")
-    conversations: list[Conversation] = []
-    for _, group in groupby(samples, key=lambda sample: sample.scene):
-        chosen = list(group)[:turns]
-        mode: Mode = "cot" if rng.random() < cot_share else "direct"
-        conversations.append([Turn(s, mode if s.chain else "direct") for s in chosen])
-    return conversations
+    rng = Random(f"conversations/{seed}")
+    scenes = [list(group)[: settings.turns] for _, group in groupby(samples, key=lambda sample: sample.scene)]
+    wanted = settings.steps * settings.conversations
+    order: list[int] = []
+    while len(order) < wanted:
+        order += rng.sample(range(len(scenes)), len(scenes)) if shuffled else range(len(scenes))
+    chosen: list[Conversation] = []
+    for number in order[:wanted]:
+        mode: Mode = "cot" if rng.random() < settings.cot_share else "direct"
+        chosen.append([Turn(s, mode if s.chain else "direct") for s in scenes[number]])
+    return chosen
 
 
 def finetune(
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
-    conversations: Sequence[Conversation],
+    asked: Sequence[Conversation],
     settings: SFTSettings,
     *,
     step: int,
@@ -57,9 +65,10 @@ def finetune(
     folder: Path,
     record: Record,
 ) -> None:
-    """Trains the model in place, from its newest checkpoint in `folder` if there is one.
+    """Trains the model in place on the conversations, in their order.
 
-    `step` is that of the coordinates in answers. `folder` takes the checkpoints.
+    It goes on from the newest checkpoint in `folder`, which takes the checkpoints, if there is one. `step` is
+    that of the coordinates in answers.
     """
     freeze_vision(model, settings.frozen_vision)
     collate = ConversationCollator(processor, step)
@@ -75,8 +84,8 @@ def finetune(
     trainer = ConversationSFTTrainer(
         model=model,
         args=arguments,
-        data_collator=lambda rows: collate([conversations[row["index"]] for row in rows]),
-        train_dataset=Dataset.from_dict({"index": range(len(conversations))}),
+        data_collator=lambda rows: collate([asked[row["index"]] for row in rows]),
+        train_dataset=Dataset.from_dict({"index": range(len(asked))}),
         processing_class=processor,
         optimizers=(build_optimiser(model, settings.optimiser), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED)],

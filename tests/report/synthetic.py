@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.random import Generator
 
 from gemvg_repro.benchmarks import generalised, shortcuts
 from gemvg_repro.grounding.answers import read, write
@@ -49,7 +50,7 @@ def names(seeds: Sequence[int] = (0,), variants: Sequence[str] = tuple(SKILL)) -
 
 
 def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: int = 100) -> None:
-    """Writes these run directories, finished, below `runs`."""
+    """Writes these run directories, finished, below `runs`: names of `names`, or keys of a plan."""
     recipe = Recipe(
         seed=0, base=1, train=samples, validation=1, test=samples, turns=1, understanding_test=choices,
         single_share=0.0, understanding_share=0.1,
@@ -71,7 +72,8 @@ def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: i
             result["prerequisites"] = {BEFORE[variant]: ids[before]} if before in ids else {}
         _write(folder / "parameters.json", {"id": directory[-10:], "settings": {}})
         _write(folder / "environment.json", _environment())
-        _write(folder / "result.json", {"id": directory[-10:], "name": name, "mode": variant, "seed": seed, **result})
+        named = {"id": directory[-10:], "name": name, "mode": variant, "seed": seed}
+        _write(folder / "result.json", named | result)
 
 
 def unfinish(folder: Path, step: int = 120, total: int = 250) -> None:
@@ -80,7 +82,9 @@ def unfinish(folder: Path, step: int = 120, total: int = 250) -> None:
     _write(folder / "progress.json", {"step": step, "total": total, "seconds_left": 60.0, "updated": 0.0})
 
 
-def answered(samples: Sequence[Sample], variant: str, mode: Mode, seed: int, blind: bool = False) -> list[str]:
+def answered(
+    samples: Sequence[Sample], variant: str, mode: Mode, seed: int, blind: bool = False
+) -> list[str]:
     """The texts of somebody who finds targets with the variant's chance; the luck of a sample is shared."""
     luck = np.random.default_rng(7)
     own = np.random.default_rng([seed, sum(variant.encode()), len(mode), blind])
@@ -88,7 +92,7 @@ def answered(samples: Sequence[Sample], variant: str, mode: Mode, seed: int, bli
     return [_answer(sample, chance, mode, luck, own) for sample in samples]
 
 
-def _answer(sample: Sample, chance: float, mode: Mode, luck: np.random.Generator, own: np.random.Generator) -> str:
+def _answer(sample: Sample, chance: float, mode: Mode, luck: Generator, own: Generator) -> str:
     shared, drawn = luck.random(8), own.random(8)
     found = 0.75 * shared + 0.25 * drawn < chance
     if sample.choice is not None:
@@ -107,12 +111,12 @@ def _said(answer: str, mode: Mode) -> str:
     return answer if mode == "direct" else f"<think>{thought}</think><answer>{answer}</answer>"
 
 
-def _box(rng: np.random.Generator) -> tuple[float, float, float, float]:
+def _box(rng: Generator) -> tuple[float, float, float, float]:
     (x, y), (w, h) = rng.uniform(0, 0.6, 2), rng.uniform(0.1, 0.4, 2)
     return float(x), float(y), float(x + w), float(y + h)
 
 
-def _shaken(box: tuple[float, ...], rng: np.random.Generator) -> tuple[float, float, float, float]:
+def _shaken(box: tuple[float, ...], rng: Generator) -> tuple[float, float, float, float]:
     x1, y1, x2, y2 = np.clip(np.asarray(box) + rng.normal(0, 0.012, 4), 0, 1)
     return float(x1), float(y1), float(max(x2, x1 + 0.05)), float(max(y2, y1 + 0.05))
 
@@ -137,10 +141,11 @@ def _evaluation(
         for name in ("constant_box", "picture_prior") if mode == "direct" else ():
             tables[name] = generalised.score(grounding, getattr(shortcuts, name)(train, grounding), mode)
         hits = rng.random(200) < SKILL[variant][mode == "cot"]
+        records = [f"mig_bench/{n}" for n in range(200)]
+        tasks = [TASKS[n % 10] for n in range(200)]
         tables["mig_bench"] = pd.DataFrame(
-            {"sample": [f"mig_bench/{n}" for n in range(200)], "scene": [f"mig_bench/{n}" for n in range(200)],
-             "task": [TASKS[n % 10] for n in range(200)], "correct": hits}
-        )  # fmt: skip
+            {"sample": records, "scene": records, "task": tasks, "correct": hits}
+        )
         for name, table in tables.items():
             table.to_parquet(folder / f"scores-{name}-{mode}.parquet", index=False)
     gallery.write(folder / "gallery", chosen, answers)
@@ -152,7 +157,9 @@ def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:
     if variant in ("sft", "cot_sft"):
         steps = np.arange(1, 401)
         loss = (2.5 if variant == "sft" else 0.9) * np.exp(-steps / 90) + 0.45 + rng.normal(0, 0.04, 400)
-        rows = [{"step": int(s), "total_steps": 400, "loss": float(value)} for s, value in zip(steps, loss, strict=True)]
+        rows: list[dict[str, Any]] = [
+            {"step": k, "total_steps": 400, "loss": float(value)} for k, value in enumerate(loss, 1)
+        ]
         _log(folder, rows)
         return _cost(180 if variant == "sft" else 95, 3_000_000, 0)
     rows = []
@@ -166,7 +173,7 @@ def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:
             "zero_variance_share": float(np.clip(0.15 + 0.2 * step / 120 + rng.normal(0, 0.04), 0, 1)),
             "truncated_share": float(np.clip(rng.normal(0.01, 0.01), 0, 1)),
             "clip_share": float(np.clip(rng.normal(0.02, 0.01), 0, 1)),
-            "length_mean": float((45 if variant == "cot" else 22 if variant == "hybrid" else 12) + rng.normal(0, 0.7)),
+            "length_mean": float({"cot": 45, "hybrid": 22, "direct": 12}[variant] + rng.normal(0, 0.7)),
             "entropy": float(0.5 - 0.15 * step / 120 + rng.normal(0, 0.02)),
         }
         if step % 10 == 0:
@@ -177,7 +184,7 @@ def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:
     return _cost(110, 900_000, 400_000)
 
 
-def _validation_rewards(folder: Path, variant: str, rng: np.random.Generator, prompts: int = 300) -> None:
+def _validation_rewards(folder: Path, variant: str, rng: Generator, prompts: int = 300) -> None:
     modes = MODES if variant == "hybrid" else ("cot",) if variant == "cot" else ("direct",)
     rows = []
     for mode in modes:
@@ -185,16 +192,17 @@ def _validation_rewards(folder: Path, variant: str, rng: np.random.Generator, pr
             before = np.clip(rng.normal(start, 0.25, prompts), 0, 1)
             after = np.clip(before + rng.normal(0.03, 0.12, prompts), 0, 1)
             for when, values in (("before", before), ("after", after)):
-                rows += [(f"validation-{n}", mode, when, term, float(value)) for n, value in enumerate(values)]
+                rows += [
+                    (f"validation-{n}", mode, when, term, float(value)) for n, value in enumerate(values)
+                ]
     table = pd.DataFrame(rows, columns=["prompt", "mode", "when", "term", "value"])
     total = table.groupby(["prompt", "mode", "when"], as_index=False)["value"].mean().assign(term="total")
     pd.concat([table, total[table.columns]]).to_parquet(folder / "validation-reward.parquet", index=False)
 
 
 def _cost(seconds: float, trained: int, generated: int) -> dict[str, Any]:
-    cost = {"seconds": seconds, "tokens_trained": trained, "tokens_generated": generated, "flops": 6e6 * trained,
-            "peak_memory_mb": 1900.0}  # fmt: skip
-    return {"metrics": {}, "cost": cost}
+    cost = {"seconds": seconds, "tokens_trained": trained, "tokens_generated": generated}
+    return {"metrics": {}, "cost": cost | {"flops": 6e6 * trained, "peak_memory_mb": 1900.0}}
 
 
 def _environment() -> dict[str, Any]:

@@ -1,0 +1,118 @@
+"""Which predictions are drawn, and how do they get from an evaluation to the report?
+
+An evaluation's run directory holds `gallery/gallery.json` and the pictures beside it as PNG files:
+
+    [{"sample": "test-000000-0", "kind": "semantic", "mode": "direct", "query": "...", "text": "...",
+      "pictures": ["test-000000-0-1.png", ...],
+      "truth": [[0, 0.1, 0.2, 0.3, 0.4], ...], "predicted": [[1, 0.5, 0.5, 0.9, 0.9]]}]
+
+`truth` and `predicted` hold one row a box: the 0-based position of its picture, then its xyxy corners
+normalised to [0, 1]. `text` is what the model wrote, unchanged: nothing in it is trusted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
+
+Row = tuple[int, float, float, float, float]
+
+Pixels = NDArray[np.uint8]
+
+Answer = tuple[str, Sequence[Target]]
+"""The text, and the targets read from it."""
+
+SIZE = 12
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One drawn prediction; see the module's docstring."""
+
+    sample: str
+    kind: str
+    mode: str
+    query: str
+    text: str
+    pictures: tuple[str, ...]
+    truth: tuple[Row, ...]
+    predicted: tuple[Row, ...]
+
+
+def choose(samples: Iterable[Sample]) -> list[tuple[Sample, Mode]]:
+    """The twelve samples to draw, each with its mode: fixed by the test set, whatever the answers are.
+
+    Of each kind the first two, one a mode; then the first sample without any target and the first other one
+    with several.
+    """
+    pool = [sample for sample in samples if sample.kind in GROUNDING_KINDS]
+    chosen: list[tuple[Sample, Mode]] = []
+    for kind in GROUNDING_KINDS:
+        chosen += zip([sample for sample in pool if sample.kind == kind][:2], MODES, strict=False)
+    taken = {sample.id for sample, _ in chosen}
+    rest = [sample for sample in pool if sample.id not in taken]
+    chosen += zip([sample for sample in rest if not sample.targets][:1], ("direct",), strict=False)
+    chosen += zip([sample for sample in rest if len(sample.targets) > 1][:1], ("cot",), strict=False)
+    return chosen[:SIZE]
+
+
+def write(
+    folder: Path, chosen: Sequence[tuple[Sample, Mode]], answers: Mapping[tuple[str, str], Answer]
+) -> Path:
+    """Writes the pictures and gallery.json into `folder`; those without an answer are left out.
+
+    Args:
+        folder: `gallery` in the evaluation's run directory; made if need be.
+        chosen: from `choose`.
+        answers: by (sample id, mode): the model's text, and the targets read from it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, (sample, mode) in enumerate(chosen):
+        if (sample.id, mode) not in answers:
+            continue
+        text, predicted = answers[sample.id, mode]
+        names = tuple(f"{number:02d}-{k}.png" for k in range(1, len(sample.pictures) + 1))
+        for name, picture in zip(names, sample.pictures, strict=True):
+            Image.fromarray(np.asarray(picture.pixels())).save(folder / name)
+        rows = (tuple((t.picture, *t.box) for t in targets) for targets in (sample.targets, predicted))
+        entries.append(Entry(sample.id, sample.kind, mode, sample.query, text, names, *rows))
+    (folder / "gallery.json").write_text(json.dumps([asdict(entry) for entry in entries], indent=1), "utf-8")
+    return folder / "gallery.json"
+
+
+def read(folder: Path) -> list[Entry]:
+    """The entries, in order; none where the folder has no gallery.json."""
+    path = folder / "gallery.json"
+    if not path.is_file():
+        return []
+    entries = []
+    for record in json.loads(path.read_text("utf-8")):
+        boxes = {
+            key: tuple((int(p), *map(float, box)) for p, *box in record[key])
+            for key in ("truth", "predicted")
+        }
+        entries.append(Entry(**{**record, **boxes, "pictures": tuple(record["pictures"])}))
+    return entries
+
+
+def pixels(folder: Path, name: str) -> Pixels:
+    """RGB of one picture of the gallery, (height, width, 3).
+
+    Raises:
+        ValueError: the name leads out of the folder.
+    """
+    if Path(name).name != name:
+        raise ValueError(
+            f"picture {name!r} of {folder}/gallery.json is no plain file name; evaluate the run again"
+        )
+    with Image.open(folder / name) as image:
+        return np.asarray(image.convert("RGB"))

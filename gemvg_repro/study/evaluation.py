@@ -1,0 +1,174 @@
+"""How is one model scored, in both modes and on every benchmark of the study?"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from ..benchmarks import gallery, generalised, mig_bench, mig_bench_score, shortcuts
+from ..benchmarks.predictions import PredictionLog
+from ..grounding.answers import read
+from ..grounding.samples import MODES, Mode, Sample
+from ..models.generation import answer
+from ..models.loading import load
+from . import sources
+from .identity import identify, threads_of
+from .parameters import EvaluateParameters, resolve
+from .prerequisites import ensure
+from .profiles import EvaluationSettings, Profile, load_profile
+from .runs import Run
+from .stages import MODEL, write_table
+
+Score = Callable[[Sequence[str], Sequence[int]], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Samples put to the model in one mode, and how the texts and their numbers of tokens are scored."""
+
+    benchmark: str
+    mode: Mode
+    samples: Sequence[Sample]
+    score: Score
+
+    @property
+    def name(self) -> str:
+        return f"{self.benchmark}-{self.mode}"
+
+
+def evaluate(asked: EvaluateParameters) -> Path:
+    """Scores the model that a notebook asks for, or goes on with it; returns the run directory.
+
+    Answers are kept as they come, so that nothing is generated twice; scoring follows, and takes no model.
+    """
+    profile = load_profile(asked.profile)
+    needed = ensure(asked)
+    identity = identify(asked, profile)
+    torch.set_num_threads(threads_of("evaluate", profile))
+    checkpoint = resolve(asked.checkpoint) if asked.checkpoint else needed[asked.mode].folder
+    with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
+        if run.finished is None:
+            started = time.monotonic()
+            data = needed["data"].folder
+            tasks = _tasks(asked, profile.evaluate, data)
+            texts = _answer(run, checkpoint, tasks, profile)
+            summaries = _score(run, tasks, texts)
+            _model_free(run, asked, data)
+            _draw(run, tasks, texts)
+            run.finish(_result(asked, needed, summaries, texts, time.monotonic() - started))
+        return run.folder
+
+
+def _tasks(asked: EvaluateParameters, settings: EvaluationSettings, data: Path) -> list[Task]:
+    """Every benchmark in both modes; grey and shuffled pictures on the first samples, asked directly."""
+    test = sources.load(data, asked, "test")
+    grounding = [s for s in test if s.choice is None][: asked.samples or None]
+    choices = [s for s in test if s.choice is not None][: asked.samples or None]
+    records = sources.load_mig_bench(data)[: asked.samples or None]
+    tasks = []
+    for mode in MODES:
+        tasks.append(_generalised("generalised", mode, grounding))
+        if choices:
+            tasks.append(_generalised("understanding", mode, choices))
+        if records:
+            tasks.append(_mig_bench(mode, records))
+    few = grounding[: settings.shortcut_samples]
+    tasks.append(_generalised("blind", "direct", shortcuts.grey(few)))
+    tasks.append(_generalised("shuffled", "direct", shortcuts.shuffled(few, seed=0)))
+    return [task for task in tasks if task.samples]
+
+
+def _generalised(benchmark: str, mode: Mode, samples: Sequence[Sample]) -> Task:
+    return Task(benchmark, mode, samples, lambda texts, tokens: generalised.score(samples, texts, mode, tokens))
+
+
+def _mig_bench(mode: Mode, records: Sequence[mig_bench.MigRecord]) -> Task:
+    samples = mig_bench.samples(records)
+    return Task(
+        "mig_bench", mode, samples, lambda texts, tokens: mig_bench_score.score(records, texts, mode, tokens)
+    )
+
+
+Answers = dict[str, dict[str, tuple[str, int]]]
+"""By the task's name and the sample's id: the text, and its number of tokens."""
+
+
+def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile) -> Answers:
+    """All answers, from the predictions files as far as they go; the model is loaded only if any is missing."""
+    settings = profile.evaluate
+    answers: Answers = {}
+    total = sum(len(task.samples) for task in tasks)
+    started = time.monotonic()
+    loaded: Any = None
+    fresh = 0
+    for task in tasks:
+        with PredictionLog(run.folder / f"predictions-{task.name}.jsonl", key=f"{run.id}/{task.name}") as log:
+            left = [s for s in task.samples if s.id not in log.done]
+            if left and loaded is None:
+                folder = checkpoint / MODEL if (checkpoint / MODEL).is_dir() else checkpoint
+                loaded = load(folder, profile.dtype, profile.max_pixels)
+            limit = settings.max_new_tokens[task.mode]
+            batches = answer(*loaded, left, task.mode, batch=settings.batch, max_new_tokens=limit) if left else []
+            for batch in batches:
+                log.append(batch)
+                fresh += len(batch)
+                done = sum(map(len, answers.values())) + len(log.done)
+                spent = time.monotonic() - started
+                run.progress(done, total, round(spent / fresh * (total - done), 1))
+            answers[task.name] = {s.id: (log.done[s.id].text, log.done[s.id].tokens) for s in task.samples}
+    return answers
+
+
+def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[str, float]]:
+    """Writes one table of scores a task and returns what they sum up to."""
+    summaries = {}
+    for task in tasks:
+        said = [answers[task.name][s.id] for s in task.samples]
+        scores = task.score([text for text, _ in said], [tokens for _, tokens in said])
+        write_table(run.folder / f"scores-{task.name}.parquet", scores)
+        if task.benchmark != "mig_bench":
+            summaries[task.name] = generalised.summary(scores)
+    return summaries
+
+
+def _model_free(run: Run, asked: EvaluateParameters, data: Path) -> None:
+    """The shortcuts that look at no picture, fitted on validation samples."""
+    validation = sources.load(data, asked, "validation")
+    test = [s for s in sources.load(data, asked, "test") if s.choice is None][: asked.samples or None]
+    for name, shortcut in (("constant_box", shortcuts.constant_box), ("picture_prior", shortcuts.picture_prior)):
+        scores = generalised.score(test, shortcut(validation, test), "direct")
+        write_table(run.folder / f"scores-{name}-direct.parquet", scores)
+
+
+def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
+    """The gallery of predictions, which the report shows."""
+    drawn = {task.mode: task for task in tasks if task.benchmark == "generalised"}
+    chosen = gallery.choose(drawn["direct"].samples)
+    said = {}
+    for sample, mode in chosen:
+        text, _ = answers[drawn[mode].name][sample.id]
+        said[sample.id, mode] = (text, read(text, len(sample.pictures)).targets)
+    gallery.write(run.folder / "gallery", chosen, said)
+
+
+def _result(
+    asked: EvaluateParameters, needed: Any, summaries: dict[str, dict[str, float]], answers: Answers, seconds: float
+) -> dict[str, Any]:
+    return {
+        "mode": asked.mode,
+        "seed": asked.seed,
+        "metrics": summaries,
+        "cost": {
+            "seconds": round(seconds, 1),
+            "tokens_generated": sum(tokens for task in answers.values() for _, tokens in task.values()),
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        },
+        "prerequisites": {mode: job.key for mode, job in needed.items()},
+    }

@@ -1,0 +1,95 @@
+"""Which constants does a study have? Every one, by profile: the miniature's and the paper's scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ..grounding.samples import Mode
+from ..miniature.dataset import Recipe
+from ..training.settings import GRPOSettings, SFTSettings
+
+FOLDER = Path(__file__).parent / "scales"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(_Strict):
+    """Where samples come from: the world's `recipe`, or a file that is given to the notebook (None).
+
+    `composed` is the number of samples of semantic association that are composed from a given file, with
+    `seed`; pictures are decoded to at most `most_pixels` (None: as they are).
+    """
+
+    recipe: Recipe | None
+    composed: int
+    seed: int
+    most_pixels: int | None
+
+
+class EvaluationSettings(_Strict):
+    """How models answer: greedily, `batch` prompts at a time, up to so many tokens in each mode.
+
+    The first `shortcut_samples` of the test set are also put with grey and with shuffled pictures.
+    """
+
+    batch: int
+    max_new_tokens: Mapping[Mode, int]
+    shortcut_samples: int
+
+
+class Profile(_Strict):
+    """A scale. The sections data, sft, cot_sft, grpo and evaluate move the runs of their stage and what follows.
+
+    `base` is a checkpoint: a folder of this package, a hub's name or any folder. `coordinate_step` is that of
+    the integers 0 to 1000 in answers; `dtype` that of the weights. `max_pixels` bounds a picture after
+    resizing (None: the checkpoint's own bound). `threads` of the CPU by kind of run.
+    """
+
+    name: str
+    base: str
+    dtype: str
+    max_pixels: int | None
+    coordinate_step: int
+    threads: Mapping[str, int]
+    data: DataSettings
+    sft: SFTSettings
+    cot_sft: SFTSettings
+    grpo: GRPOSettings
+    evaluate: EvaluationSettings
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> Self:
+        for stage in (self.sft, self.cot_sft):
+            if stage.conversations % stage.micro_batch:
+                raise ValueError(f"conversations {stage.conversations} is no multiple of micro_batch {stage.micro_batch}")
+        if self.grpo.prompts * self.grpo.rollouts % self.grpo.micro_batch or self.grpo.rollouts % 4:
+            raise ValueError("grpo: micro_batch must divide prompts * rollouts, and 4 must divide rollouts")
+        return self
+
+    def base_folder(self) -> str:
+        """What `models.load` takes: a folder of the package where `base` is one, else `base` itself."""
+        inside = Path(__file__).parents[1] / self.base
+        return str(inside) if inside.is_dir() else self.base
+
+
+def load_profile(name: str) -> Profile:
+    """A profile of this package, by name.
+
+    Raises:
+        ValueError: there is none of that name (the valid ones are listed), or its file is wrong.
+    """
+    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    if name not in known:
+        raise ValueError(f"no profile {name!r}; there are {', '.join(known)}, in {FOLDER}")
+    file = FOLDER / f"{name}.yaml"
+    try:
+        return Profile.model_validate({"name": name, **yaml.safe_load(file.read_text("utf-8"))})
+    except ValidationError as error:
+        raise ValueError(f"{file} is no profile:\n{error}") from None

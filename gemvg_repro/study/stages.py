@@ -1,0 +1,183 @@
+"""How is one training run carried out, from its prerequisites to its result?"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from transformers import Qwen2VLForConditionalGeneration
+
+from ..grounding.answers import read
+from ..grounding.rewards import Reward
+from ..grounding.samples import Mode, Sample
+from ..models.generation import answer
+from ..models.loading import load, save
+from ..models.processor import ImageOnlyProcessor
+from ..training.grpo import VARIANT_MODES, Variant, reinforce
+from ..training.resuming import newest_checkpoint
+from ..training.settings import GRPOSettings
+from ..training.sft import conversations, finetune
+from . import sources
+from .identity import CONTINUES, identify, threads_of
+from .parameters import TrainParameters
+from .plan import Job
+from .prerequisites import ensure
+from .profiles import Profile, load_profile
+from .runs import Log, Run
+
+MODEL = "model"
+CHECKPOINTS = "checkpoints"
+
+
+def train(asked: TrainParameters) -> Path:
+    """Carries out the training that a notebook asks for, or goes on with it; returns its run directory.
+
+    A finished run is left as it is. Prerequisites are made or required, as asked.
+    """
+    profile = load_profile(asked.profile)
+    needed = ensure(asked)
+    identity = identify(asked, profile)
+    torch.set_num_threads(threads_of(asked.mode, profile))
+    with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
+        if run.finished is None:
+            _carry_out(run, asked, profile, needed)
+        return run.folder
+
+
+def _carry_out(run: Run, asked: TrainParameters, profile: Profile, needed: Mapping[str, Job]) -> None:
+    started = time.monotonic()
+    log = run.log()
+    checkpoints = run.folder / CHECKPOINTS
+    log.rewind(_steps_of(newest_checkpoint(checkpoints)))
+    spent_before = float((log.records() or [{"seconds": 0.0}])[-1]["seconds"])
+    earlier = CONTINUES[asked.mode]
+    start = profile.base_folder() if earlier is None else needed[earlier].folder / MODEL
+    model, processor = load(start, profile.dtype, profile.max_pixels)
+    data = needed["data"].folder
+
+    def record(entry: dict[str, Any]) -> None:
+        log.append({**entry, "seconds": round(entry["seconds"] + spent_before, 3)})
+        measures = {k: entry[k] for k in ("loss", "reward") if k in entry}
+        run.progress(entry["step"], entry["total_steps"], entry["seconds_left"], **measures)
+
+    if asked.mode == "sft" or asked.mode == "cot_sft":
+        settings = profile.sft if asked.mode == "sft" else profile.cot_sft
+        settings = settings.for_steps(asked.steps)
+        samples = sources.load(data, asked, "train")
+        chosen = conversations(samples, settings, asked.seed)
+        finetune(
+            model, processor, chosen, settings,
+            step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record,
+        )  # fmt: skip
+    else:
+        _reinforce(run, asked, profile, data, model, processor, checkpoints, record)
+    partial = run.folder / f"{MODEL}.part"
+    shutil.rmtree(partial, ignore_errors=True)
+    if not (run.folder / MODEL).is_dir():
+        save(model, processor, run.folder / MODEL)
+    spent = spent_before + time.monotonic() - started
+    run.finish(_result(asked, needed, log, spent, sum(p.numel() for p in model.parameters())))
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _reinforce(
+    run: Run,
+    asked: TrainParameters,
+    profile: Profile,
+    data: Path,
+    model: Qwen2VLForConditionalGeneration,
+    processor: ImageOnlyProcessor,
+    checkpoints: Path,
+    record: Any,
+) -> None:
+    """Stage 3, with the reward of greedy answers to fixed validation prompts before and after it."""
+    settings = profile.grpo.for_steps(asked.steps)
+    variant: Variant = asked.mode  # type: ignore[assignment]
+    modes = VARIANT_MODES[variant]
+    watched = sources.load(data, asked, "validation")[: settings.watched_samples]
+    before = run.folder / "validation-reward-before.parquet"
+    if not before.is_file():
+        write_table(before, _rewards(model, processor, watched, modes, profile, settings, "before"))
+    samples = _first_of_each_scene(sources.load(data, asked, "train"))
+    reinforce(
+        model, processor, samples, watched[: settings.divergence_samples], variant, settings,
+        step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record,
+    )  # fmt: skip
+    after = _rewards(model, processor, watched, modes, profile, settings, "after")
+    write_table(run.folder / "validation-reward.parquet", pd.concat([pd.read_parquet(before), after]))
+
+
+def _rewards(
+    model: Qwen2VLForConditionalGeneration,
+    processor: ImageOnlyProcessor,
+    samples: Sequence[Sample],
+    modes: Sequence[Mode],
+    profile: Profile,
+    settings: GRPOSettings,
+    when: str,
+) -> pd.DataFrame:
+    """One row a sample, mode and term of the reward of its greedy answer, and `total`, their weighted sum."""
+    reward = Reward(settings.weights)
+    known = {sample.id: sample for sample in samples}
+    rows = []
+    for mode in modes:
+        limit = profile.evaluate.max_new_tokens[mode]
+        for batch in answer(model, processor, samples, mode, batch=profile.evaluate.batch, max_new_tokens=limit):
+            for said in batch:
+                sample = known[said.sample]
+                score = reward(sample, read(said.text, len(sample.pictures)), mode)
+                for term, value in {**score.terms, "total": score.total}.items():
+                    rows.append((sample.id, mode, when, term, value))
+    return pd.DataFrame(rows, columns=["prompt", "mode", "when", "term", "value"])
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Writes a parquet file as a whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    table.to_parquet(partial)
+    partial.replace(path)
+
+
+def _first_of_each_scene(samples: Sequence[Sample]) -> list[Sample]:
+    """The sample that each scene was made for: further turns about its pictures are only referential."""
+    first: dict[str, Sample] = {}
+    for sample in samples:
+        first.setdefault(sample.scene, sample)
+    return list(first.values())
+
+
+def _steps_of(checkpoint: Path | None) -> int:
+    return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+
+
+def _result(
+    asked: TrainParameters, needed: Mapping[str, Job], log: Log, seconds: float, parameters: int
+) -> dict[str, Any]:
+    """What the run came to, and its cost.
+
+    FLOPs are 2 a parameter and token for a forward pass and 4 more for a backward one; generation counts as
+    forward passes over prompts and answers.
+    """
+    steps = log.records()
+    last = steps[-1] if steps else {}
+    tokens = int(last.get("tokens", 0))
+    passes = 6 if "loss" in last and "reward" not in last else 8
+    return {
+        "mode": asked.mode,
+        "seed": asked.seed,
+        "metrics": {k: v for k, v in last.items() if k in ("loss", "reward", "token_accuracy", "kl")},
+        "cost": {
+            "seconds": round(seconds, 1),
+            "steps": last.get("step", 0),
+            "tokens_trained": tokens,
+            "flops": passes * parameters * tokens,
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        },
+        "prerequisites": {mode: job.key for mode, job in needed.items()},
+    }

@@ -1,0 +1,37 @@
+import pandas as pd
+
+from gemvg_repro.report.collect import Collection
+from gemvg_repro.report.numbers import numbers
+from gemvg_repro.report.summary import summary
+
+
+def test_nothing_to_say() -> None:
+    nothing = Collection((), missing=("sft-s0-0123456789",))
+    text = summary(nothing, numbers(nothing), "miniature")
+    assert "Nothing can be said yet" in text and "of 1 runs" in text
+
+
+def test_what_it_says_is_in_the_numbers(collection: Collection, measured: pd.DataFrame) -> None:
+    text = summary(collection, measured, "miniature")
+    assert "<b>In the miniature</b>, with 10 of 10 runs finished" in text
+    assert "on 120 held-out samples" in text and "one seed" in text
+    assert "pure CoT" in text and "asked direct it is" not in text  # pure direct was not run
+
+
+def test_verdicts(collection: Collection, measured: pd.DataFrame) -> None:
+    rows = (measured["metric"] == "f1_minus_cot") & (measured["kind"] == "mean") & (measured["mode"] == "cot")
+    for low, high, verdict in (
+        (0.01, 0.03, "better than"),
+        (-0.03, -0.01, "worse than"),
+        (-0.01, 0.03, "not told"),
+    ):
+        changed = measured.copy()
+        changed.loc[rows, ["low", "high"]] = [low, high]
+        assert f"asked CoT it is {verdict}" in summary(collection, changed, "miniature")
+
+
+def test_a_strong_shortcut_is_admitted(collection: Collection, measured: pd.DataFrame) -> None:
+    changed = measured.copy()
+    changed.loc[changed["metric"] == "times_blind", ["value", "low", "high"]] = [1.5, 1.2, 1.9]
+    text = summary(collection, changed, "miniature")
+    assert "(grey pictures)" in text and "<b>less</b> than the three times" in text
