@@ -75,9 +75,6 @@ class Collection:
         """Finished runs that enter the numbers, in the order of the variants, then by seed."""
         return [run for run in self.counted if run.purpose == purpose and run.state == "finished"]
 
-    def by_id(self) -> dict[str, Run]:
-        return {run.id: run for run in self.counted}
-
 
 def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
     """Reads every run directory under `runs`; a folder that does not exist holds no runs.

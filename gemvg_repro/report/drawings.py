@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
+from ..benchmarks.gallery import Entry, Pixels, pixels, read
 from .collect import Collection
-from .gallery import Entry, Pixels, pixels, read
 from .pictures import Picture, save, style
 from .text import plain
 from .variants import KINDS, MODES, PREDICTION, TRUTH, look
@@ -27,6 +27,9 @@ CARD = (3.75, 2.55)
 
 _BELOW, _PICTURES, _GAP, _INSET, _LEGEND = 0.62, 1.2, 0.06, 0.1, 0.3
 """In inches: space for the answer, height of the pictures, between two, around all, for the legend."""
+
+SANS, MONO = "DejaVu Sans", "DejaVu Sans Mono"
+"""Fonts that come with matplotlib: the same drawing everywhere."""
 
 _TRUTH: dict[str, Any] = {"edgecolor": TRUTH, "linewidth": 1.6}
 _PREDICTED: dict[str, Any] = {"edgecolor": PREDICTION, "linewidth": 1.6, "linestyle": (0, (3, 1.5))}
@@ -78,9 +81,9 @@ def _card(figure: Figure, left: float, bottom: float, folder: Path, entry: Entry
 
     inner, top = CARD[0] - 2 * _INSET, _BELOW + _PICTURES
     above = place(_INSET, top + 0.04, inner, CARD[1] - top - 0.12)
-    heading = f"{KINDS.get(entry.kind, _drawable(entry.kind, 20))}, asked {MODES.get(entry.mode, '')}"
-    _write(above, 1, heading, color="#777777", fontsize=7.5)
-    _write(above, 0.76, _wrapped(entry.query, 60, 3), fontsize=8.5)
+    heading = f"{KINDS.get(entry.kind, _drawable(entry.kind, 20, SANS))}, asked {MODES.get(entry.mode, '')}"
+    _write(above, 1, heading, family=SANS, color="#777777", fontsize=7.5)
+    _write(above, 0.76, _wrapped(entry.query, 60, 3, SANS), family=SANS, fontsize=8.5)
     images = [pixels(folder, name) for name in entry.pictures]
     shapes = [image.shape[1] / image.shape[0] for image in images]
     tall = min(_PICTURES, (inner - _GAP * (len(images) - 1)) / sum(shapes)) if images else 0
@@ -89,7 +92,7 @@ def _card(figure: Figure, left: float, bottom: float, folder: Path, entry: Entry
         _picture(place(x, top - tall, tall * shape, tall), image, position, entry)
         x += tall * shape + _GAP
     below = place(_INSET, 0, inner, top - tall - 0.07)
-    _write(below, 1, _wrapped(entry.text, 62, 4), fontsize=6.6, family="monospace", color="#333333")
+    _write(below, 1, _wrapped(entry.text, 62, 4, MONO), family=MONO, fontsize=6.6, color="#333333")
 
 
 def _picture(axes: Axes, image: Pixels, position: int, entry: Entry) -> None:
@@ -112,13 +115,13 @@ def _write(axes: Axes, y: float, text: str, **look_: Any) -> None:
     axes.text(0, y, text, transform=axes.transAxes, va="top", ha="left", parse_math=False, **look_)
 
 
-def _wrapped(text: str, width: int, lines: int) -> str:
+def _wrapped(text: str, width: int, lines: int, font: str) -> str:
     """At most so many lines of so many characters."""
-    shown = _drawable(text, lines * (width - 3))
+    shown = _drawable(text, lines * (width - 3), font)
     return "\n".join(textwrap.wrap(shown, width, break_on_hyphens=False)[:lines]) or "(empty)"
 
 
-def _drawable(text: str, limit: int) -> str:
+def _drawable(text: str, limit: int, font: str) -> str:
     """What the font has of the text; the rest as replacement characters."""
-    known = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
+    known = get_font(findfont(FontProperties(family=font))).get_charmap()
     return "".join(c if ord(c) in known else "\N{REPLACEMENT CHARACTER}" for c in plain(text, limit))

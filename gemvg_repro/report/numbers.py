@@ -166,17 +166,18 @@ def _differences(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
 
 def _times_shortcut(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
     """The mean F1 of every variant over that of each shortcut, on the samples of the shortcut."""
-    for shortcut in (one for one in scores if one.benchmark in SHORTCUTS):
-        draws = draw(shortcut.tables[0])
-        reached = replicates(shortcut.tables, draws)["mean", "f1"]
-        for one in scores:
-            # The answers of a model to grey pictures are compared with that model's own, in the same mode.
-            own = (one.variant, one.mode) == (shortcut.variant, shortcut.mode)
-            if one.benchmark != "generalised" or not (own or shortcut.benchmark in MODEL_FREE):
+    for one in (one for one in scores if one.benchmark == "generalised"):
+        for name in SHORTCUTS:
+            whose = "" if name in MODEL_FREE else one.variant
+            tried = [each for each in scores if (each.benchmark, each.variant) == (name, whose)]
+            if not tried:
                 continue
+            shortcut = next((each for each in tried if each.mode == one.mode), tried[0])
+            draws = draw(shortcut.tables[0])
             tables = [table[table["sample"].isin(draws.samples.index)] for table in one.tables]
+            reached = replicates(shortcut.tables, draws)["mean", "f1"]
             times = ratio(replicates(tables, draws)["mean", "f1"], reached)
-            yield _row(one, "mean", f"times_{shortcut.benchmark}", percentile(times, len(draws.samples)))
+            yield _row(one, "mean", f"times_{name}", percentile(times, len(draws.samples)))
 
 
 def _accuracies(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
@@ -239,11 +240,17 @@ def _rewards(collection: Collection, resamples: int, seed: int) -> Iterator[_Row
 
 def _costs(collection: Collection) -> Iterator[_Row]:
     """What each run cost; and the seconds of a training with all it stands on, as the mean over seeds too."""
-    by_id = collection.by_id()
+    directories = {run.directory.name: run for run in collection.counted}
+
+    def needed(run: Run) -> set[str]:
+        """The directories of the run and of all that it stands on, each once."""
+        names = run.result.get("prerequisites", {}).values()
+        before = [directories[name] for name in names if name in directories]
+        return {run.directory.name}.union(*map(needed, before))
 
     def in_all(run: Run) -> float:
-        before = [by_id[one] for one in run.result.get("prerequisites", {}).values() if one in by_id]
-        return float(run.result.get("cost", {}).get("seconds", np.nan)) + sum(map(in_all, before))
+        costs = [directories[name].result.get("cost", {}) for name in needed(run)]
+        return float(sum(cost.get("seconds", np.nan) for cost in costs))
 
     totals: dict[str, list[tuple[Run, float]]] = {}
     for run in [one for purpose in PURPOSES for one in collection.finished(purpose)]:

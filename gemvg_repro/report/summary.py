@@ -49,7 +49,7 @@ def _start(numbers: pd.DataFrame) -> str:
     least, estimate = min(tried.items(), key=lambda item: item[1].value)
     enough = "more" if estimate.low > 3 else "not surely more" if estimate.value > 3 else "<b>less</b>"
     return (
-        f"{text}, {estimate.value:.1f} times [{estimate.low:.1f}, {estimate.high:.1f}] the strongest "
+        f"{text}, {_times(estimate)} the strongest "
         f"shortcut tried ({SHORTCUTS[least]}): {enough} than the three times that we ask for."
     )
 
@@ -107,6 +107,11 @@ def pick_seeds(numbers: pd.DataFrame) -> int:
 
 def _boxed(text: str) -> str:
     return f'<div class="summary"><p>{text}</p></div>'
+
+
+def _times(estimate: Estimate) -> str:
+    number = Number(estimate)
+    return f"{number.value()} times [{number.interval()}]"
 
 
 def _points(estimate: Estimate, signed: bool = False) -> str:

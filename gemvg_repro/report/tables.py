@@ -54,18 +54,15 @@ def variants(numbers: pd.DataFrame) -> Table:
             rows.append(((f"asked {label}", _with_seeds(numbers, variant)), [*cells, time]))
     for shortcut, label in SHORTCUTS.items():
         variant = "" if shortcut in MODEL_FREE else START
-        tried = look_up(numbers, benchmark=shortcut, variant=variant, mode="direct", kind="mean", metric="f1")
-        name = f"{label} ({tried.n:,} samples)" if tried and tried.n != _most_samples(numbers) else label
-        rows.append((("shortcuts", name), [*_measures(numbers, shortcut, variant, "direct")[:-1], "", ""]))
+        rows.append((("shortcuts", label), [*_measures(numbers, shortcut, variant, "direct")[:-1], "", ""]))
     return blocks(
         "variants",
         f"F1@0.5 in per cent on the generalised test set{_sizes(numbers)}.",
         [*_HEADS, unit],
         rows,
-        "Best value of a block bold, second underlined. None right: share of the samples without any "
-        f"target that are answered so. Tokens: length of an answer. {unit.capitalize()}: of all trainings "
-        f"that lead to the variant. Grey and shuffled pictures were put to {look(START).label}, asked "
-        "direct.",
+        "Best value of a block bold, second underlined. None right: share of the samples without any target "
+        f"that are answered so. Tokens: length of an answer. {unit.capitalize()}: of all trainings that lead "
+        f"to the variant. Grey and shuffled pictures: {look(START).label}, asked direct{_tried(numbers)}.",
         INTERVALS,
     )
 
@@ -113,7 +110,8 @@ def shortcuts(numbers: pd.DataFrame) -> Table:
         [*SHORTCUTS.values(), "at least 3 times each"],
         rows,
         "The constant box and the picture-index prior never look at a picture; grey and shuffled pictures "
-        "are put to the same model in the same mode. Numerator and denominator are resampled together.",
+        "are put to the same model, asked direct where they were not tried in the mode. Numerator and "
+        "denominator are resampled together, on the samples that the shortcut was tried on.",
     )
 
 
@@ -142,8 +140,8 @@ def rewards(numbers: pd.DataFrame) -> Table:
         f"Reward on {n}fixed validation prompts, before and after GRPO.",
         ["before", "after", "gain", "verdict"],
         rows,
-        "Small print: 95 % intervals by bootstrap over the prompts; the gain is paired by prompt. Each "
-        "term is in [0, 1].",
+        "Small print: 95 % intervals by bootstrap over the prompts; the gain is paired by prompt. Each term "
+        "is in [0, 1]; the total is their weighted sum.",
     )
 
 
@@ -186,7 +184,10 @@ def costs(numbers: pd.DataFrame) -> Table:
     if amounts:
         amounts.append((("in all", ""), total.to_dict()))
     rows = [
-        (names, [_amount(row[metric] * factor, digits) for metric, (_, factor, digits) in _COSTS.items()])
+        (
+            names,
+            [_amount(row[metric] * factor, digits) or "" for metric, (_, factor, digits) in _COSTS.items()],
+        )
         for names, row in amounts
     ]
     heads = [head for head, *_ in _COSTS.values()]
@@ -218,6 +219,12 @@ def _sizes(numbers: pd.DataFrame) -> str:
 
 def _most_samples(numbers: pd.DataFrame) -> int:
     return int(_headline(numbers)["n"].max()) if len(_headline(numbers)) else 0
+
+
+def _tried(numbers: pd.DataFrame) -> str:
+    """On how many samples the spoilt pictures were tried, if not on all."""
+    grey = look_up(numbers, benchmark="blind", variant=START, mode="direct", kind="mean", metric="f1")
+    return f", on {grey.n:,} samples" if grey and grey.n != _most_samples(numbers) else ""
 
 
 def _with_seeds(numbers: pd.DataFrame, variant: str) -> str:

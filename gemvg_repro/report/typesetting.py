@@ -104,7 +104,10 @@ class Table:
 
     def _all_notes(self) -> tuple[str, ...]:
         dashes = any(cell is NOT_RUN for cell in self.frame.to_numpy().ravel())
-        return (*self.notes, *(["\N{EN DASH} no finished run gives this number."] if dashes else []))
+        return (
+            *self.notes,
+            *(["\N{EN DASH} no finished run gives this number, or it is not defined."] if dashes else []),
+        )
 
     def _styler(self, cell: Callable[[Any], str], escape: Callable[[object], str]) -> Styler:
         # The cells are escaped by `cell`; a Styler's own escaping would spoil their mark-up.

@@ -24,7 +24,7 @@ from .parameters import EvaluateParameters, resolve
 from .prerequisites import ensure
 from .profiles import EvaluationSettings, Profile, load_profile
 from .runs import Run
-from .stages import MODEL, write_table
+from .stages import MODEL, Announcer, write_table
 
 Score = Callable[[Sequence[str], Sequence[int]], pd.DataFrame]
 
@@ -108,6 +108,7 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
     started = time.monotonic()
     loaded: Any = None
     fresh = 0
+    announce = Announcer(run.name)
     for task in tasks:
         with PredictionLog(run.folder / f"predictions-{task.name}.jsonl", key=f"{run.id}/{task.name}") as log:
             left = [s for s in task.samples if s.id not in log.done]
@@ -121,7 +122,9 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
                 fresh += len(batch)
                 done = sum(map(len, answers.values())) + len(log.done)
                 spent = time.monotonic() - started
-                run.progress(done, total, round(spent / fresh * (total - done), 1))
+                left_s = round(spent / fresh * (total - done), 1)
+                run.progress(done, total, left_s)
+                announce(done, total, left_s, {})
             answers[task.name] = {s.id: (log.done[s.id].text, log.done[s.id].tokens) for s in task.samples}
     return answers
 

@@ -61,10 +61,13 @@ def _carry_out(run: Run, asked: TrainParameters, profile: Profile, needed: Mappi
     model, processor = load(start, profile.dtype, profile.max_pixels)
     data = needed["data"].folder
 
+    announce = Announcer(asked.mode)
+
     def record(entry: dict[str, Any]) -> None:
         log.append({**entry, "seconds": round(entry["seconds"] + spent_before, 3)})
         measures = {k: entry[k] for k in ("loss", "reward") if k in entry}
         run.progress(entry["step"], entry["total_steps"], entry["seconds_left"], **measures)
+        announce(entry["step"], entry["total_steps"], entry["seconds_left"], measures)
 
     if asked.mode == "sft" or asked.mode == "cot_sft":
         settings = profile.sft if asked.mode == "sft" else profile.cot_sft
@@ -142,6 +145,22 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     partial = path.with_name(path.name + ".part")
     table.to_parquet(partial)
     partial.replace(path)
+
+
+class Announcer:
+    """Says every ten seconds, and at the end, how far a run is: for whoever watches a notebook's output."""
+
+    def __init__(self, name: str, every_s: float = 10.0):
+        self._name = name
+        self._every_s = every_s
+        self._last = -every_s
+
+    def __call__(self, step: int, total: int, seconds_left: float, measures: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if step == total or now - self._last >= self._every_s:
+            self._last = now
+            shown = "".join(f"  {name} {value:.3f}" for name, value in measures.items())
+            print(f"{self._name}: {step}/{total}{shown}  {seconds_left / 60:.1f} min left", flush=True)  # noqa: T201
 
 
 def _first_of_each_scene(samples: Sequence[Sample]) -> list[Sample]:

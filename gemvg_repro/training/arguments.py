@@ -97,7 +97,7 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not logs or not state.is_world_process_zero or "train_runtime" in logs:
+        if not logs or "loss" not in logs or not state.is_world_process_zero:
             return
         spent = time.monotonic() - self._started
         done = state.global_step - self._first

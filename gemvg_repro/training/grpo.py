@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from datasets import Dataset
 from PIL import Image
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
 from trl import GRPOConfig, GRPOTrainer
 
 from ..grounding.answers import Reading, read_ids
@@ -161,5 +161,6 @@ def reinforce(
         optimizers=(build_optimiser(model, settings.optimiser), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, watch)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.data_collator = with_pictures(samples)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

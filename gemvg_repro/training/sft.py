@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from datasets import Dataset
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
 from trl import SFTConfig, SFTTrainer
 
 from ..grounding.samples import Mode, Sample
@@ -24,7 +24,7 @@ _LOGGED = {
     "learning_rate": "lr",
     "entropy": "entropy",
     "mean_token_accuracy": "token_accuracy",
-    "num_tokens": "tokens",
+    "num_input_tokens_seen": "tokens",
 }
 
 
@@ -77,6 +77,7 @@ def finetune(
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.conversations // settings.micro_batch,
         train_sampling_strategy="sequential",
+        include_num_input_tokens_seen="non_padding",  # counted across resumes, unlike TRL's own count
         max_length=None,
         loss_type="nll",
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -90,4 +91,5 @@ def finetune(
         optimizers=(build_optimiser(model, settings.optimiser), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

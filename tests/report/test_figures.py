@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from gemvg_repro.benchmarks import gallery
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
-from gemvg_repro.report import drawings, figures, gallery
+from gemvg_repro.report import drawings, figures
 from gemvg_repro.report.collect import Collection, collect
 from gemvg_repro.report.numbers import numbers
 

@@ -45,16 +45,22 @@ def test_differences(measured: pd.DataFrame) -> None:
     assert look_up(measured, **where, metric="f1_minus_direct") is None  # not run
 
 
-def test_shortcuts(measured: pd.DataFrame) -> None:
-    start = look_up(measured, **HEADLINE, variant="cot_sft", mode="cot")
-    where = {"kind": "mean", "metric": "f1"}
-    box = look_up(measured, **where, benchmark="constant_box", variant="")
-    grey = look_up(measured, **where, benchmark="blind", variant="cot_sft", mode="cot")
-    assert start and box and grey
-    for shortcut, reached in (("constant_box", box), ("blind", grey)):
-        metric = f"times_{shortcut}"
-        times = look_up(measured, **(HEADLINE | {"metric": metric}), variant="cot_sft", mode="cot")
-        assert times is not None and times.value == pytest.approx(start.value / reached.value)
+def test_shortcuts(collection: Collection, measured: pd.DataFrame) -> None:
+    where = HEADLINE | {"variant": "cot_sft", "mode": "cot"}
+    start = look_up(measured, **where)
+    box = look_up(measured, kind="mean", metric="f1", benchmark="constant_box", variant="")
+    times = look_up(measured, **(where | {"metric": "times_constant_box"}))
+    assert start and box and times
+    assert times.value == pytest.approx(start.value / box.value)
+
+
+def test_a_shortcut_is_compared_on_its_own_samples(collection: Collection, measured: pd.DataFrame) -> None:
+    scores = next(run for run in collection.finished("evaluation") if run.variant == "cot_sft").scores()
+    grey = scores["blind", "direct"]
+    same = scores["generalised", "cot"].merge(grey[["sample"]])
+    expected = generalised.summary(same)["f1"] / generalised.summary(grey)["f1"]
+    times = look_up(measured, **(HEADLINE | {"metric": "times_blind"}), variant="cot_sft", mode="cot")
+    assert times is not None and times.value == pytest.approx(expected) and times.n == 80
 
 
 def test_rewards_are_paired_by_prompt(collection: Collection, measured: pd.DataFrame) -> None:

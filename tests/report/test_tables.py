@@ -79,6 +79,10 @@ def test_variants(measured: pd.DataFrame) -> None:
     ]
 
 
+def test_how_many_samples_the_shortcuts_had(measured: pd.DataFrame) -> None:
+    assert "asked direct, on 80 samples." in tables.variants(measured).html()
+
+
 def test_rewards_say_whether_the_gain_is_sure(measured: pd.DataFrame) -> None:
     frame = tables.rewards(measured).frame
     assert frame.index.get_level_values(2).unique().tolist() == [

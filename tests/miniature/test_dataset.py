@@ -1,0 +1,53 @@
+"""One columnar file, quick, compact, and the same content whoever draws it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gemvg_repro.miniature import dataset
+from gemvg_repro.miniature.dataset import Recipe, generate, read, write
+
+SMALL = Recipe(
+    seed=0, base=30, train=30, validation=30, test=30, turns=3,
+    understanding_test=6, single_share=0.2, understanding_share=0.2,
+)  # fmt: skip
+
+
+def test_what_is_read_is_what_was_drawn(tmp_path: Path) -> None:
+    write(tmp_path / "w.parquet", SMALL)
+    for split in dataset.SPLITS:
+        assert read(tmp_path / "w.parquet", split) == list(generate(split, SMALL))
+
+
+def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
+    here = write(tmp_path / "a.parquet", SMALL)
+    code = (
+        "from pathlib import Path; from gemvg_repro.miniature.dataset import *; "
+        f"print(write(Path({str(tmp_path / 'b.parquet')!r}), {SMALL!r}))"
+    )
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert here == there
+    assert write(tmp_path / "c.parquet", replace(SMALL, seed=1)) != here
+
+
+def test_tens_of_thousands_in_seconds_and_compact(tmp_path: Path) -> None:
+    started = time.process_time()
+    many = replace(SMALL, base=0, train=5000, turns=4)
+    write(tmp_path / "w.parquet", many)
+    samples = read(tmp_path / "w.parquet", "train")
+    assert len(samples) > 15_000
+    assert time.process_time() - started < 30
+    assert (tmp_path / "w.parquet").stat().st_size < 100 * len(samples)
+
+
+def test_another_version_of_the_world_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "w.parquet", SMALL)
+    monkeypatch.setattr(dataset, "WORLD_VERSION", 99)
+    with pytest.raises(ValueError, match=r"version 1 of the world, this code is version 99.*data notebook"):
+        read(tmp_path / "w.parquet", "test")

@@ -1,0 +1,55 @@
+"""Qwen2-VL's special tokens, one token a coordinate, and a byte for whatever has no word."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gemvg_repro.grounding.answers import completion, read_ids
+from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
+from gemvg_repro.miniature.dataset import Recipe, generate
+from gemvg_repro.miniature.tokenizer import CHAT_TEMPLATE, COORDINATE_STEP, SPECIAL_TOKENS, build_tokenizer
+
+from ..qwen_tokenizer import ADDED_TOKENS, qwen_tokenizer
+
+TOKENIZER = build_tokenizer()
+
+
+def test_special_tokens_are_qwen2_vls() -> None:
+    assert SPECIAL_TOKENS == tuple(ADDED_TOKENS)
+    ids = TOKENIZER.convert_tokens_to_ids(list(SPECIAL_TOKENS))
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    assert all(TOKENIZER.added_tokens_decoder[i].special for i in ids)
+    assert CHAT_TEMPLATE == qwen_tokenizer().chat_template
+
+
+@pytest.mark.parametrize("number", range(0, 1001, COORDINATE_STEP))
+def test_a_coordinate_is_one_token(number: int) -> None:
+    text = f"({number},{number}),({number},{number})"
+    assert len(TOKENIZER(text)["input_ids"]) == 4
+    assert TOKENIZER.decode(TOKENIZER(text)["input_ids"]) == text
+
+
+@given(st.text())
+@settings(deadline=None)
+def test_any_text_survives(text: str) -> None:
+    clean = text.encode("utf-8", "ignore").decode("utf-8")
+    assert TOKENIZER.decode(TOKENIZER(clean)["input_ids"]) == clean
+
+
+def test_the_world_needs_no_bytes() -> None:
+    """Prompts and answers are words: at most 110 tokens of text for a prompt, and no byte of a word."""
+    recipe = Recipe(0, 0, 300, 0, 0, 4, 0, 0.2, 0.2)
+    letters = set("abcdefghijklmnopqrstuvwxyz0123456789")
+    for sample in generate("train", recipe):
+        for mode in ("direct", "cot"):
+            prompt = TOKENIZER.apply_chat_template(
+                messages(sample, mode), tokenize=False, add_generation_prompt=True, **CHAT_TEMPLATE_KWARGS  # type: ignore[arg-type]
+            )
+            answer = completion(sample, mode, COORDINATE_STEP)  # type: ignore[arg-type]
+            ids = TOKENIZER(prompt + answer)["input_ids"]
+            assert TOKENIZER.decode(ids) == prompt + answer
+            assert not letters & set(TOKENIZER.convert_ids_to_tokens(ids)), sample.query
+            reading = read_ids(TOKENIZER(answer)["input_ids"], TOKENIZER.decode, len(sample.pictures))
+            assert reading.exact and len(reading.targets) == len(sample.targets)

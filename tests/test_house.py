@@ -1,0 +1,123 @@
+"""The rooms and the direction of their imports; environment.yml and the lock against pyproject.toml."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "gemvg_repro"
+
+FLOORS = ("grounding", "corpora", "benchmarks", "miniature", "models", "training", "study", "report")
+"""From the ground up: a room imports only from those before it."""
+
+GROUND = {"numpy", "scipy", "__future__"}
+
+
+def modules(room: str) -> list[Path]:
+    return sorted((PACKAGE / room).rglob("*.py"))
+
+
+def imports(module: Path) -> set[str]:
+    """Full names of what a module imports, wherever in it, relative ones resolved."""
+    names: set[str] = set()
+    parts = module.relative_to(ROOT).with_suffix("").parts
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(parts[: len(parts) - node.level]) if node.level else ""
+            prefix = ".".join(filter(None, [base, node.module]))
+            names.update(f"{prefix}.{alias.name}" for alias in node.names)
+    return names
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_a_room_imports_only_from_floors_below(room: str) -> None:
+    above = FLOORS[FLOORS.index(room) + 1 :]
+    for module in modules(room):
+        for name in imports(module):
+            for other in above:
+                assert not name.startswith(f"gemvg_repro.{other}"), f"{module.name} climbs to {other}: {name}"
+
+
+def test_every_room_is_known() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(FLOORS)
+
+
+def test_grounding_needs_numpy_and_scipy_only() -> None:
+    import sys
+
+    for module in modules("grounding"):
+        for name in imports(module):
+            top = name.split(".")[0]
+            assert top in GROUND | {"gemvg_repro"} or top in sys.stdlib_module_names, f"{module}: {name}"
+
+
+def test_report_does_not_import_torch() -> None:
+    import subprocess
+    import sys
+
+    rooms = ["gemvg_repro.report." + m.stem for m in modules("report") if m.stem != "__init__"]
+    code = f"import sys, importlib; [importlib.import_module(m) for m in {rooms}]; print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"
+
+
+def project() -> dict[str, object]:
+    content: dict[str, object] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return content
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text("utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {re.sub(r"[-_.]+", "-", name).lower(): pinned for name, pinned in pairs}
+
+
+def test_the_lock_satisfies_pyproject() -> None:
+    wanted = project()
+    extra = wanted["optional-dependencies"]["dev"]  # type: ignore[index]
+    for line in [*wanted["dependencies"], *extra]:  # type: ignore[misc]
+        requirement = Requirement(line)
+        pinned = locked()[re.sub(r"[-_.]+", "-", requirement.name).lower()]
+        assert requirement.specifier.contains(pinned), f"{line}: locked is {pinned}"
+
+
+def test_what_is_installed_is_what_is_locked() -> None:
+    for name in ("torch", "transformers", "trl", "numpy", "papermill", "submitit"):
+        assert version(name).split("+")[0] == locked()[name]
+
+
+def test_environment_yml_installs_the_lock_for_the_right_python() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+    python = next(d for d in environment["dependencies"] if isinstance(d, str) and d.startswith("python="))
+    assert Requirement(f"python{project()['requires-python']}").specifier.contains(python.removeprefix("python="))
+    pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    assert pip == ["-r requirements.lock", "-e ."]
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_notebooks_are_thin_and_without_outputs(notebook: Path) -> None:
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    code = [c for c in cells if c["cell_type"] == "code"]
+    assert all(not c["outputs"] and c["execution_count"] is None for c in code)
+    assert all(len("".join(c["source"]).splitlines()) <= 12 for c in code)
+    assert not any(re.search(r"^\s*(def|class) ", "".join(c["source"]), re.M) for c in code)
+
+
+def test_readme_links_and_commands_exist() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), f"README.md links to {target}"
+    targets = set(re.findall(r"^([a-z.-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    for target in re.findall(r"make ([a-z-]+)", text):
+        assert target in targets, f"README.md says `make {target}`"

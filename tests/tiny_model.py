@@ -1,0 +1,36 @@
+"""The miniature, smaller still and with random weights, for tests of what trains and answers."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+from transformers import Qwen2VLForConditionalGeneration
+
+from gemvg_repro.grounding.samples import Sample
+from gemvg_repro.miniature.dataset import Recipe, generate
+from gemvg_repro.miniature.model import Sizes, save_random
+from gemvg_repro.models.loading import load
+from gemvg_repro.models.processor import ImageOnlyProcessor
+
+SIZES = Sizes(hidden=48, layers=2, heads=2, key_value_heads=1, intermediate=64, vision_width=32, vision_layers=1)
+RECIPE = Recipe(
+    seed=1, base=0, train=24, validation=12, test=20, turns=3,
+    understanding_test=4, single_share=0.2, understanding_share=0.2,
+)  # fmt: skip
+
+
+@cache
+def folder() -> Path:
+    path = Path(mkdtemp(prefix="tiny-")) / "model"
+    save_random(path, SIZES, 0)
+    return path
+
+
+def model_and_processor() -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyProcessor]:
+    return load(folder(), "float32")
+
+
+def samples(split: str = "train") -> list[Sample]:
+    return list(generate(split, RECIPE))  # type: ignore[arg-type]

@@ -1,0 +1,94 @@
+"""An interrupted training goes on to the same weights, to the bit; a checkpoint that is not whole is not read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gemvg_repro.training.grpo import reinforce
+from gemvg_repro.training.resuming import SEAL, newest_checkpoint, weights_hash
+from gemvg_repro.training.sft import conversations, finetune
+
+from ..tiny_model import model_and_processor, samples
+from .made import GRPO, SFT
+
+
+class Stopped(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+def sft(folder: Path, stop_after: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+    model, processor = model_and_processor()
+    entries: list[dict[str, Any]] = []
+    chosen = conversations(samples(), SFT, 0)
+    finetune(
+        model, processor, chosen, SFT, step=20, seed=0, folder=folder, record=recorder(entries, stop_after)
+    )
+    return weights_hash(model), entries
+
+
+def grpo(folder: Path, stop_after: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+    model, processor = model_and_processor()
+    entries: list[dict[str, Any]] = []
+    reinforce(
+        model, processor, samples(), samples("validation")[:2], "hybrid", GRPO,
+        step=20, seed=0, folder=folder, record=recorder(entries, stop_after),
+    )  # fmt: skip
+    return weights_hash(model), entries
+
+
+def recorder(entries: list[dict[str, Any]], stop_after: int | None) -> Callable[[dict[str, Any]], None]:
+    def record(entry: dict[str, Any]) -> None:
+        entries.append(entry)
+        if entry["step"] == stop_after:
+            raise Stopped
+
+    return record
+
+
+@pytest.mark.parametrize("stage", [sft, grpo], ids=["sft", "grpo"])
+def test_resumed_is_undisturbed(stage: Callable[..., Any], tmp_path: Path) -> None:
+    undisturbed, whole = stage(tmp_path / "undisturbed")
+    with pytest.raises(Stopped):
+        stage(tmp_path / "stopped", stop_after=3)
+    assert newest_checkpoint(tmp_path / "stopped") is not None
+    resumed, rest = stage(tmp_path / "stopped")
+    assert rest[0]["step"] == 3
+    assert resumed == undisturbed
+    shown = [k for k in whole[-1] if k in ("loss", "reward", "kl", "entropy", "length_mean", "tokens")]
+    for a, b in zip(whole[2:], rest, strict=True):
+        assert {k: a.get(k) for k in shown} == {k: b.get(k) for k in shown}
+
+
+def test_a_checkpoint_without_seal_is_passed_over(tmp_path: Path) -> None:
+    for step in (2, 4):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    (tmp_path / "checkpoint-2" / SEAL).write_text("x")
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+    assert newest_checkpoint(tmp_path / "none") is None
+
+
+def test_an_altered_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        sft(tmp_path, stop_after=3)
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    weights = load_file(checkpoint / "model.safetensors")
+    name = sorted(weights)[0]
+    weights[name] = weights[name] + 1e-3
+    save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"checkpoint-2.*was altered.*Delete it"):
+        sft(tmp_path)
+
+
+def test_the_hash_sees_names_values_and_types() -> None:
+    one = torch.nn.Linear(2, 2)
+    before = weights_hash(one)
+    with torch.no_grad():
+        one.weight[0, 0] += 1e-6
+    assert weights_hash(one) != before
