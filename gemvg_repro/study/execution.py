@@ -29,7 +29,6 @@ Its command, `python`, is what jupyter_client replaces by the interpreter of the
 # that no notebook has.
 _QUICKLY = "import sys; sys.modules['rfc3987_syntax'] = None; "
 _PAPERMILL = _QUICKLY + "from papermill.cli import papermill; papermill()"
-_NBCONVERT = _QUICKLY + "from nbconvert.nbconvertapp import main; main()"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -107,16 +106,14 @@ def end_children() -> None:
             continue
 
 
-def export_html(notebook: Path) -> Path:
-    """Writes an executed notebook as a page without code beside it, images inside."""
-    html = notebook.with_suffix(".html")
-    command = ["-c", _NBCONVERT, "--to", "html", "--no-input", "--embed-images", "--output", html.name]
-    done = subprocess.run([sys.executable, *command, str(notebook)], capture_output=True, text=True)
+def export_html(notebook: Path) -> None:
+    """Writes the executed report as a page beside it, by the report's own command (a floor above this one)."""
+    command = [sys.executable, "-m", "gemvg_repro.report.html", str(notebook)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise NotebookFailed(
             f"{notebook} was executed, but no HTML could be made of it:\n{done.stderr[-2000:]}"
         )
-    return html
 
 
 def _execute(job: Job, root: Path, part: Path) -> None:

@@ -85,7 +85,8 @@ def _carry_out(run: Run, asked: TrainParameters, profile: Profile, needed: Mappi
     if not (run.folder / MODEL).is_dir():
         save(model, processor, run.folder / MODEL)
     spent = spent_before + time.monotonic() - started
-    run.finish(_result(asked, needed, log, spent, sum(p.numel() for p in model.parameters())))
+    result = _result(asked, needed, log, spent, sum(p.numel() for p in model.parameters()))
+    run.finish(_with_answers(result, log, profile.grpo.prompts * profile.grpo.rollouts))
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
@@ -200,3 +201,9 @@ def _result(
         },
         "prerequisites": {mode: job.key for mode, job in needed.items()},
     }
+
+
+def _with_answers(result: dict[str, Any], log: Log, answers_a_step: int) -> dict[str, Any]:
+    """The result with the number of tokens that GRPO's rollouts have; other stages generate none."""
+    generated = sum(entry.get("length_mean", 0.0) * answers_a_step for entry in log.records())
+    return {**result, "cost": {**result["cost"], "tokens_generated": round(generated)}}
