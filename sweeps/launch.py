@@ -36,12 +36,8 @@ EVERY_S = 0.2
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "grid", nargs="?", type=Path, default=ROOT / "sweeps" / "miniature.yaml", metavar="GRID.yaml"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("grid", nargs="?", type=Path, default=ROOT / "sweeps" / "miniature.yaml", metavar="GRID.yaml")
     parser.add_argument("-n", "--dry-run", action="store_true", help="show the plan, start and write nothing")
     parser.add_argument("--status", action="store_true", help="show how the runs stand, start nothing")
     parser.add_argument(
@@ -52,9 +48,7 @@ def arguments() -> argparse.Namespace:
         help="runs by name, with * and ?; repeatable; '!PATTERN' excludes",
     )
     parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="instead of the grid's")
-    parser.add_argument(
-        "-j", "--jobs", type=int, metavar="N", help="runs side by side, instead of the grid's number"
-    )
+    parser.add_argument("-j", "--jobs", type=int, metavar="N", help="runs side by side, instead of the grid's number")
     parser.add_argument(
         "--runs",
         type=Path,

@@ -16,7 +16,7 @@ from gemvg_repro.models.processor import ImageOnlyProcessor
 
 SIZES = Sizes(hidden=48, layers=2, heads=2, key_value_heads=1, intermediate=64, vision_width=32, vision_layers=1)
 RECIPE = Recipe(
-    seed=1, base=0, train=24, validation=12, test=20, turns=3,
+    seed=1, train=24, validation=12, test=20, turns=3,
     understanding_test=4, single_share=0.2, understanding_share=0.2,
 )  # fmt: skip
 

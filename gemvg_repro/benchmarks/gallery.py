@@ -64,9 +64,7 @@ def choose(samples: Iterable[Sample]) -> list[tuple[Sample, Mode]]:
     return chosen[:SIZE]
 
 
-def write(
-    folder: Path, chosen: Sequence[tuple[Sample, Mode]], answers: Mapping[tuple[str, str], Answer]
-) -> Path:
+def write(folder: Path, chosen: Sequence[tuple[Sample, Mode]], answers: Mapping[tuple[str, str], Answer]) -> Path:
     """Writes the pictures and gallery.json into `folder`; those without an answer are left out.
 
     Args:
@@ -96,10 +94,7 @@ def read(folder: Path) -> list[Entry]:
         return []
     entries = []
     for record in json.loads(path.read_text("utf-8")):
-        boxes = {
-            key: tuple((int(p), *map(float, box)) for p, *box in record[key])
-            for key in ("truth", "predicted")
-        }
+        boxes = {key: tuple((int(p), *map(float, box)) for p, *box in record[key]) for key in ("truth", "predicted")}
         entries.append(Entry(**{**record, **boxes, "pictures": tuple(record["pictures"])}))
     return entries
 
@@ -111,8 +106,6 @@ def pixels(folder: Path, name: str) -> Pixels:
         ValueError: the name leads out of the folder.
     """
     if Path(name).name != name:
-        raise ValueError(
-            f"picture {name!r} of {folder}/gallery.json is no plain file name; evaluate the run again"
-        )
+        raise ValueError(f"picture {name!r} of {folder}/gallery.json is no plain file name; evaluate the run again")
     with Image.open(folder / name) as image:
         return np.asarray(image.convert("RGB"))

@@ -55,9 +55,7 @@ class PredictionLog:
         batch = list(predictions)
         new = {prediction.sample: prediction for prediction in batch}
         if len(new) < len(batch) or new.keys() & self.done.keys():
-            raise PredictionsError(
-                f"{self._file.name}: a sample was predicted twice; ask only for those not in `done`"
-            )
+            raise PredictionsError(f"{self._file.name}: a sample was predicted twice; ask only for those not in `done`")
         self._write([asdict(prediction) for prediction in batch])
         self.done |= new
 
@@ -92,9 +90,7 @@ def _parse(path: Path, whole: bytes, key: str | None) -> list[Prediction]:
     header = _record(lines[0]) if lines else None
     found = header.get("key") if header else None
     if not isinstance(found, str):
-        raise PredictionsError(
-            f"{path}: line 1 is no header {{'key': ...}}; move the file away to start anew"
-        )
+        raise PredictionsError(f"{path}: line 1 is no header {{'key': ...}}; move the file away to start anew")
     if key is not None and found != key:
         raise PredictionsError(
             f"{path} holds predictions of key {found!r}, not {key!r}: another model, prompt or data; "

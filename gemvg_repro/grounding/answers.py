@@ -69,9 +69,7 @@ def write(targets: Sequence[Target], step: int = 1) -> str:
     for target in targets:
         if target.picture < 0 or (wrong := flaw(target.box)):
             reason = "is in a picture before the first" if target.picture < 0 else wrong
-            raise ValueError(
-                f"{target} {reason}; expected 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, pictures from 0"
-            )
+            raise ValueError(f"{target} {reason}; expected 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, pictures from 0")
     grid = to_grid([target.box for target in targets], step).tolist()
     rows = sorted((target.picture, *box) for target, box in zip(targets, grid, strict=True))
     return "; ".join(_write_one(*row) for row in rows) or NONE
@@ -89,9 +87,7 @@ def completion(sample: Sample, mode: Mode, step: int = 1) -> str:
     """
     if sample.choice is not None:
         if not re.fullmatch("[A-Z]", sample.choice):
-            raise ValueError(
-                f"sample {sample.id}: the choice must be one letter from A to Z, got {sample.choice!r}"
-            )
+            raise ValueError(f"sample {sample.id}: the choice must be one letter from A to Z, got {sample.choice!r}")
         answer = sample.choice
     else:
         for target in sample.targets:

@@ -77,13 +77,9 @@ def _scale(convention: Convention, size: tuple[int, int] | None) -> Boxes:
     if convention == "thousandths":
         return np.full(4, 1000.0)
     if convention not in get_args(Convention):
-        raise ValueError(
-            f"unknown box convention {convention!r}: expected one of {', '.join(get_args(Convention))}"
-        )
+        raise ValueError(f"unknown box convention {convention!r}: expected one of {', '.join(get_args(Convention))}")
     if size is None or min(size) <= 0:
-        raise ValueError(
-            f"boxes in {convention} pixels need the image's (width, height), both above 0; got {size!r}"
-        )
+        raise ValueError(f"boxes in {convention} pixels need the image's (width, height), both above 0; got {size!r}")
     return np.array([*size, *size], dtype=np.float64)
 
 
@@ -146,18 +142,14 @@ def _area(boxes: Boxes) -> tuple[Boxes, NDArray[np.bool_]]:
 def target_iou(a: Sequence[Target], b: Sequence[Target]) -> Boxes:
     """IoU of every target of `a` with every one of `b`, (N, M); 0 between different pictures."""
     iou = pairwise_iou([target.box for target in a], [target.box for target in b])
-    pictures_a, pictures_b = (
-        np.array([target.picture for target in side], dtype=np.int64) for side in (a, b)
-    )
+    pictures_a, pictures_b = (np.array([target.picture for target in side], dtype=np.int64) for side in (a, b))
     return np.where(pictures_a[:, None] == pictures_b[None, :], iou, 0.0)
 
 
 def match_by_iou(iou: Boxes) -> list[tuple[int, int]]:
     """The one-to-one matching with the largest sum of IoU, as (row, column) pairs; IoU 0 is no match."""
     rows, columns = linear_sum_assignment(iou, maximize=True)
-    return [
-        (int(row), int(column)) for row, column in zip(rows, columns, strict=True) if iou[row, column] > 0
-    ]
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if iou[row, column] > 0]
 
 
 def match_largest(iou: Boxes, threshold: float) -> list[tuple[int, int]]:

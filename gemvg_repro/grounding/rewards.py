@@ -47,9 +47,7 @@ def localisation_term(sample: Sample, reading: Reading, mode: Mode) -> float:
     if _one_right_answer(sample):
         return float(_is_right(sample, reading))
     iou = target_iou(reading.targets, sample.targets)
-    return sum(float(iou[pair]) for pair in match_by_iou(iou)) / max(
-        len(reading.targets), len(sample.targets)
-    )
+    return sum(float(iou[pair]) for pair in match_by_iou(iou)) / max(len(reading.targets), len(sample.targets))
 
 
 def count_term(sample: Sample, reading: Reading, mode: Mode) -> float:
@@ -87,9 +85,7 @@ class Reward:
 
     def __post_init__(self) -> None:
         if set(self.weights) != set(TERMS):
-            raise ValueError(
-                f"reward weights must name the terms {', '.join(TERMS)}; got {dict(self.weights)}"
-            )
+            raise ValueError(f"reward weights must name the terms {', '.join(TERMS)}; got {dict(self.weights)}")
         if not all(math.isfinite(weight) and weight >= 0 for weight in self.weights.values()):
             raise ValueError(f"reward weights must be finite and not negative; got {dict(self.weights)}")
         if not any(self.weights.values()):

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..grounding.samples import GROUNDING_KINDS, Kind, Sample, Target
-from .questions import COMPOSERS, Question, crowded, further, referential
-from .world import MOST_THINGS, Frame, Thing
+from .questions import COMPOSERS, Question, further, referential
+from .world import Frame, Thing
 
-Split = Literal["base", "train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("base", "train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 WORLD_VERSION = 1
 """Raised by hand when a change of the world's code changes a sample or a pixel."""
@@ -42,11 +42,9 @@ _FIELDS = 8  # of a Thing
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of the world is drawn. Counts are of scenes; `turns` questions are asked about each in training
-    (of the base's, one for each thing that its pictures may show)."""
+    """How much of the world is drawn. Counts are of scenes; `turns` questions are asked about each in training."""
 
     seed: int
-    base: int
     train: int
     validation: int
     test: int
@@ -56,7 +54,7 @@ class Recipe:
     understanding_share: float
 
     def scenes(self, split: Split) -> int:
-        return {"base": self.base, "train": self.train, "validation": self.validation, "test": self.test}[split]
+        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
 
 def _training_question(rng: Random, recipe: Recipe, number: int) -> Question:
@@ -69,19 +67,10 @@ def _training_question(rng: Random, recipe: Recipe, number: int) -> Question:
     return COMPOSERS[GROUNDING_KINDS[number % 5]](rng, rng.randint(2, 3))
 
 
-def _crowd(progress: float) -> int:
-    """How many things a picture of the base's data may show: pretraining goes from one to MOST_THINGS."""
-    return 1 + sum(progress >= start for start in (0.14, 0.34, 0.6))
-
-
 def _questions(split: Split, recipe: Recipe, number: int) -> list[Question]:
     """The questions about one scene, drawn from a seed of its own."""
     rng = Random(f"{WORLD_VERSION}/{recipe.seed}/{split}/{number}")
-    if split == "base":
-        crowd = _crowd(number / recipe.base)
-        first = crowded(rng, crowd) if crowd < MOST_THINGS else referential(rng, 1)
-        return [first, *further(rng, first, crowd - 1)]
-    elif split == "train":
+    if split == "train":
         first = _training_question(rng, recipe, number)
     elif split == "test" and number >= recipe.test:
         first = COMPOSERS["understanding"](rng, rng.randint(2, 3))
@@ -130,9 +119,7 @@ def _sample(row: dict[str, Any]) -> Sample:
     found = row["found"]
     targets = tuple(Target(p, frames[p].things[t].box) for p, t in zip(found[::2], found[1::2], strict=True))
     kind: Kind = row["kind"]
-    return Sample(
-        row["id"], row["scene"], kind, "world", frames, row["query"], targets, row["choice"], row["chain"]
-    )
+    return Sample(row["id"], row["scene"], kind, "world", frames, row["query"], targets, row["choice"], row["chain"])
 
 
 def write(path: Path, recipe: Recipe) -> str:

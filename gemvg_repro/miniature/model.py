@@ -36,9 +36,17 @@ def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen2VLCon
     """Qwen2-VL's configuration in these sizes; rope_theta 1e6 would leave so small a head no sense of position."""
     half = sizes.hidden // sizes.heads // 2
     across = round(half * 3 / 8)
-    sections = [half - 2 * across, across, across]  # time, height, width: 2:3:3 in the 7B model, and near it here
+    sections = [
+        half - 2 * across,
+        across,
+        across,
+    ]  # time, height, width: 2:3:3 in the 7B model, and near it here
     token = tokenizer.convert_tokens_to_ids
-    ends = {"bos_token_id": token("<|im_start|>"), "eos_token_id": token("<|im_end|>"), "pad_token_id": token("<|endoftext|>")}
+    ends = {
+        "bos_token_id": token("<|im_start|>"),
+        "eos_token_id": token("<|im_end|>"),
+        "pad_token_id": token("<|endoftext|>"),
+    }
     return Qwen2VLConfig(
         text_config={
             "vocab_size": len(tokenizer),

@@ -20,7 +20,21 @@ from .world import (
     step_in_time,
 )
 
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+NUMBERS = (
+    "no",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
 LETTERS = ("A", "B", "C", "D")
 
 _TARGETS = (0, 1, 2, 3)
@@ -59,9 +73,7 @@ class Question:
 
     def sample(self, sample_id: str, scene: str) -> Sample:
         targets = tuple(Target(p, self.frames[p].things[t].box) for p, t in self.found)
-        return Sample(
-            sample_id, scene, self.kind, "world", self.frames, self.query, targets, self.choice, self.chain
-        )
+        return Sample(sample_id, scene, self.kind, "world", self.frames, self.query, targets, self.choice, self.chain)
 
 
 def _any_look(rng: Random) -> Look:
@@ -306,9 +318,7 @@ def _how_many(rng: Random, pictures: int) -> Question:
     found = _find(frames, pattern)
     wrong = [NUMBERS[n] for n in rng.sample([n for n in range(5) if n != len(found)], 3)]
     chain = f"{pattern}: {_evidence(found, pictures)}"
-    return _lettered(
-        rng, frames, f"How many times is there a {pattern}?", NUMBERS[len(found)], wrong, chain
-    )
+    return _lettered(rng, frames, f"How many times is there a {pattern}?", NUMBERS[len(found)], wrong, chain)
 
 
 COMPOSERS = {

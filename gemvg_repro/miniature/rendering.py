@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def _grain(seed: int) -> NDArray[np.int16]:
     return np.stack(channels, axis=-1).astype(np.int16) - np.int16(16)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _mask(category: int, w: int, h: int) -> NDArray[np.bool_]:
     """The silhouette in its (h, w) box, touching all four sides."""
     y, x = np.mgrid[0:h, 0:w]

@@ -44,9 +44,7 @@ class Run:
         """One row a training step, indexed by step. A line cut off by a kill is left out; of a step that was
         logged twice (before a kill, and after the resume) the later line counts."""
         rows = [row for row in map(_parsed, _lines(self.directory / "log.jsonl")) if "step" in row]
-        table = pd.DataFrame(
-            list({row["step"]: row for row in rows}.values()), columns=None if rows else ["step"]
-        )
+        table = pd.DataFrame(list({row["step"]: row for row in rows}.values()), columns=None if rows else ["step"])
         return table.set_index("step").sort_index()
 
     def scores(self) -> dict[tuple[str, str], pd.DataFrame]:

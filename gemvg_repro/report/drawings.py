@@ -97,17 +97,15 @@ def _card(figure: Figure, left: float, bottom: float, folder: Path, entry: Entry
 
 def _picture(axes: Axes, image: Pixels, position: int, entry: Entry) -> None:
     height, width = image.shape[:2]
-    axes.imshow(
-        image, interpolation="nearest" if width < 100 else "antialiased", extent=(0, width, height, 0)
-    )
+    axes.imshow(image, interpolation="nearest" if width < 100 else "antialiased", extent=(0, width, height, 0))
     for rows, look_ in ((entry.truth, _TRUTH), (entry.predicted, _PREDICTED)):
         for picture, x1, y1, x2, y2 in rows:
             if picture == position:
                 corner, size = (x1 * width, y1 * height), ((x2 - x1) * width, (y2 - y1) * height)
                 axes.add_patch(Rectangle(corner, *size, fill=False, path_effects=_HALO, **look_))
-    axes.text(
-        0.03, 0.97, str(position + 1), transform=axes.transAxes, va="top", fontsize=7, color="white"
-    ).set_bbox({"facecolor": "#333333", "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.2"})
+    axes.text(0.03, 0.97, str(position + 1), transform=axes.transAxes, va="top", fontsize=7, color="white").set_bbox(
+        {"facecolor": "#333333", "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.2"}
+    )
 
 
 def _write(axes: Axes, y: float, text: str, **look_: Any) -> None:

@@ -156,9 +156,7 @@ def _replicates(table: pd.DataFrame, draws: Resampling) -> dict[tuple[str, str],
     kinds = [kind for kind in GROUNDING_KINDS if (table["kind"] == kind).any()]
     parts = [boxes * (table["kind"] == kind).to_numpy()[:, None] for kind in kinds]
     means = columns(table)
-    parts += [
-        np.column_stack([values, np.ones(len(table))]) * chosen[:, None] for values, chosen in means.values()
-    ]
+    parts += [np.column_stack([values, np.ones(len(table))]) * chosen[:, None] for values, chosen in means.values()]
     sums = iter(draws.totals(np.column_stack(parts)).T)
     found: dict[tuple[str, str], Array] = {}
     for kind in kinds:

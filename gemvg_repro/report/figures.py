@@ -72,9 +72,7 @@ def _bar(axes: Axes, x: float, rows: pd.DataFrame, colour: str, hatched: bool) -
         axes.text(x, high, f"{value:.1f}", ha="center", va="bottom", fontsize=7.5, bbox=_PAPER)
     if len(seeds) > 1:
         places = x + np.linspace(-0.08, 0.08, len(seeds))
-        axes.scatter(
-            places, 100 * seeds["value"], s=9, color="white", edgecolor="#333333", linewidth=0.7, zorder=3
-        )
+        axes.scatter(places, 100 * seeds["value"], s=9, color="white", edgecolor="#333333", linewidth=0.7, zorder=3)
 
 
 def _shortcut_line(axes: Axes, f1: pd.DataFrame) -> None:

@@ -45,9 +45,7 @@ def export_html(notebook: Path) -> Path:
     from nbconvert import HTMLExporter  # takes a second to import
 
     if not notebook.is_file():
-        raise FileNotFoundError(
-            f"there is no {notebook}; `python sweeps/launch.py` executes the report into it"
-        )
+        raise FileNotFoundError(f"there is no {notebook}; `python sweeps/launch.py` executes the report into it")
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="basic",
         exclude_input=True,

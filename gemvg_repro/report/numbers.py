@@ -228,9 +228,7 @@ def _rewards(collection: Collection, resamples: int, seed: int) -> Iterator[_Row
             *((r, (t,)) for r, t in each),
         ]
         for only, chosen in choices:
-            values = (
-                pd.concat(chosen).groupby(["mode", "term", "prompt", "when"])["value"].mean().unstack("when")
-            )
+            values = pd.concat(chosen).groupby(["mode", "term", "prompt", "when"])["value"].mean().unstack("when")
             for (mode, term), by_prompt in values.dropna().groupby(level=["mode", "term"], sort=True):
                 before, after = (by_prompt[when].to_numpy(np.float64) for when in ("before", "after"))
                 for metric, measured in {"before": before, "after": after, "gain": after - before}.items():

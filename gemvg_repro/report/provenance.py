@@ -42,9 +42,7 @@ def environment(collection: Collection) -> Table:
     rows: list[dict[str, str]] = []
     for key, counts in found.items():
         same = len(counts) == 1 and sum(counts.values()) == len(finished)
-        texts = [
-            value if same else f"{value} ({n} run{'s' * (n != 1)})" for value, n in sorted(counts.items())
-        ]
+        texts = [value if same else f"{value} ({n} run{'s' * (n != 1)})" for value, n in sorted(counts.items())]
         rows.append({"what": key, "value": "; ".join(texts)})
     return records("environment", "Where and with what the finished runs ran, as each recorded it.", rows)
 
@@ -60,13 +58,9 @@ def ledger(path: Path = ASSUMPTIONS) -> Table:
     rows: list[dict[str, str]] = []
     for entry in entries:
         if sorted(entry) != sorted(fields):
-            raise ValueError(
-                f"{path.name}: an entry has the fields {sorted(entry)}, expected {fields}: {entry}"
-            )
+            raise ValueError(f"{path.name}: an entry has the fields {sorted(entry)}, expected {fields}: {entry}")
         heads = ("not published", "our choice", "why", "how to vary it")
-        rows.append(
-            {head: " ".join(str(entry[field]).split()) for head, field in zip(heads, fields, strict=True)}
-        )
+        rows.append({head: " ".join(str(entry[field]).split()) for head, field in zip(heads, fields, strict=True)})
     return records("assumptions", f"{len(rows)} assumptions, each open to contradiction.", rows)
 
 

@@ -41,9 +41,7 @@ def _start(numbers: pd.DataFrame) -> str:
     name = look(START).label
     text = f"{name}, asked direct, reaches a mean F1@0.5 of {_points(f1)} on {f1.n:,} held-out samples"
     times = {s: look_up(numbers, **where, metric=f"times_{s}") for s in SHORTCUTS}
-    tried = {
-        shortcut: each for shortcut, each in times.items() if each is not None and each.value == each.value
-    }
+    tried = {shortcut: each for shortcut, each in times.items() if each is not None and each.value == each.value}
     if not tried:
         return f"{text}; no shortcut has been tried, so that may or may not be sight."
     least, estimate = min(tried.items(), key=lambda item: item[1].value)
@@ -65,9 +63,7 @@ def _gains(numbers: pd.DataFrame) -> list[str]:
             if difference is not None:
                 parts.append(f"{look(variant).label.removeprefix('GRPO, ')} {_points(difference, True)}")
         if parts:
-            sentences.append(
-                f"Asked {label}, GRPO changes that start's mean F1 by: {', '.join(parts)} points."
-            )
+            sentences.append(f"Asked {label}, GRPO changes that start's mean F1 by: {', '.join(parts)} points.")
     return sentences
 
 
@@ -79,11 +75,7 @@ def _hybrid(numbers: pd.DataFrame) -> str:
         difference = look_up(numbers, **where, metric=f"f1_minus_{other}")
         if difference is not None:
             verdict = (
-                "better than"
-                if difference.low > 0
-                else "worse than"
-                if difference.high < 0
-                else "not told apart from"
+                "better than" if difference.low > 0 else "worse than" if difference.high < 0 else "not told apart from"
             )
             name = look(other).label.removeprefix("GRPO, ")
             findings.append(f"asked {MODES[other]} it is {verdict} {name} ({_points(difference, True)})")

@@ -80,9 +80,7 @@ def differences(numbers: pd.DataFrame) -> Table:
                 "benchmark": "generalised",
                 "metric": f"f1_minus_{other}",
             }
-            cells = [
-                percent(look_up(numbers, **where, kind=kind), True) for kind in ("mean", *GROUNDING_KINDS)
-            ]
+            cells = [percent(look_up(numbers, **where, kind=kind), True) for kind in ("mean", *GROUNDING_KINDS)]
             rows.append(((f"asked {label}", f"{look(variant).label} against {look(other).label}"), cells))
     return blocks(
         "differences",
@@ -125,13 +123,9 @@ def rewards(numbers: pd.DataFrame) -> Table:
     rows = []
     for variant, mode, term in keys:
         where = {"variant": variant, "mode": mode, "benchmark": "validation_reward", "kind": term}
-        measured = {
-            metric: look_up(numbers, **where, metric=metric) for metric in ("before", "after", "gain")
-        }
+        measured = {metric: look_up(numbers, **where, metric=metric) for metric in ("before", "after", "gain")}
         gain = measured["gain"]
-        verdict = (
-            "" if gain is None else "up" if gain.low > 0 else "down" if gain.high < 0 else "not told apart"
-        )
+        verdict = "" if gain is None else "up" if gain.low > 0 else "down" if gain.high < 0 else "not told apart"
         cells: list[Cell] = [scaled(each, 1, 3, metric == "gain") for metric, each in measured.items()]
         rows.append(((look(variant).label, f"asked {MODES[mode]}", term), [*cells, verdict]))
     n = f"{int(found['n'].min()):,} " if len(found) else "the "
@@ -151,9 +145,7 @@ def choices(numbers: pd.DataFrame) -> Table:
     rows = []
     for variant in sorted(found["variant"].unique(), key=position):
         where = {"variant": variant, "benchmark": "understanding", "metric": "accuracy"}
-        rows.append(
-            ((look(variant).label,), [percent(look_up(numbers, **where, mode=mode)) for mode in MODES])
-        )
+        rows.append(((look(variant).label,), [percent(look_up(numbers, **where, mode=mode)) for mode in MODES]))
     n = f" ({int(found['n'].max()):,})" if len(found) else ""
     caption = f"Multiple-choice questions about several images{n}: accuracy in per cent."
     return blocks("choices", caption, [f"asked {label} ↑" for label in MODES.values()], rows)
@@ -204,9 +196,7 @@ def _measures(numbers: pd.DataFrame, benchmark: str, variant: str, mode: str) ->
     """The cells under _HEADS."""
     where = {"benchmark": benchmark, "variant": variant, "mode": mode}
     f1 = [percent(look_up(numbers, **where, kind=kind, metric="f1")) for kind in ("mean", *GROUNDING_KINDS)]
-    shares = [
-        percent(look_up(numbers, **where, kind="all", metric=m)) for m in ("none_accuracy", "unreadable")
-    ]
+    shares = [percent(look_up(numbers, **where, kind="all", metric=m)) for m in ("none_accuracy", "unreadable")]
     tokens = look_up(numbers, **where, kind="all", metric="tokens")
     return [*f1, *shares, _amount(tokens.value if tokens else math.nan, 0)]
 

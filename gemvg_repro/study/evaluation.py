@@ -91,9 +91,7 @@ def _generalised(benchmark: str, mode: Mode, samples: Sequence[Sample]) -> Task:
 
 def _mig_bench(mode: Mode, records: Sequence[mig_bench.MigRecord]) -> Task:
     samples = mig_bench.samples(records)
-    return Task(
-        "mig_bench", mode, samples, lambda texts, tokens: mig_bench_score.score(records, texts, mode, tokens)
-    )
+    return Task("mig_bench", mode, samples, lambda texts, tokens: mig_bench_score.score(records, texts, mode, tokens))
 
 
 Answers = dict[str, dict[str, tuple[str, int]]]
@@ -145,7 +143,10 @@ def _model_free(run: Run, asked: EvaluateParameters, data: Path) -> None:
     """The shortcuts that look at no picture, fitted on validation samples."""
     validation = sources.load(data, asked, "validation")
     test = [s for s in sources.load(data, asked, "test") if s.choice is None][: asked.samples or None]
-    for name, shortcut in (("constant_box", shortcuts.constant_box), ("picture_prior", shortcuts.picture_prior)):
+    for name, shortcut in (
+        ("constant_box", shortcuts.constant_box),
+        ("picture_prior", shortcuts.picture_prior),
+    ):
         scores = generalised.score(test, shortcut(validation, test), "direct")
         write_table(run.folder / f"scores-{name}-direct.parquet", scores)
 
@@ -162,7 +163,11 @@ def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
 
 
 def _result(
-    asked: EvaluateParameters, needed: Any, summaries: dict[str, dict[str, float]], answers: Answers, seconds: float
+    asked: EvaluateParameters,
+    needed: Any,
+    summaries: dict[str, dict[str, float]],
+    answers: Answers,
+    seconds: float,
 ) -> dict[str, Any]:
     return {
         "mode": asked.mode,

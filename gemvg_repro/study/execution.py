@@ -91,9 +91,7 @@ def executor_of(resources: Resources, folder: Path) -> submitit.Executor:
             "write `cluster: local` under `resources` in the grid to run it on this machine"
         )
     executor = submitit.LocalExecutor(folder)
-    executor.update_parameters(
-        timeout_min=resources.timeout_min, gpus_per_node=resources.gpus, stderr_to_stdout=True
-    )
+    executor.update_parameters(timeout_min=resources.timeout_min, gpus_per_node=resources.gpus, stderr_to_stdout=True)
     return executor
 
 
@@ -111,9 +109,7 @@ def export_html(notebook: Path) -> None:
     command = [sys.executable, "-m", "gemvg_repro.report.html", str(notebook)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise NotebookFailed(
-            f"{notebook} was executed, but no HTML could be made of it:\n{done.stderr[-2000:]}"
-        )
+        raise NotebookFailed(f"{notebook} was executed, but no HTML could be made of it:\n{done.stderr[-2000:]}")
 
 
 def _execute(job: Job, root: Path, part: Path) -> None:
@@ -180,7 +176,5 @@ def _why(job: Job, part: Path, status: int) -> str:
                 text = ANSI.sub("", f"{output['ename']}: {output['evalue']}")
                 return f"{where} in cell [{cell['execution_count']}]: {text}\n{half}"
     if status:
-        return (
-            f"{where}: papermill ended with status {status}, without an error; was its kernel killed?\n{half}"
-        )
+        return f"{where}: papermill ended with status {status}, without an error; was its kernel killed?\n{half}"
     return f"{where}: it was executed to its end and wrote no {job.folder / 'result.json'}\n{half}"

@@ -124,8 +124,6 @@ def _flock(file: IO[str], how: int) -> bool:
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False
-        error.add_note(
-            f"{file.name} cannot be locked; put the runs on a file system that knows flock (--runs DIR)"
-        )
+        error.add_note(f"{file.name} cannot be locked; put the runs on a file system that knows flock (--runs DIR)")
         raise
     return True

@@ -84,9 +84,7 @@ class Parameters(BaseModel):
     @classmethod
     def _data_exists(cls, data: str) -> str:
         if data and not (resolve(data).is_file() and data.endswith(".json")):
-            raise ValueError(
-                f"{data!r} is no file; expected a COCO-format .json file, or '' for the profile's data"
-            )
+            raise ValueError(f"{data!r} is no file; expected a COCO-format .json file, or '' for the profile's data")
         return data
 
 
@@ -136,9 +134,7 @@ class EvaluateParameters(Parameters):
     @classmethod
     def _checkpoint_exists(cls, checkpoint: str) -> str:
         if checkpoint and not resolve(checkpoint).is_dir():
-            raise ValueError(
-                f"{checkpoint!r} is no folder; expected a run directory, a folder of weights, or ''"
-            )
+            raise ValueError(f"{checkpoint!r} is no folder; expected a run directory, a folder of weights, or ''")
         return checkpoint
 
     @property

@@ -74,9 +74,7 @@ class Grid(_Strict):
             raise ParameterError(f"{file} is no grid:\n{_explain(error)}") from None
         for axis in (*grid.scientific, *grid.nuisance, *grid.fixed):
             if axis not in AXES:
-                raise ParameterError(
-                    f"{file}: no axis {axis!r}{suggest(axis, AXES)}. Axes: {', '.join(AXES)}"
-                )
+                raise ParameterError(f"{file}: no axis {axis!r}{suggest(axis, AXES)}. Axes: {', '.join(AXES)}")
         if seeds:
             grid = grid.model_copy(update={"nuisance": {**grid.nuisance, "seed": list(seeds)}})
         return grid
@@ -144,9 +142,7 @@ def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]
             jobs.setdefault(job.key, job)
     seeds = sorted({int(point["seed"]) for point in grid.points() if "seed" in point})
     report = ReportParameters.check({"runs": str(runs), "grid": str(grid_file), "seeds": seeds})
-    jobs[REPORT] = Job(
-        REPORT, root / "notebooks" / report.notebook, dict(report), runs / REPORT, tuple(jobs), 1
-    )
+    jobs[REPORT] = Job(REPORT, root / "notebooks" / report.notebook, dict(report), runs / REPORT, tuple(jobs), 1)
     for kind in (DataParameters, TrainParameters, EvaluateParameters, ReportParameters):
         check_notebook(root / "notebooks" / kind.notebook, kind)
     return tuple(jobs.values())
@@ -174,9 +170,7 @@ def select(jobs: Sequence[Job], patterns: Iterable[str]) -> tuple[Job, ...]:
     chosen: set[str] = set()
     for job in reversed(jobs):  # from the last to the first, so that needs of needs are found
         if job.key in chosen and out(job):
-            raise ParameterError(
-                f"--only '!…' excludes {job.name}, which is not finished and which others need"
-            )
+            raise ParameterError(f"--only '!…' excludes {job.name}, which is not finished and which others need")
         if not out(job) and (job.is_report or any(fnmatchcase(job.name, p) for p in wanted)):
             chosen.add(job.key)
         if job.key in chosen & unfinished and not job.is_report:

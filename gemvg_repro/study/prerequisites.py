@@ -21,9 +21,7 @@ def ensure(asked: TrainParameters | EvaluateParameters) -> dict[str, Job]:
         MissingPrerequisite: with `prerequisites: require`, when one is not finished.
         NotebookFailed: when one could not be made.
     """
-    *needed, _ = chain(
-        asked.model_copy(update={"prerequisites": "require"}), project_root(), asked.runs_folder
-    )
+    *needed, _ = chain(asked.model_copy(update={"prerequisites": "require"}), project_root(), asked.runs_folder)
     for job in needed:
         if job.finished:
             continue
@@ -31,9 +29,7 @@ def ensure(asked: TrainParameters | EvaluateParameters) -> dict[str, Job]:
             raise MissingPrerequisite(
                 f"{asked.notebook} needs {job.name}, and {job.folder} is not finished; "
                 f"`-p prerequisites train` makes it first, or run notebooks/{job.notebook.name} with "
-                + " ".join(
-                    f"-p {k} {v}" for k, v in job.parameters.items() if k in ("mode", "seed", "profile")
-                )
+                + " ".join(f"-p {k} {v}" for k, v in job.parameters.items() if k in ("mode", "seed", "profile"))
             )
         print(f"{job.name} is missing and comes first", flush=True)  # noqa: T201  a notebook shows it
         execute(job, project_root())

@@ -68,7 +68,9 @@ class Profile(_Strict):
     def _whole_batches(self) -> Self:
         for stage in (self.sft, self.cot_sft):
             if stage.conversations % stage.micro_batch:
-                raise ValueError(f"conversations {stage.conversations} is no multiple of micro_batch {stage.micro_batch}")
+                raise ValueError(
+                    f"conversations {stage.conversations} is no multiple of micro_batch {stage.micro_batch}"
+                )
         if self.grpo.prompts * self.grpo.rollouts % self.grpo.micro_batch or self.grpo.rollouts % 4:
             raise ValueError("grpo: micro_batch must divide prompts * rollouts, and 4 must divide rollouts")
         return self

@@ -172,9 +172,7 @@ class Run:
             RunError: its parameters.json is not of this run.
         """
         if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
-            raise RunError(
-                f"{name!r} cannot name a run; expected lower-case letters, digits, '_', '-' and '.'"
-            )
+            raise RunError(f"{name!r} cannot name a run; expected lower-case letters, digits, '_', '-' and '.'")
         folder = Path(root) / f"{name}-{run_id(parameters)}"
         run = cls(folder, parameters, None)
         if run.finished is None:
@@ -244,9 +242,7 @@ class Run:
     def _must_own(self, name: str) -> None:
         if self._lock is None:
             why = "is finished" if self.finished else "was closed"
-            raise RunError(
-                f"{self.folder / name} was not written: the run {why}; `Run.open` makes it yours again"
-            )
+            raise RunError(f"{self.folder / name} was not written: the run {why}; `Run.open` makes it yours again")
 
     def _introduce(self) -> None:
         """Writes what the run is and where it runs."""

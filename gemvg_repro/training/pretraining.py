@@ -1,23 +1,26 @@
-"""Where does the miniature's base come from? Single-image grounding from random weights, as Qwen2-VL's own standing.
+"""Where does the miniature's base come from? Finding what is described, from random weights.
 
     python -m gemvg_repro.training.pretraining FOLDER
 
-makes the base that the package ships again: no association between pictures, only finding what is described
-in one, from one thing to four, and the words of questions and answers.
+makes the base that the package ships again, in two phases: one picture, then up to three; in each from one
+thing to crowds. No question associates one picture with another. It stands to the study as Qwen2-VL to the paper.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from transformers import Qwen2VLForConditionalGeneration
 
-from ..miniature.dataset import Recipe, generate
+from ..miniature.curriculum import lessons
 from ..miniature.model import Sizes, save_random
 from ..miniature.tokenizer import COORDINATE_STEP
 from ..models.loading import load, save
+from ..models.processor import ImageOnlyProcessor
 from .resuming import weights_hash
 from .settings import OptimiserSettings, SFTSettings
 from .sft import conversations, finetune
@@ -25,7 +28,18 @@ from .sft import conversations, finetune
 SEED = 0
 THREADS = 2
 
-SETTINGS = SFTSettings(
+_OPTIMISER = OptimiserSettings(
+    lr=2e-3,
+    muon_lr=0.02,
+    momentum=0.95,
+    betas=(0.9, 0.98),
+    weight_decay=0.05,
+    max_grad_norm=1.0,
+    warmup_steps=20,
+    schedule="cosine_with_min_lr",
+    final_lr_share=0.02,
+)
+_IN_ONE_PICTURE = SFTSettings(
     steps=1300,
     conversations=48,
     micro_batch=48,
@@ -35,30 +49,13 @@ SETTINGS = SFTSettings(
     bf16=False,
     gradient_checkpointing=False,
     save_every=100,
-    optimiser=OptimiserSettings(
-        lr=2e-3,
-        muon_lr=0.02,
-        momentum=0.95,
-        betas=(0.9, 0.98),
-        weight_decay=0.05,
-        max_grad_norm=1.0,
-        warmup_steps=20,
-        schedule="cosine_with_min_lr",
-        final_lr_share=0.02,
-    ),
+    optimiser=_OPTIMISER,
 )
-
-RECIPE = Recipe(
-    seed=SEED,
-    base=SETTINGS.steps * SETTINGS.conversations,
-    train=0,
-    validation=0,
-    test=0,
-    turns=SETTINGS.turns,
-    understanding_test=0,
-    single_share=1.0,
-    understanding_share=0.0,
-)
+PHASES = {
+    "base": _IN_ONE_PICTURE,
+    "several": replace(_IN_ONE_PICTURE, steps=400, conversations=32, micro_batch=32),
+}
+"""The settings of each phase of miniature.curriculum, in order."""
 
 
 def pretrain(folder: Path) -> str:
@@ -67,16 +64,30 @@ def pretrain(folder: Path) -> str:
     start = folder / "start"
     if not start.is_dir():
         save_random(start, Sizes(), SEED)
-    model, processor = load(start, "float32")
-    samples = list(generate("base", RECIPE))
+    for phase, settings in PHASES.items():
+        model, processor = load(start, "float32")
+        start = folder / phase / "model"
+        if not start.is_dir():
+            _learn(model, processor, phase, settings, folder / phase)
+            save(model, processor, start)
+    return weights_hash(model)
+
+
+def _learn(
+    model: Qwen2VLForConditionalGeneration,
+    processor: ImageOnlyProcessor,
+    phase: str,
+    settings: SFTSettings,
+    folder: Path,
+) -> None:
+    folder.mkdir(exist_ok=True)
+    samples = list(lessons(phase, settings.steps * settings.conversations, SEED))
     with (folder / "log.jsonl").open("a", encoding="utf-8", buffering=1) as log:
         finetune(
-            model, processor, conversations(samples, SETTINGS, SEED, shuffled=False), SETTINGS,
+            model, processor, conversations(samples, settings, SEED, shuffled=False), settings,
             step=COORDINATE_STEP, seed=SEED, folder=folder / "checkpoints",
             record=lambda entry: print(json.dumps(entry), file=log),
         )  # fmt: skip
-    save(model, processor, folder / "model")
-    return weights_hash(model)
 
 
 if __name__ == "__main__":

@@ -36,9 +36,7 @@ class SealCheckpoints(TrainerCallback):  # type: ignore[misc]
     def __init__(self, model: nn.Module):
         self._model = model
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
@@ -64,6 +62,6 @@ class ResumesExactly:
         expected, found = (folder / SEAL).read_text(), weights_hash(self.model)
         if found != expected:
             raise ValueError(
-                f"{folder}: the weights have hash {found[:12]}, sealed was {expected[:12]}: the checkpoint was altered. "
+                f"{folder}: the weights have hash {found[:12]}, sealed was {expected[:12]}: it was altered. "
                 "Delete it; the same command then goes on from an earlier one or from the start"
             )

@@ -17,9 +17,7 @@ class Grey:
         return np.full((28, 28, 3), 128, dtype=np.uint8)
 
 
-def sample(
-    *targets: Target, pictures: int = 2, choice: str | None = None, chain: str | None = None
-) -> Sample:
+def sample(*targets: Target, pictures: int = 2, choice: str | None = None, chain: str | None = None) -> Sample:
     kind: Kind = "referential" if choice is None else "understanding"
     return Sample("s", "scene", kind, "made", (Grey(),) * pictures, "Where?", targets, choice, chain)
 

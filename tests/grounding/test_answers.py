@@ -59,9 +59,7 @@ def test_completions_by_hand() -> None:
     two = made.sample(A, B, chain="Both are red.")
     assert completion(two, "direct") == f"{TEXT_A}; {TEXT_B}"
     assert completion(two, "cot") == f"<think>Both are red.</think><answer>{TEXT_A}; {TEXT_B}</answer>"
-    assert completion(made.sample(choice="B", chain="Same."), "cot") == (
-        "<think>Same.</think><answer>B</answer>"
-    )
+    assert completion(made.sample(choice="B", chain="Same."), "cot") == ("<think>Same.</think><answer>B</answer>")
     assert completion(made.sample(), "direct") == "none"
 
 
@@ -282,9 +280,7 @@ def test_megabytes_of_hostile_text_take_no_time(unit: str, length: int) -> None:
 
 @given(made.targets(), st.sampled_from([1, 10, 20, 50]), st.booleans(), st.booleans())
 @bounded
-def test_what_is_written_is_read_within_the_step(
-    targets: list[Target], step: int, cot: bool, special: bool
-) -> None:
+def test_what_is_written_is_read_within_the_step(targets: list[Target], step: int, cot: bool, special: bool) -> None:
     sample = made.sample(*targets, pictures=3, chain="Because.")
     text = completion(sample, "cot" if cot else "direct", step)
     reading = read(text if special else stripped(text), 3)

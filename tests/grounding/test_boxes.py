@@ -152,9 +152,7 @@ def test_the_two_matchings_differ() -> None:
 
 
 def test_a_threshold_is_met_exactly_in_spite_of_rounding() -> None:
-    iou = b.pairwise_iou(
-        [(0.0, 0.0, 0.3, 0.1)], [(0.1, 0.0, 0.4, 0.1)]
-    )  # .02 of .04, which is .4999999999999999
+    iou = b.pairwise_iou([(0.0, 0.0, 0.3, 0.1)], [(0.1, 0.0, 0.4, 0.1)])  # .02 of .04, which is .4999999999999999
     assert iou[0, 0] < 0.5
     assert b.match_largest(iou, 0.5) == [(0, 0)]
 
@@ -171,10 +169,7 @@ def test_matchings_are_the_best_of_all(iou: b.Boxes) -> None:
     rows, columns = iou.shape
     square = np.zeros((max(rows, columns, 1),) * 2)
     square[:rows, :columns] = iou
-    every = [
-        [square[row, column] for row, column in enumerate(order)]
-        for order in permutations(range(len(square)))
-    ]
+    every = [[square[row, column] for row, column in enumerate(order)] for order in permutations(range(len(square)))]
     by_iou, largest = b.match_by_iou(iou), b.match_largest(iou, 0.5)
     assert sum(iou[pair] for pair in by_iou) == pytest.approx(max(map(sum, every)))
     assert len(largest) == max(sum(value >= 0.5 for value in values) for values in every)

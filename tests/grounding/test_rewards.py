@@ -39,18 +39,12 @@ def score(sample: Sample, answer: str, mode: Mode = "direct") -> Score:
         pytest.param((A,), write([A, A, A]), (1, 1, 1 / 3, 1 / 3), id="duplicates"),
         pytest.param((A, B), write([A, A]), (1, 1 / 2, 1 / 2, 1), id="a duplicate for one missed"),
         pytest.param((A,), write([Target(1, A.box)]), (1, 0, 0, 1), id="wrong picture"),
-        pytest.param(
-            (A, B), write([Target(1, A.box), Target(0, B.box)]), (1, 1, 0, 1), id="swapped pictures"
-        ),
+        pytest.param((A, B), write([Target(1, A.box), Target(0, B.box)]), (1, 1, 0, 1), id="swapped pictures"),
         pytest.param((A, NEAR_A), write([NEAR_A, A]), ALL, id="matched one to one"),
         pytest.param((A,), "none", (1, 0, 0, 0), id="denied"),
         pytest.param((A,), "Picture 1: (200,200),(0,0)", NOTHING, id="inverted corners"),
-        pytest.param(
-            (A, B), f"{write([A])}; Picture 2: (700,900),(500,500)", (0, 1 / 2, 1 / 2, 1 / 2), id="partly"
-        ),
-        pytest.param(
-            (A,), f"{write([A])}; Picture 3: (0,0),(9,9)", (0, 1, 1, 1), id="a picture there is not"
-        ),
+        pytest.param((A, B), f"{write([A])}; Picture 2: (700,900),(500,500)", (0, 1 / 2, 1 / 2, 1 / 2), id="partly"),
+        pytest.param((A,), f"{write([A])}; Picture 3: (0,0),(9,9)", (0, 1, 1, 1), id="a picture there is not"),
         pytest.param((A,), "Picture 1: (0,0),(200", NOTHING, id="cut off"),
         pytest.param((A,), "I cannot see it.", NOTHING, id="unreadable"),
         pytest.param((A,), "", NOTHING, id="empty"),
@@ -127,9 +121,7 @@ def test_terms_are_bounded_and_only_the_truth_gets_them_all(truth: list[Target],
 def test_the_written_truth_gets_full_marks(truth: list[Target], mode: Mode) -> None:
     sample = made.sample(*truth, chain="Because.")
     terms = score(sample, completion(sample, mode), mode).terms
-    assert (
-        terms.pop("localisation") > 0.96
-    )  # sides of at least 100 steps, each corner half a step off at most
+    assert terms.pop("localisation") > 0.96  # sides of at least 100 steps, each corner half a step off at most
     assert set(terms.values()) == {1}
 
 

@@ -14,7 +14,7 @@ from gemvg_repro.miniature import dataset
 from gemvg_repro.miniature.dataset import Recipe, generate, read, write
 
 SMALL = Recipe(
-    seed=0, base=30, train=30, validation=30, test=30, turns=3,
+    seed=0, train=30, validation=30, test=30, turns=3,
     understanding_test=6, single_share=0.2, understanding_share=0.2,
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
 
 def test_tens_of_thousands_in_seconds_and_compact(tmp_path: Path) -> None:
     started = time.process_time()
-    many = replace(SMALL, base=0, train=5000, turns=4)
+    many = replace(SMALL, train=5000, turns=4)
     write(tmp_path / "w.parquet", many)
     samples = read(tmp_path / "w.parquet", "train")
     assert len(samples) > 15_000

@@ -40,12 +40,15 @@ def test_any_text_survives(text: str) -> None:
 
 def test_the_world_needs_no_bytes() -> None:
     """Prompts and answers are words: at most 110 tokens of text for a prompt, and no byte of a word."""
-    recipe = Recipe(0, 0, 300, 0, 0, 4, 0, 0.2, 0.2)
+    recipe = Recipe(0, 300, 0, 0, 4, 0, 0.2, 0.2)
     letters = set("abcdefghijklmnopqrstuvwxyz0123456789")
     for sample in generate("train", recipe):
         for mode in ("direct", "cot"):
             prompt = TOKENIZER.apply_chat_template(
-                messages(sample, mode), tokenize=False, add_generation_prompt=True, **CHAT_TEMPLATE_KWARGS  # type: ignore[arg-type]
+                messages(sample, mode),
+                tokenize=False,
+                add_generation_prompt=True,
+                **CHAT_TEMPLATE_KWARGS,  # type: ignore[arg-type]
             )
             answer = completion(sample, mode, COORDINATE_STEP)  # type: ignore[arg-type]
             ids = TOKENIZER(prompt + answer)["input_ids"]

@@ -17,7 +17,7 @@ from gemvg_repro.miniature.rendering import GRAINS, GROUNDS, SIDE, render
 from gemvg_repro.miniature.world import CATEGORIES, COLOURS, MOST_THINGS, Frame
 
 RECIPE = Recipe(
-    seed=3, base=40, train=60, validation=60, test=1500, turns=4,
+    seed=3, train=60, validation=60, test=1500, turns=4,
     understanding_test=60, single_share=0.1, understanding_share=0.1,
 )  # fmt: skip
 
@@ -141,7 +141,7 @@ def test_what_moves_moves_and_nothing_else() -> None:
 
 
 def test_splits_share_no_scene() -> None:
-    seen = [{s.pictures for s in generate(split, RECIPE)} for split in ("base", "train", "validation", "test")]
+    seen = [{s.pictures for s in generate(split, RECIPE)} for split in ("train", "validation", "test")]
     for i, one in enumerate(seen):
         for other in seen[i + 1 :]:
             assert not one & other

@@ -82,9 +82,7 @@ def unfinish(folder: Path, step: int = 120, total: int = 250) -> None:
     _write(folder / "progress.json", {"step": step, "total": total, "seconds_left": 60.0, "updated": 0.0})
 
 
-def answered(
-    samples: Sequence[Sample], variant: str, mode: Mode, seed: int, blind: bool = False
-) -> list[str]:
+def answered(samples: Sequence[Sample], variant: str, mode: Mode, seed: int, blind: bool = False) -> list[str]:
     """The texts of somebody who finds targets with the variant's chance; the luck of a sample is shared."""
     luck = np.random.default_rng(7)
     own = np.random.default_rng([seed, sum(variant.encode()), len(mode), blind])
@@ -145,9 +143,7 @@ def _evaluation(
         hits = rng.random(200) < SKILL[variant][mode == "cot"]
         records = [f"mig_bench/{n}" for n in range(200)]
         tasks = [TASKS[n % 10] for n in range(200)]
-        tables["mig_bench"] = pd.DataFrame(
-            {"sample": records, "scene": records, "task": tasks, "correct": hits}
-        )
+        tables["mig_bench"] = pd.DataFrame({"sample": records, "scene": records, "task": tasks, "correct": hits})
         for name, table in tables.items():
             table.to_parquet(folder / f"scores-{name}-{mode}.parquet", index=False)
     gallery.write(folder / "gallery", chosen, answers)
@@ -194,9 +190,7 @@ def _validation_rewards(folder: Path, variant: str, rng: Generator, prompts: int
             before = np.clip(rng.normal(start, 0.25, prompts), 0, 1)
             after = np.clip(before + rng.normal(0.03, 0.12, prompts), 0, 1)
             for when, values in (("before", before), ("after", after)):
-                rows += [
-                    (f"validation-{n}", mode, when, term, float(value)) for n, value in enumerate(values)
-                ]
+                rows += [(f"validation-{n}", mode, when, term, float(value)) for n, value in enumerate(values)]
     table = pd.DataFrame(rows, columns=["prompt", "mode", "when", "term", "value"])
     total = table.groupby(["prompt", "mode", "when"], as_index=False)["value"].mean().assign(term="total")
     pd.concat([table, total[table.columns]]).to_parquet(folder / "validation-reward.parquet", index=False)

@@ -22,9 +22,7 @@ from gemvg_repro.report.estimates import (
 from .synthetic import answered
 
 
-def table(
-    tp: list[int], true: list[int], predicted: list[int], kind: list[str], scene: list[str]
-) -> pd.DataFrame:
+def table(tp: list[int], true: list[int], predicted: list[int], kind: list[str], scene: list[str]) -> pd.DataFrame:
     n = len(tp)
     return pd.DataFrame(
         {
@@ -72,8 +70,7 @@ def test_same_seed_same_interval_whatever_the_order() -> None:
     scores = many(200, 200)
     shuffled = scores.sample(frac=1, random_state=1)
     one, two, other = (
-        repr(estimates([t], resampling(t, 100, seed=seed)))
-        for t, seed in ((scores, 3), (shuffled, 3), (scores, 4))
+        repr(estimates([t], resampling(t, 100, seed=seed))) for t, seed in ((scores, 3), (shuffled, 3), (scores, 4))
     )
     assert one == two != other
 

@@ -27,9 +27,7 @@ def samples() -> list:  # type: ignore[type-arg]
     return list(generate("test", recipe))
 
 
-def test_figures_are_saved_and_the_same_again(
-    collection: Collection, measured: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_figures_are_saved_and_the_same_again(collection: Collection, measured: pd.DataFrame, tmp_path: Path) -> None:
     first, second = figures.bars(measured, tmp_path / "a"), figures.bars(measured, tmp_path / "b")
     assert first.png and first.png == second.png
     pdfs = [(tmp_path / folder / "figures" / "bars.pdf").read_bytes() for folder in "ab"]

@@ -65,9 +65,7 @@ def test_the_notebook_is_thin_and_without_outputs() -> None:
 def test_the_report_never_imports_torch() -> None:
     files = (ROOT / "gemvg_repro" / "report").glob("[a-z]*.py")
     imports = "; ".join(f"import gemvg_repro.report.{file.stem}" for file in files)
-    code = (
-        f"{imports}; import sys; print(sorted({{'torch', 'transformers', 'nbconvert'}} & sys.modules.keys()))"
-    )
+    code = f"{imports}; import sys; print(sorted({{'torch', 'transformers', 'nbconvert'}} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
 

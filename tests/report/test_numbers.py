@@ -84,9 +84,7 @@ def test_mig_bench_and_choices(measured: pd.DataFrame) -> None:
     assert set(tasks["kind"]) == {"mean", *synthetic.TASKS}
     mean = tasks[tasks["kind"] == "mean"]["value"].iloc[0]
     assert mean == pytest.approx(tasks[tasks["kind"] != "mean"]["value"].mean())
-    assert (
-        look_up(measured, benchmark="understanding", variant="sft", mode="cot", metric="accuracy") is not None
-    )
+    assert look_up(measured, benchmark="understanding", variant="sft", mode="cot", metric="accuracy") is not None
 
 
 def test_nothing_run() -> None:

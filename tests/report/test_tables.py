@@ -63,9 +63,7 @@ def test_a_dash_has_a_footnote() -> None:
 
 def test_variants(measured: pd.DataFrame) -> None:
     frame = tables.variants(measured).frame
-    estimate = look_up(
-        measured, benchmark="generalised", variant="hybrid", mode="direct", kind="mean", metric="f1"
-    )
+    estimate = look_up(measured, benchmark="generalised", variant="hybrid", mode="direct", kind="mean", metric="f1")
     cell = frame.loc[("asked direct", "GRPO, hybrid"), "mean F1 ↑"]
     assert estimate is not None and cell.estimate.value == pytest.approx(100 * estimate.value)
     assert frame.loc[("asked CoT", "GRPO, pure direct")].isna().all()

@@ -26,10 +26,7 @@ def test_long_text_keeps_both_ends() -> None:
 
 
 def test_html() -> None:
-    assert (
-        escaped_html('<script>alert("1")</script>&')
-        == "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;"
-    )
+    assert escaped_html('<script>alert("1")</script>&') == "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;"
 
 
 def test_latex() -> None:

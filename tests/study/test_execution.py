@@ -61,9 +61,7 @@ def test_killed_at_its_root_it_leaves_no_process_and_goes_on_to_the_same_end(
     root = tiny.project(tmp_path)
     job = training(root)
     monkeypatch.setenv("TINY_SLOW", "sft-s0")
-    program = (
-        "import pickle, sys; from pathlib import Path; from gemvg_repro.study.execution import execute; "
-    )
+    program = "import pickle, sys; from pathlib import Path; from gemvg_repro.study.execution import execute; "
     program += "execute(pickle.load(sys.stdin.buffer), Path(sys.argv[1]))"
     process = subprocess.Popen([sys.executable, "-c", program, str(root)], stdin=subprocess.PIPE)
     assert process.stdin

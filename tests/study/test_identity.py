@@ -89,9 +89,7 @@ def and_evaluations(modes: set[str]) -> set[str]:
         ({"threads": Profile().threads | {"cot": 1}}, and_evaluations({"cot"})),
     ],
 )
-def test_a_part_of_the_profile_moves_the_runs_that_it_concerns(
-    change: dict[str, Any], runs: set[str]
-) -> None:
+def test_a_part_of_the_profile_moves_the_runs_that_it_concerns(change: dict[str, Any], runs: set[str]) -> None:
     assert moved(Profile(**change)) == runs
 
 
@@ -105,8 +103,7 @@ def test_versions_of_libraries_and_of_the_results_move_everything(monkeypatch: p
 
 def test_seed_and_steps_move_a_training_and_where_it_starts_from_but_not_its_data() -> None:
     plain, seed, steps = (
-        identify(TrainParameters(mode="hybrid", **more), Profile())
-        for more in ({}, {"seed": 1}, {"steps": 5})
+        identify(TrainParameters(mode="hybrid", **more), Profile()) for more in ({}, {"seed": 1}, {"steps": 5})
     )
     assert plain.name == "hybrid-s0" and seed.name == "hybrid-s1"
     for other in (seed, steps):

@@ -88,9 +88,7 @@ def test_a_dry_run_shows_the_plan_fast_and_touches_nothing(tmp_path: Path) -> No
         (["-j", "0"], "expected 1 or more"),
     ],
 )
-def test_a_wrong_command_is_refused_before_anything_starts(
-    tmp_path: Path, arguments: list[str], words: str
-) -> None:
+def test_a_wrong_command_is_refused_before_anything_starts(tmp_path: Path, arguments: list[str], words: str) -> None:
     root = tiny.project(tmp_path)
     before = everything(root)
     status, _, error = launch(root, *arguments)

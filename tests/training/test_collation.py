@@ -21,7 +21,10 @@ def processors() -> dict[str, ImageOnlyProcessor]:
     _, ours = model_and_processor()
     bpe = qwen_tokenizer()
     bpe.padding_side = "left"
-    return {"words": ours, "bytes": ImageOnlyProcessor(ours.image_processor, bpe, chat_template=bpe.chat_template)}
+    return {
+        "words": ours,
+        "bytes": ImageOnlyProcessor(ours.image_processor, bpe, chat_template=bpe.chat_template),
+    }
 
 
 def talks() -> list[Conversation]:

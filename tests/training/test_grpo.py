@@ -42,7 +42,11 @@ def test_true_answers_have_full_marks_from_their_ids(name: str) -> None:
     for mode in ("direct", "cot"):
         texts = [completion(s, mode, 20) + "<|im_end|>" for s in asked]  # type: ignore[arg-type]
         ids = [processor.tokenizer(t, add_special_tokens=False)["input_ids"] for t in texts]
-        row: dict[str, Any] = {"completion_ids": ids, "index": list(range(len(asked))), "mode": [mode] * len(asked)}
+        row: dict[str, Any] = {
+            "completion_ids": ids,
+            "index": list(range(len(asked))),
+            "mode": [mode] * len(asked),
+        }
         scores = {f.__name__: f(completions=None, prompts=None, **row) for f in functions}
         assert set(scores["format"]) == set(scores["picture"]) == set(scores["count"]) == {1.0}
         assert min(scores["localisation"]) > 0.6  # coordinates are rounded to the step
@@ -99,6 +103,14 @@ def test_trl_asks_what_evaluation_asks(tmp_path: Path, monkeypatch: pytest.Monke
         ids = processor(text=[prompt_text(processor, sample, mode)], images=images)["input_ids"][0]
         expected += [list(ids)] * (GRPO.rollouts // 2)
     assert [list(ids) for _, batch in seen for ids in batch] == expected
-    for key in ("reward", "zero_variance_share", "clip_share", "truncated_share", "length_mean", "entropy", "tokens"):
+    for key in (
+        "reward",
+        "zero_variance_share",
+        "clip_share",
+        "truncated_share",
+        "length_mean",
+        "entropy",
+        "tokens",
+    ):
         assert key in log[0]
     assert all(f"reward/{term}" in log[0] for term in TERMS)

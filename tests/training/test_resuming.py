@@ -26,9 +26,7 @@ def sft(folder: Path, stop_after: int | None = None) -> tuple[str, list[dict[str
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
     chosen = conversations(samples(), SFT, 0)
-    finetune(
-        model, processor, chosen, SFT, step=20, seed=0, folder=folder, record=recorder(entries, stop_after)
-    )
+    finetune(model, processor, chosen, SFT, step=20, seed=0, folder=folder, record=recorder(entries, stop_after))
     return weights_hash(model), entries
 
 
