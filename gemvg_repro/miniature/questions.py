@@ -335,7 +335,7 @@ def further(rng: Random, question: Question, count: int) -> list[Question]:
     """Up to `count` other questions about the same frames, one in six about something they do not show."""
     shown = sorted({thing.look for one in question.frames for thing in one.things})
     asked = {question.query}
-    more = []
+    more: list[Question] = []
     for _ in range(count * 3):
         if len(more) == count:
             break

@@ -17,7 +17,7 @@ class DistinctImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
 
     def _preprocess(self, images: list[np.ndarray], return_tensors: Any = None, **kwargs: Any) -> BatchFeature:
         places: dict[tuple[tuple[int, ...], bytes], int] = {}
-        distinct = []
+        distinct: list[np.ndarray] = []
         wanted = []
         for image in images:
             key = (image.shape, image.tobytes())

@@ -155,7 +155,7 @@ def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
     """The gallery of predictions, which the report shows."""
     drawn = {task.mode: task for task in tasks if task.benchmark == "generalised"}
     chosen = gallery.choose(drawn["direct"].samples)
-    said = {}
+    said: dict[tuple[str, str], gallery.Answer] = {}
     for sample, mode in chosen:
         text, _ = answers[drawn[mode].name][sample.id]
         said[sample.id, mode] = (text, read(text, len(sample.pictures)).targets)

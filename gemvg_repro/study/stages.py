@@ -65,7 +65,7 @@ def _carry_out(run: Run, asked: TrainParameters, profile: Profile, needed: Mappi
 
     def record(entry: dict[str, Any]) -> None:
         log.append({**entry, "seconds": round(entry["seconds"] + spent_before, 3)})
-        measures = {k: entry[k] for k in ("loss", "reward") if k in entry}
+        measures: dict[str, float] = {k: entry[k] for k in ("loss", "reward") if k in entry}
         run.progress(entry["step"], entry["total_steps"], entry["seconds_left"], **measures)
         announce(entry["step"], entry["total_steps"], entry["seconds_left"], measures)
 
