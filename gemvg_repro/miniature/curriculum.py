@@ -35,7 +35,13 @@ def _in_several_pictures(rng: Random, progress: float) -> list[Question]:
     return [first, *further(rng, first, 3)]
 
 
-PHASES = {"base": _in_one_picture, "several": _in_several_pictures}
+def _in_crowds(rng: Random, progress: float) -> list[Question]:
+    """One to three pictures as in the study's own samples."""
+    first = referential(rng, rng.randint(1, 3))
+    return [first, *further(rng, first, 3)]
+
+
+PHASES = {"base": _in_one_picture, "several": _in_several_pictures, "crowds": _in_crowds}
 """In order. Nothing in them associates one picture with another."""
 
 

@@ -69,8 +69,9 @@ def _mask(category: int, w: int, h: int) -> NDArray[np.bool_]:
         mask = u * h <= (y + 1) * w + h
     else:  # cross
         mask = (u * 3 <= max(w, 3)) | (v * 3 <= max(h, 3))
-    mask.setflags(write=False)
-    return mask
+    frozen: NDArray[np.bool_] = mask
+    frozen.setflags(write=False)
+    return frozen
 
 
 def render(ground: int, noise: int, silhouettes: Iterable[Silhouette]) -> NDArray[np.uint8]:

@@ -25,20 +25,19 @@ def _attend_by_length(
     total = hidden_states.shape[0]
     q, k, v = self.qkv(hidden_states).reshape(total, 3, self.num_heads, -1).permute(1, 0, 2, 3).unbind(0)
     q, k = apply_rotary_pos_emb_vision(q, k, *position_embeddings)
+    qkv = torch.stack([q, k, v], dim=1)
     lengths = (cu_seqlens[1:] - cu_seqlens[:-1]).tolist()
-    chunks = [torch.stack([q, k, v], dim=1)] if len(set(lengths)) == 1 else None
-    if chunks is not None:
-        return self.proj(_attention(chunks[0].view(len(lengths), lengths[0], *chunks[0].shape[1:]), self.scaling))
-    pieces = torch.split(torch.stack([q, k, v], dim=1), lengths)
+    pieces = torch.split(qkv, lengths)
     places: dict[int, list[int]] = defaultdict(list)
     for place, length in enumerate(lengths):
         places[length].append(place)
     outputs: list[Tensor] = [hidden_states] * len(lengths)
     for length, where in places.items():
         mixed = _attention(torch.stack([pieces[i] for i in where]), self.scaling)
-        for i, out in zip(where, mixed.split(length), strict=True):
+        for i, out in zip(where, torch.split(mixed, length), strict=True):
             outputs[i] = out
-    return self.proj(torch.cat(outputs))
+    projected: Tensor = self.proj(torch.cat(outputs))
+    return projected
 
 
 def _attention(qkv: Tensor, scaling: float) -> Tensor:
@@ -52,7 +51,7 @@ def _encode_distinct(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwarg
     """The vision tower's forward on each distinct picture once; its output is handed out to all that equal it."""
     patches = grid_thw.prod(-1).tolist()
     first: dict[tuple[bytes, tuple[int, ...]], int] = {}
-    pictures = hidden_states.split(patches)
+    pictures = torch.split(hidden_states, patches)
     chosen: list[int] = []
     copy_of = []
     for i, (pixels, grid) in enumerate(zip(pictures, grid_thw.tolist(), strict=True)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import pandas as pd
 import torch
 
 from ..benchmarks import gallery, generalised, mig_bench, mig_bench_score, shortcuts
-from ..benchmarks.predictions import PredictionLog
+from ..benchmarks.predictions import Prediction, PredictionLog
 from ..grounding.answers import read
 from ..grounding.samples import MODES, Mode, Sample
 from ..models.generation import answer
 from ..models.loading import load
+from ..models.processor import ImageOnlyProcessor
 from . import sources
 from .identity import identify, threads_of
 from .parameters import EvaluateParameters, resolve
@@ -104,7 +105,7 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
     answers: Answers = {}
     total = sum(len(task.samples) for task in tasks)
     started = time.monotonic()
-    loaded: Any = None
+    loaded: tuple[Any, ImageOnlyProcessor] | None = None
     fresh = 0
     announce = Announcer(run.name)
     for task in tasks:
@@ -114,8 +115,7 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
                 folder = checkpoint / MODEL if (checkpoint / MODEL).is_dir() else checkpoint
                 loaded = load(folder, profile.dtype, profile.max_pixels)
             limit = settings.max_new_tokens[task.mode]
-            batches = answer(*loaded, left, task.mode, batch=settings.batch, max_new_tokens=limit) if left else []
-            for batch in batches:
+            for batch in _batches(loaded, left, task.mode, settings.batch, limit):
                 log.append(batch)
                 fresh += len(batch)
                 done = sum(map(len, answers.values())) + len(log.done)
@@ -125,6 +125,14 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
                 announce(done, total, left_s, {})
             answers[task.name] = {s.id: (log.done[s.id].text, log.done[s.id].tokens) for s in task.samples}
     return answers
+
+
+def _batches(
+    loaded: tuple[Any, ImageOnlyProcessor] | None, samples: Sequence[Sample], mode: Mode, batch: int, limit: int
+) -> Iterator[list[Prediction]]:
+    if loaded is not None:
+        model, processor = loaded
+        yield from answer(model, processor, samples, mode, batch=batch, max_new_tokens=limit)
 
 
 def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[str, float]]:

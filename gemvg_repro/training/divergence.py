@@ -28,7 +28,8 @@ class Divergence:
         self._model.eval()
         states = self._model.model(**self._inputs, use_cache=False).last_hidden_state[:, :-1][self._answered]
         self._model.train(was_training)
-        return self._model.lm_head(states).float().log_softmax(-1)
+        answered: Tensor = self._model.lm_head(states).float().log_softmax(-1)
+        return answered
 
     def __call__(self) -> float:
         now = self._log_probabilities()

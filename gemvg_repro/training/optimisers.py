@@ -18,7 +18,7 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """Brings the singular values of each of (n, rows, columns) matrices near 1, by Newton-Schulz iteration."""
     a, b, c = _NEWTON_SCHULZ
     wide = matrices.shape[1] <= matrices.shape[2]
-    x = matrices if wide else matrices.mT
+    x: Tensor = matrices if wide else matrices.mT
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)
     for _ in range(steps):
         gram = x @ x.mT

@@ -2,8 +2,8 @@
 
     python -m gemvg_repro.training.pretraining FOLDER
 
-makes the base that the package ships again, in two phases: one picture, then up to three; in each from one
-thing to crowds. No question associates one picture with another. It stands to the study as Qwen2-VL to the paper.
+makes the base that the package ships again, in three phases: one picture, from one thing to four;
+up to three pictures, the same way; then as crowded as the study's own samples. No question associates one picture with another. It stands to the study as Qwen2-VL to the paper.
 """
 
 from __future__ import annotations
@@ -51,10 +51,8 @@ _IN_ONE_PICTURE = SFTSettings(
     save_every=100,
     optimiser=_OPTIMISER,
 )
-PHASES = {
-    "base": _IN_ONE_PICTURE,
-    "several": replace(_IN_ONE_PICTURE, steps=400, conversations=32, micro_batch=32),
-}
+_IN_SEVERAL = replace(_IN_ONE_PICTURE, steps=400, conversations=32, micro_batch=32)
+PHASES = {"base": _IN_ONE_PICTURE, "several": _IN_SEVERAL, "crowds": replace(_IN_SEVERAL, steps=650)}
 """The settings of each phase of miniature.curriculum, in order."""
 
 
@@ -84,7 +82,7 @@ def _learn(
     samples = list(lessons(phase, settings.steps * settings.conversations, SEED))
     with (folder / "log.jsonl").open("a", encoding="utf-8", buffering=1) as log:
         finetune(
-            model, processor, conversations(samples, settings, SEED, shuffled=False), settings,
+            model, processor, conversations(samples, settings, SEED, shuffled=phase == "crowds"), settings,
             step=COORDINATE_STEP, seed=SEED, folder=folder / "checkpoints",
             record=lambda entry: print(json.dumps(entry), file=log),
         )  # fmt: skip
