@@ -6,6 +6,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,7 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
+from ..benchmarks import gallery
 from ..benchmarks.gallery import Entry, Pixels, pixels, read
+from ..grounding.answers import write as write_targets
+from ..grounding.samples import Mode, Sample
 from .collect import Collection
 from .pictures import Picture, save, style
 from .text import plain
@@ -46,6 +50,17 @@ def drawings(collection: Collection, out: Path) -> Picture:
             caption = f"Predictions of {look(run.variant).label} (seed {run.seed}) beside the truth."
             return save(draw(run.directory / "gallery", entries), out, "predictions", caption)
     return Picture(caption)
+
+
+def draw_samples(samples: Sequence[Sample], mode: Mode = "direct") -> Figure:
+    """Samples as cards, with what should be answered: pictures, query, every target with its box."""
+    shown = [(sample, mode) for sample in samples]
+    answers: dict[tuple[str, str], gallery.Answer] = {
+        (sample.id, mode): (sample.choice or write_targets(sample.targets), ()) for sample, _ in shown
+    }
+    with TemporaryDirectory() as folder:
+        written = gallery.write(Path(folder), shown, answers)
+        return draw(written.parent, read(written.parent))
 
 
 def draw(folder: Path, entries: Sequence[Entry]) -> Figure:

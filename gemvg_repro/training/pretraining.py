@@ -2,8 +2,9 @@
 
     python -m gemvg_repro.training.pretraining FOLDER
 
-makes the base that the package ships again, in three phases: one picture, from one thing to four;
-up to three pictures, the same way; then as crowded as the study's own samples. No question associates one picture with another. It stands to the study as Qwen2-VL to the paper.
+makes the base that the package ships again, in three phases: one picture, from one thing to four; up to three
+pictures, the same way; then as crowded as the study's own samples. No question associates one picture with
+another. The base stands to the study as Qwen2-VL stands to the paper.
 """
 
 from __future__ import annotations
