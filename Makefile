@@ -14,10 +14,10 @@ study: .venv         ## the whole ablation in miniature, then the report
 	$(BIN)/python sweeps/launch.py
 
 test: .venv          ## the tests that take less than a minute each
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: .venv      ## the rest: marked slow, slurm, browser
-	$(BIN)/python -m pytest -m "(slow or slurm or browser) and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "(slow or slurm or browser) and not gpu"
 
 train: .venv         ## one run: make train MODE=hybrid SEED=0
 	mkdir -p runs

@@ -51,7 +51,7 @@ def names(seeds: Sequence[int] = (0,), variants: Sequence[str] = tuple(SKILL)) -
 def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: int = 100) -> None:
     """Writes these run directories, finished, below `runs`: names of `names`, or keys of a plan."""
     recipe = Recipe(
-        seed=0, base=1, train=samples, validation=1, test=samples, turns=1, understanding_test=choices,
+        seed=0, train=samples, validation=1, test=samples, turns=1, understanding_test=choices,
         single_share=0.0, understanding_share=0.1,
     )  # fmt: skip
     test, train = list(generate("test", recipe)), list(generate("train", recipe))

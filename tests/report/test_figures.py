@@ -21,7 +21,7 @@ NOTHING = Collection(())
 @pytest.fixture(scope="module")
 def samples() -> list:  # type: ignore[type-arg]
     recipe = Recipe(
-        seed=2, base=1, train=1, validation=1, test=80, turns=1, understanding_test=5, single_share=0.0,
+        seed=2, train=1, validation=1, test=80, turns=1, understanding_test=5, single_share=0.0,
         understanding_share=0.0,
     )  # fmt: skip
     return list(generate("test", recipe))

@@ -35,7 +35,7 @@ for step in range(first, {STEPS} + 1):
         raise ValueError("the loss is not finite")
     log.append({{"step": step, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}})
     run.progress(step, {STEPS}, seconds_left=1.0, loss=1 / step)
-    time.sleep(0.5 * (os.environ.get("TINY_SLOW") == run.name))
+    time.sleep(1.0 * (os.environ.get("TINY_SLOW") == run.name))
 print("a sentence of", run.name)
 run.finish({{"first": first, "metrics": {{"steps": len(log.records())}}}})
 """
