@@ -149,7 +149,8 @@ def reinforce(
     divergence = Divergence(model, collate([[Turn(s, mode)] for mode in modes for s in watched]))
 
     def watch(number: int) -> dict[str, float]:
-        return {"kl": divergence()} if number % settings.watch_every == 0 else {}
+        due = number % settings.watch_every == 0 or number == settings.steps
+        return {"kl": divergence()} if due else {}
 
     torch.manual_seed(seed)
     trainer = GroundingGRPOTrainer(
