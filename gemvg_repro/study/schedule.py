@@ -73,7 +73,7 @@ class Schedule:
         for entry in self.entries:
             if entry.state == "running":
                 self._look(entry)
-        free = self._resources.jobs - sum(e.state == "running" for e in self.entries)
+        free = self._resources.jobs - sum(self._places(e) for e in self.entries if e.state == "running")
         for entry in self.entries:
             if entry.state != "waiting":
                 continue
@@ -85,10 +85,14 @@ class Schedule:
                     "blocked",
                     broken[0].note if broken[0].state == "blocked" else broken[0].job.name,
                 )
-            elif ready and free:
+            elif ready and self._places(entry) <= free:
                 self._start(entry)
-                free -= 1
+                free -= self._places(entry)
         return [entry for entry, state in zip(self.entries, before, strict=True) if entry.state != state]
+
+    def _places(self, entry: Entry) -> int:
+        """A run takes as many places as it has threads: threads of a run that wait for a core slow it many times."""
+        return min(entry.job.threads, self._resources.jobs)
 
     def cancel(self) -> None:
         """Ends everything that this schedule started."""
