@@ -65,7 +65,7 @@ def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: i
 
 
 def freeze_vision(model: PreTrainedModel, frozen: bool) -> None:
-    """Whether the vision tower (without the merger's share of it being told apart) keeps its weights."""
+    """Whether the vision tower, its merger included, keeps its weights."""
     model.model.visual.requires_grad_(not frozen)
 
 
