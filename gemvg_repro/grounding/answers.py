@@ -72,20 +72,27 @@ def write(targets: Sequence[Target], step: int = 1) -> str:
             raise ValueError(f"{target} {reason}; expected 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, pictures from 0")
     grid = to_grid([target.box for target in targets], step).tolist()
     rows = sorted((target.picture, *box) for target, box in zip(targets, grid, strict=True))
-    return "; ".join(_write_one(*row) for row in rows) or NONE
+    return "; ".join(f"Picture {picture + 1}: {_write_corners(*box)}" for picture, *box in rows) or NONE
 
 
-def _write_one(picture: int, x1: int, y1: int, x2: int, y2: int) -> str:
-    return f"Picture {picture + 1}: {BOX_START}({x1},{y1}),({x2},{y2}){BOX_END}"
+def write_box(box: Box, step: int = 1) -> str:
+    """One box, without the name of its picture."""
+    return _write_corners(*to_grid([box], step)[0].tolist())
+
+
+def _write_corners(x1: int, y1: int, x2: int, y2: int) -> str:
+    return f"{BOX_START}({x1},{y1}),({x2},{y2}){BOX_END}"
 
 
 def completion(sample: Sample, mode: Mode, step: int = 1) -> str:
     """What the model should say to the sample in this mode, without the end token.
 
-    Raises ValueError if the sample cannot be written: a picture it does not have, a choice that is no letter,
-    and in CoT mode no chain of thought, or one with a tag in it.
+    Free text is said as it is. Raises ValueError if the sample cannot be written: a picture it does not have, a
+    choice that is no letter, and in CoT mode no chain of thought, or one with a tag in it.
     """
-    if sample.choice is not None:
+    if sample.text is not None:
+        answer = sample.text
+    elif sample.choice is not None:
         if not re.fullmatch("[A-Z]", sample.choice):
             raise ValueError(f"sample {sample.id}: the choice must be one letter from A to Z, got {sample.choice!r}")
         answer = sample.choice

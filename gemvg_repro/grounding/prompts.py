@@ -20,13 +20,15 @@ _CHOICE = {
 
 
 def instruction(sample: Sample, mode: Mode) -> str:
-    """The sentence that asks for the mode; it follows the query."""
+    """The sentence that asks for the mode; it follows the query. What free text answers is asked without one."""
+    if sample.text is not None:
+        return ""
     return (_GROUNDING if sample.choice is None else _CHOICE)[mode]
 
 
 def question(sample: Sample, mode: Mode) -> str:
     """The text of the user's turn: the query and the instruction."""
-    return f"{sample.query} {instruction(sample, mode)}"
+    return f"{sample.query} {instruction(sample, mode)}".rstrip()
 
 
 def messages(sample: Sample, mode: Mode) -> list[dict[str, Any]]:

@@ -40,7 +40,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Pictures, a query about them, and its answer: any number of targets, or the letter of a choice.
+    """Pictures, a query about them, and its answer: any number of targets, the letter of a choice, or free text.
+
+    Free text (`text`) is for training on: nothing here scores or rewards it.
 
     `scene` names the world, video or group of images that the pictures come from: no two splits share one,
     and statistics treat samples of one scene as dependent.
@@ -55,3 +57,4 @@ class Sample:
     targets: tuple[Target, ...] = ()
     choice: str | None = None
     chain: str | None = None
+    text: str | None = None

@@ -1,54 +1,91 @@
-"""What is the base pre-trained on? Finding what is described, from one thing in one picture to crowds in three."""
+"""What is the base pre-trained on? Naming things and finding what is described, in one to three pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 
+from ..grounding.answers import write_box
 from ..grounding.samples import Sample
 from .dataset import WORLD_VERSION
-from .questions import Pattern, Question, about, crowded, further, referential
-from .world import MOST_THINGS, frame, place
+from .questions import Pattern, about, referential
+from .world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, Thing, frame, place
+from .tokenizer import COORDINATE_STEP
+
+PHASES = ("places", "one", "crowds")
+"""In order: only looking; then one thing in one picture; then the world as it is. Nothing in them associates one
+picture with another."""
+
+_ABSENT = 0.35
+"""Share of the descriptions that are altered after they were drawn, and so fit nothing most of the time."""
+_MOST_TARGETS = 4
 
 
-def _reached(progress: float, starts: tuple[float, ...]) -> int:
-    return 1 + sum(progress >= start for start in starts)
-
-
-def _in_one_picture(rng: Random, progress: float) -> list[Question]:
-    """One thing at first, then up to two, three, four; as many questions as there may be things."""
-    crowd = _reached(progress, (0.14, 0.34, 0.6))
-    first = crowded(rng, crowd) if crowd < MOST_THINGS else referential(rng, 1)
-    return [first, *further(rng, first, crowd - 1)]
-
-
-def _in_several_pictures(rng: Random, progress: float) -> list[Question]:
-    """One to three pictures; one thing in each at first, then up to two, then as in the study's own samples."""
-    pictures = rng.randint(1, 3)
-    crowd = _reached(progress, (0.35, 0.65))
-    if crowd > 2:
-        first = referential(rng, pictures)
-    else:
-        looks = [[(rng.randrange(4), rng.randrange(4)) for _ in range(rng.randint(1, crowd))] for _ in range(pictures)]
-        frames = tuple(frame(rng, place(rng, each)) for each in looks)
-        first = about(frames, Pattern(*rng.choice(rng.choice(looks))))
-    return [first, *further(rng, first, 3)]
-
-
-def _in_crowds(rng: Random, progress: float) -> list[Question]:
-    """One to three pictures as in the study's own samples."""
-    first = referential(rng, rng.randint(1, 3))
-    return [first, *further(rng, first, 3)]
-
-
-PHASES = {"base": _in_one_picture, "several": _in_several_pictures, "crowds": _in_crowds}
-"""In order. Nothing in them associates one picture with another."""
-
-
-def lessons(phase: str, count: int, seed: int) -> Iterator[Sample]:
-    """The samples of `count` scenes of a phase, in the order they are to be learned in."""
-    for number in range(count):
+def lessons(phase: str, numbers: Iterable[int], turns: int, seed: int) -> Iterator[Sample]:
+    """The samples of these scenes of a phase, up to `turns` of each; those of a scene follow each other."""
+    for number in numbers:
         scene = f"{phase}-{number:06d}"
         rng = Random(f"{WORLD_VERSION}/{seed}/{phase}/{number}")
-        for turn, question in enumerate(PHASES[phase](rng, number / count)):
-            yield question.sample(f"{scene}-{turn}", scene)
+        frames = _frames(rng, phase)
+        samples = [_named(rng, frames, scene), *_found(rng, frames, scene, turns - 1)]
+        yield from rng.sample(samples, len(samples))
+
+
+def _frames(rng: Random, phase: str) -> tuple[Frame, ...]:
+    """One to three pictures as crowded and as confusable as the study's own; in phase `one` a single thing."""
+    if phase == "one":
+        return (frame(rng, place(rng, [_look(rng)])),)
+    pictures = rng.randint(1, 3)
+    if rng.random() < 1 / 3:
+        return referential(rng, pictures).frames
+    return tuple(frame(rng, place(rng, _crowd(rng))) for _ in range(pictures))
+
+
+def _look(rng: Random) -> Look:
+    return rng.randrange(len(CATEGORIES)), rng.randrange(len(COLOURS))
+
+
+def _crowd(rng: Random) -> list[Look]:
+    """The looks of one to MOST_THINGS things; every second one shares category or colour with the first."""
+    looks = [_look(rng)]
+    for _ in range(rng.randint(0, MOST_THINGS - 1)):
+        look, similar = _look(rng), rng.randrange(4)
+        category, colour = looks[0]
+        looks.append((category if similar == 0 else look[0], colour if similar == 1 else look[1]))
+    rng.shuffle(looks)
+    return looks
+
+
+def _named(rng: Random, frames: tuple[Frame, ...], scene: str) -> Sample:
+    """What is in one of the pictures, from left to right: words alone, or with boxes in Qwen2-VL's notation."""
+    picture = rng.randrange(len(frames))
+    things = sorted(frames[picture].things, key=lambda t: (t.x, t.y))
+    boxed = rng.random() < 0.5
+    text = ", ".join(_boxed(thing) if boxed else _name(thing) for thing in things)
+    query = f"Name every object in Picture {picture + 1}{' with its box' if boxed else ''}."
+    return Sample(f"{scene}-named", scene, "understanding", "world", frames, query, text=text)
+
+
+def _name(thing: Thing) -> str:
+    return str(Pattern(*thing.look))
+
+
+def _boxed(thing: Thing) -> str:
+    return f"<|object_ref_start|>{_name(thing)}<|object_ref_end|>{write_box(thing.box, COORDINATE_STEP)}"
+
+
+def _found(rng: Random, frames: tuple[Frame, ...], scene: str, most: int) -> list[Sample]:
+    """Up to `most` different descriptions to find, of things that are there or of things much like them."""
+    shown = [thing.look for one in frames for thing in one.things]
+    samples: dict[str, Sample] = {}
+    for number in range(most):
+        category, colour = rng.choice(shown)
+        if rng.random() < _ABSENT:
+            other = _look(rng)
+            category, colour = rng.choice([(category, other[1]), (other[0], colour), other])
+        part = rng.randrange(4)
+        pattern = Pattern(None if part == 0 else category, None if part == 1 else colour)
+        sample = about(frames, pattern).sample(f"{scene}-{number}", scene)
+        if len(sample.targets) <= _MOST_TARGETS:
+            samples.setdefault(sample.query, sample)
+    return list(samples.values())

@@ -21,7 +21,7 @@ from .world import Frame, Thing
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 """Raised by hand when a change of the world's code changes a sample or a pixel."""
 
 _SCHEMA = pa.schema(

@@ -18,10 +18,10 @@ class Sizes:
     """The sizes in which the miniature differs from Qwen2-VL-7B."""
 
     hidden: int = 96
-    layers: int = 4
+    layers: int = 6
     heads: int = 3
     key_value_heads: int = 3
-    intermediate: int = 288
+    intermediate: int = 192
     vision_width: int = 64
     vision_layers: int = 3
     vision_heads: int = 2

@@ -15,6 +15,9 @@ _PAINT = np.array([(214, 44, 44), (44, 176, 62), (52, 76, 226), (230, 208, 40)],
 _ROWS, _COLUMNS = np.mgrid[0:SIDE, 0:SIDE].astype(np.uint32)
 _CELLS = _ROWS * np.uint32(SIDE) + _COLUMNS
 
+_CONTRAST = 70
+"""How much darker the stripes of a marking are, of 255."""
+
 Silhouette = tuple[int, int, int, int, int, int, int]
 """category, colour, shade (0..15), x, y, width, height in pixels."""
 
@@ -74,6 +77,21 @@ def _mask(category: int, w: int, h: int) -> NDArray[np.bool_]:
     return frozen
 
 
+@cache
+def _marking(category: int, w: int, h: int) -> NDArray[np.int16]:
+    """What is added to the paint, of shape (h, w): each category has its stripes, as animals have their coats."""
+    y, x = np.mgrid[0:h, 0:w]
+    dark = (
+        np.zeros((h, w), dtype=np.bool_),  # disc: plain
+        y // 2 % 2 == 1,  # square: lying stripes
+        x // 2 % 2 == 1,  # triangle: standing stripes
+        (x // 2 + y // 2) % 2 == 1,  # cross: checks
+    )[category]
+    marking = np.where(dark, np.int16(-_CONTRAST), np.int16(0))
+    marking.setflags(write=False)
+    return marking
+
+
 def render(ground: int, noise: int, silhouettes: Iterable[Silhouette]) -> NDArray[np.uint8]:
     """RGB pixels of shape (SIDE, SIDE, 3) of silhouettes on a ground, with grain over everything.
 
@@ -81,6 +99,8 @@ def render(ground: int, noise: int, silhouettes: Iterable[Silhouette]) -> NDArra
     """
     canvas = _ground(ground).copy()
     for category, colour, shade, x, y, w, h in silhouettes:
-        canvas[y : y + h, x : x + w][_mask(category, w, h)] = _PAINT[colour] + np.int16((shade - 8) * 3)
+        inside = _mask(category, w, h)
+        paint = _PAINT[colour] + np.int16((shade - 8) * 3)
+        canvas[y : y + h, x : x + w][inside] = (paint + _marking(category, w, h)[..., None])[inside]
     canvas += _grain(noise)
     return np.clip(canvas, 0, 255).astype(np.uint8)

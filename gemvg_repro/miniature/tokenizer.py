@@ -52,7 +52,7 @@ _WORDS = (
     "system user assistant You are helpful Answer with the boxes letter only Think first then answer Find find every "
     "object of same category colour as in Picture pictures Pictures shows a an close view this other frames video "
     "that moves moves moving is The the other others red Do and show yes no Which picture different from How many "
-    "times there none be one its"
+    "times there none be one its Name box"
 ).split()
 
 # A coordinate with its brackets and comma, the name of a picture, a tag, a word with the blank before it.

@@ -40,7 +40,7 @@ def conversations(
     Samples of one scene that follow each other are asked together, up to `turns` of them, in one mode drawn
     for the conversation; a sample without a chain of thought is asked directly. Scenes are passed through in
     epochs, each in an order of its own unless `shuffled` is false; then batches also gather conversations of
-    similar length out of the next _WINDOW batches, so that little is padded.
+    similar length out of the next WINDOW batches, so that little is padded.
     """
     rng = Random(f"conversations/{seed}")
     scenes = [list(group)[: settings.turns] for _, group in groupby(samples, key=lambda sample: sample.scene)]
@@ -52,21 +52,22 @@ def conversations(
     for number in order[:wanted]:
         mode: Mode = "cot" if rng.random() < settings.cot_share else "direct"
         chosen.append([Turn(s, mode if s.chain else "direct") for s in scenes[number]])
-    return _batched_by_length(chosen, settings.conversations, rng) if shuffled else chosen
+    return batched_by_length(chosen, settings.conversations, rng) if shuffled else chosen
 
 
-_WINDOW = 10
+WINDOW = 10
+"""Batches out of which conversations of similar length are gathered."""
 
 
-def _batched_by_length(conversations: list[Conversation], batch: int, rng: Random) -> list[Conversation]:
+def batched_by_length(conversations: list[Conversation], batch: int, rng: Random) -> list[Conversation]:
     """The same conversations, window by window in batches of similar length, the batches in any order."""
 
     def length(turns: Conversation) -> tuple[int, int]:
         return len(turns[0].sample.pictures), sum(len(t.sample.query) + 40 * len(t.sample.targets) for t in turns)
 
     ordered: list[Conversation] = []
-    for start in range(0, len(conversations), batch * _WINDOW):
-        window = sorted(conversations[start : start + batch * _WINDOW], key=length)
+    for start in range(0, len(conversations), batch * WINDOW):
+        window = sorted(conversations[start : start + batch * WINDOW], key=length)
         batches = [window[i : i + batch] for i in range(0, len(window), batch)]
         ordered += [turns for one in rng.sample(batches, len(batches)) for turns in one]
     return ordered
