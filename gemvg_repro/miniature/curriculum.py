@@ -9,8 +9,8 @@ from ..grounding.answers import write_box
 from ..grounding.samples import Sample
 from .dataset import WORLD_VERSION
 from .questions import Pattern, about, referential
-from .world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, Thing, frame, place
 from .tokenizer import COORDINATE_STEP
+from .world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, Thing, frame, place
 
 PHASES = ("places", "one", "crowds")
 """In order: only looking; then one thing in one picture; then the world as it is. Nothing in them associates one

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from .rendering import SIDE
-from .tokenizer import build_tokenizer
+from .tokenizer import build_tokenizer, coordinate_ids
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,29 @@ def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen2VLCon
 
 def build_model(sizes: Sizes, seed: int) -> Qwen2VLForConditionalGeneration:
     """A miniature with random weights; the global generator of torch is left as it was."""
+    tokenizer = build_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Qwen2VLForConditionalGeneration(build_config(build_tokenizer(), sizes))
+        model = Qwen2VLForConditionalGeneration(build_config(tokenizer, sizes))
+        _order_coordinates(model.model.language_model.embed_tokens.weight, coordinate_ids(tokenizer))
+        return model
+
+
+@torch.no_grad()
+def _order_coordinates(embeddings: Tensor, forms: list[list[int]]) -> None:
+    """Puts the tokens of near coordinates near each other, on a smooth curve.
+
+    It stands for the sense of number that a language model brings along; from unrelated embeddings the miniature
+    would have to learn each of its coordinates by itself.
+    """
+    waves = math.pi * torch.tensor([0.5, 1.0, 1.5, 2.0, 3.0, 4.0])
+    scale = float(embeddings.std())
+    width = embeddings.shape[1]
+    directions = torch.randn(2 * len(waves), width)
+    for ids in forms:
+        angles = torch.linspace(0, 1, len(ids))[:, None] * waves
+        curve = torch.cat([angles.cos(), angles.sin()], dim=1) / len(waves) ** 0.5
+        embeddings[ids] = scale * (0.7 * torch.randn(width) + curve @ directions)
 
 
 def build_image_processor(sizes: Sizes) -> Qwen2VLImageProcessorPil:

@@ -177,10 +177,17 @@ def semantic(rng: Random, pictures: int) -> Question:
     by_colour = rng.random() < 0.5
     pattern = Pattern(colour=reference[1]) if by_colour else Pattern(category=reference[0])
     frames = (frame(rng, place(rng, [reference])), *_scene_with(rng, pattern, _spread(rng, pictures - 1)))
+    return like_reference(frames, by_colour)
+
+
+def like_reference(frames: tuple[Frame, ...], by_colour: bool) -> Question:
+    """What has the colour or category of the single thing in the first of these frames?"""
+    (reference,) = frames[0].things
+    pattern = Pattern(colour=reference.colour) if by_colour else Pattern(category=reference.category)
     found = _find(frames, pattern, 1)
     attribute = "colour" if by_colour else "category"
     query = f"Find every object of the same {attribute} as the object in Picture 1."
-    chain = f"Picture 1 shows a {Pattern(*reference)}. {pattern}: {_evidence(found, pictures, 1)}"
+    chain = f"Picture 1 shows a {Pattern(*reference.look)}. {pattern}: {_evidence(found, len(frames), 1)}"
     return Question("semantic", frames, query, found, chain=chain)
 
 
@@ -262,10 +269,17 @@ def reasoning(rng: Random, pictures: int) -> Question:
     rng.shuffle(looks)
     pattern = Pattern(colour=key[1]) if by_colour else Pattern(category=key[0])
     frames = (frame(rng, place(rng, looks)), *_scene_with(rng, pattern, _spread(rng, pictures - 1)))
+    return like_described(frames, key, by_colour)
+
+
+def like_described(frames: tuple[Frame, ...], key: Look, by_colour: bool) -> Question:
+    """What has the colour of the one thing of this category in the first frame, or the category of that colour?"""
+    hop = Pattern(category=key[0]) if by_colour else Pattern(colour=key[1])
+    pattern = Pattern(colour=key[1]) if by_colour else Pattern(category=key[0])
     found = _find(frames, pattern, 1)
     attribute = "colour" if by_colour else "category"
     query = f"Find every object of the same {attribute} as the {hop} of Picture 1, in the other pictures."
-    chain = f"the {hop} of Picture 1 is a {Pattern(*key)}. {pattern}: {_evidence(found, pictures, 1)}"
+    chain = f"the {hop} of Picture 1 is a {Pattern(*key)}. {pattern}: {_evidence(found, len(frames), 1)}"
     return Question("reasoning", frames, query, found, chain=chain)
 
 
@@ -332,21 +346,41 @@ COMPOSERS = {
 
 
 def further(rng: Random, question: Question, count: int) -> list[Question]:
-    """Up to `count` other questions about the same frames, one in six about something they do not show."""
+    """Up to `count` other questions about the same frames: every second one associates, where Picture 1 lends itself.
+
+    One in six of the others is about something that the frames do not show.
+    """
     shown = sorted({thing.look for one in question.frames for thing in one.things})
     asked = {question.query}
     more: list[Question] = []
     for _ in range(count * 3):
         if len(more) == count:
             break
-        look = _any_look(rng) if rng.random() < 1 / 6 else rng.choice(shown)
-        which = rng.randrange(4)
-        pattern = Pattern(
-            look[0] if which != 0 else None,
-            look[1] if which != 1 else None,
-        )
-        new = about(question.frames, pattern)
+        new = _associating(rng, question.frames) if rng.random() < 0.5 else None
+        new = new or about(question.frames, _some_pattern(rng, shown))
         if new.query not in asked and len(new.found) <= 4:
             asked.add(new.query)
             more.append(new)
     return more
+
+
+def _some_pattern(rng: Random, shown: Sequence[Look]) -> Pattern:
+    look = _any_look(rng) if rng.random() < 1 / 6 else rng.choice(shown)
+    which = rng.randrange(4)
+    return Pattern(
+        look[0] if which != 0 else None,
+        look[1] if which != 1 else None,
+    )
+
+
+def _associating(rng: Random, frames: tuple[Frame, ...]) -> Question | None:
+    """A question from Picture 1 to the others, by one hop or two; None where nothing in it can be singled out."""
+    things = frames[0].things
+    if len(frames) == 1:
+        return None
+    by_colour = rng.random() < 0.5
+    if len(things) == 1:
+        return like_reference(frames, by_colour)
+    key = rng.choice(things)
+    alike = [t.category == key.category if by_colour else t.colour == key.colour for t in things]
+    return like_described(frames, key.look, by_colour) if sum(alike) == 1 else None

@@ -11,6 +11,11 @@ from .world import CATEGORIES, COLOURS
 COORDINATE_STEP = 20
 """Coordinates are multiples of this, of 0 to 1000: 51 positions, a little more than a pixel apart."""
 
+COORDINATES = range(0, 1001, COORDINATE_STEP)
+
+COORDINATE_FORMS = ("({},", "{}),", "{})")
+"""How a coordinate is written with its punctuation: x, the first y, the last y. Each is a token of its own."""
+
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -61,8 +66,7 @@ _PIECES = r"\(\d+,|\d+\),?|Picture \d: ?| ?Picture \d|</?(?:think|answer)>|; | ?
 
 def _vocabulary() -> list[str]:
     """Every token but the special ones, in order: bytes first, so that any text can be written."""
-    coordinates = range(0, 1001, COORDINATE_STEP)
-    pieces = [form.format(n) for form in ("({},", "{}),", "{})") for n in coordinates]
+    pieces = [form.format(n) for form in COORDINATE_FORMS for n in COORDINATES]
     pieces += [form.format(k) for form in ("Picture {}: ", "Picture {}", " Picture {}") for k in range(1, 7)]
     pieces += ["<think>", "</think>", "<answer>", "</answer>", "; "]
     words = [*_WORDS, *CATEGORIES, *COLOURS, *NUMBERS, *LETTERS]
@@ -70,6 +74,15 @@ def _vocabulary() -> list[str]:
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     spelled = [to_bytes.pre_tokenize_str(piece)[0][0] for piece in pieces]
     return list(dict.fromkeys([*sorted(pre_tokenizers.ByteLevel.alphabet()), *spelled]))
+
+
+def coordinate_ids(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """The ids of the coordinates' tokens in ascending order, for each of COORDINATE_FORMS."""
+    ids: list[list[int]] = [
+        tokenizer([form.format(n) for n in COORDINATES], add_special_tokens=False)["input_ids"]
+        for form in COORDINATE_FORMS
+    ]
+    return [[one for (one,) in form] for form in ids]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:

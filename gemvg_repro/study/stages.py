@@ -165,7 +165,7 @@ class Announcer:
 
 
 def _first_of_each_scene(samples: Sequence[Sample]) -> list[Sample]:
-    """The sample that each scene was made for: further turns about its pictures are only referential."""
+    """The sample that each scene was made for: the kinds of these are mixed as in the test set."""
     first: dict[str, Sample] = {}
     for sample in samples:
         first.setdefault(sample.scene, sample)

@@ -1,0 +1,80 @@
+"""The report in a real browser: it is laid out, its pictures are there, and what a model wrote stays text."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gemvg_repro.report.html import export_html
+
+from . import synthetic
+from .test_notebook import execute
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --disable-extensions --hide-scrollbars --virtual-time-budget=5000"
+).split()
+HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">\x1b[31m\x00"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; on Debian: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on all variants, one of which answered with hostile text in its gallery."""
+    folder = tmp_path_factory.mktemp("a report")
+    runs = folder / "runs"
+    synthetic.build(runs, synthetic.names(), samples=60, choices=20)
+    for gallery in runs.glob("evaluate-*/gallery/gallery.json"):
+        entries = json.loads(gallery.read_text())
+        for entry in entries:
+            entry["text"] = HOSTILE
+        gallery.write_text(json.dumps(entries))
+    done = execute(runs, folder / "report.ipynb")
+    assert done.returncode == 0, done.stderr[-2000:]
+    return export_html(folder / "report.ipynb")
+
+
+def browse(page: Path, profile: Path, *arguments: str) -> str:
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", *arguments, page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_what_a_model_wrote_stays_text(page: Path, tmp_path: Path) -> None:
+    # A probe that the page does not have: it tells from inside which pictures were decoded, and how wide all is.
+    probe = tmp_path / "probed.html"
+    script = (
+        "<script>addEventListener('load', () => { const found = {images: [...document.images].map(i => i.naturalWidth),"
+        "title: document.title, wide: document.documentElement.scrollWidth, seen: innerWidth,"
+        "scripts: document.querySelectorAll('script').length};"
+        "document.body.innerHTML = '<pre id=probe>' + JSON.stringify(found) + '</pre>'; })</script>"
+    )
+    probe.write_text(page.read_text().replace("</body>", script + "</body>"))
+    dom = browse(probe, tmp_path / "profile", "--window-size=1200,900", "--dump-dom")
+    found = json.loads(dom.partition('<pre id="probe">')[2].partition("</pre>")[0])
+    assert found["title"].startswith("GeM-VG reproduced")
+    assert found["scripts"] == 1, "only the probe is a script"
+    assert len(found["images"]) >= 4 and min(found["images"]) > 100
+    assert found["wide"] <= found["seen"], "the page scrolls sideways"
+
+
+def test_the_page_has_something_to_see(page: Path, tmp_path: Path) -> None:
+    shot = tmp_path / "page.png"
+    browse(page, tmp_path / "profile", f"--screenshot={shot}", "--window-size=1200,3000")
+    pixels = np.asarray(Image.open(shot).convert("L"))
+    assert pixels.shape == (3000, 1200)
+    dark = (pixels < 128).mean(axis=1)
+    assert (dark > 0).mean() > 0.2, "there are lines of text or figures over the page"
+    assert 0.005 < dark.mean() < 0.5

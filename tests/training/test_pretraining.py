@@ -1,0 +1,45 @@
+"""The base's own training, in a few steps: it goes on to the same weights after a stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gemvg_repro.training import pretraining
+
+TINY = {
+    name: replace(phase, steps=4, conversations=2, optimiser=replace(phase.optimiser, warmup_steps=1))
+    for name, phase in pretraining.RECIPE.items()
+}
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretraining, "RECIPE", TINY)
+    monkeypatch.setattr(pretraining, "SAVE_EVERY", 2)
+    monkeypatch.setattr(pretraining, "THREADS", 1)
+    monkeypatch.setattr(pretraining, "measure", lambda model, processor: {})
+
+
+def test_stopped_and_resumed_is_as_undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "whole").mkdir()
+    whole = pretraining.pretrain(tmp_path / "whole")
+
+    taken = 0
+    real = pretraining._step
+
+    def stops(*arguments: object) -> dict[str, float]:
+        nonlocal taken
+        taken += 1
+        if taken == 8:  # in the fourth step of the second phase, two steps after a checkpoint
+            raise KeyboardInterrupt
+        return real(*arguments)  # type: ignore[arg-type]
+
+    (tmp_path / "stopped").mkdir()
+    monkeypatch.setattr(pretraining, "_step", stops)
+    with pytest.raises(KeyboardInterrupt):
+        pretraining.pretrain(tmp_path / "stopped")
+    assert pretraining.pretrain(tmp_path / "stopped") == whole
+    assert pretraining.pretrain(tmp_path / "stopped") == whole, "finished: loaded, not trained again"
