@@ -30,7 +30,7 @@ class Sizes:
     vision_mlp_ratio: int = 3
     patch: int = 8
     merge: int = 2
-    rope_theta: float = 4.0
+    rope_theta: float = 1000.0
     vision_rope_theta: float = 100.0
 
 

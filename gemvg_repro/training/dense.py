@@ -5,7 +5,9 @@ Qwen2-VL, too, begins with a tower that was trained before it met the language m
 its tokens are taught densely, as FCOS and CenterNet teach theirs (arXiv 1904.01355, section 3.1; arXiv 1904.07850,
 section 3): category, colour and box of the thing there, and whether its centre is. Twice: as the token leaves the
 tower, which cannot know where in the picture it is and tells the box relative to itself, and after some layers of
-the language model, where it tells its picture and the box in it. The heads are thrown away.
+the language model, where it tells its picture and the box in it. And every word of an answer points to the picture
+token with the centre of the thing it is about, as words are aligned with regions in MDETR (arXiv 2104.12763,
+section 2.2.2). The heads are thrown away.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..miniature.rendering import SIDE
-from ..miniature.world import CATEGORIES, COLOURS, Frame
+from ..miniature.world import CATEGORIES, COLOURS, Frame, Thing
 
 LAYER = 2
 """After so many layers of the language model tokens must know their place: what follows can then look them up."""
+
+POINTING_LAYER = 3
+"""After so many layers words point; what follows can attend there and read."""
 
 MOST_PICTURES = 3
 
@@ -87,11 +92,38 @@ def _tell(tells: NDArray[np.float32], frame: Frame, cell: int) -> None:
         tells[row, column, 6] = won[row, column] or tells[row, column, 6]
 
 
+@dataclass(frozen=True, slots=True)
+class Pointers:
+    """What words of answers are about: arrays of one entry a word.
+
+    `row` and `position` of the token that predicts the word, in the batch; `token`: the place of the picture token
+    among those of its row, or NOWHERE for a word that is about no thing.
+    """
+
+    row: Tensor
+    position: Tensor
+    token: Tensor
+
+
+NOWHERE = -1
+
+
+def centre_token(thing: Thing, picture: int, cell: int) -> int:
+    """The place, among the picture tokens of a prompt, of the token with the thing's centre."""
+    cells = SIDE // cell
+    row, column = (2 * thing.y + thing.h) // (2 * cell), (2 * thing.x + thing.w) // (2 * cell)
+    return picture * cells**2 + row * cells + column
+
+
 class DenseHeads(nn.Module):
-    """Reads the labels off tokens of width `hidden`: `near` as they leave the tower, `far` after LAYER layers."""
+    """Reads off tokens of width `hidden`: the labels as they leave the tower (`near`) and after LAYER layers (`far`),
+    and after POINTING_LAYER layers where words point."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
+        self.from_word = nn.Linear(hidden, hidden)
+        self.to_token = nn.Linear(hidden, hidden)
+        self.nowhere = nn.Parameter(torch.zeros(1, 1, hidden))
         self.near = nn.Linear(hidden, sum(_PARTS.values()))
         self.far = nn.Linear(hidden, sum(_PARTS.values()) + MOST_PICTURES)
 
@@ -108,6 +140,21 @@ class DenseHeads(nn.Module):
         absolute, close = _losses(told, labels, torch.full_like(labels.cell, SIDE / 2))
         where = F.cross_entropy(pictures.flatten(0, 1), labels.picture.flatten())
         return {"near": relative, "far": absolute + where, "far_boxes": close}
+
+    def pointing(self, hidden_states: Sequence[Tensor], shown: Tensor, words: Pointers) -> tuple[Tensor, Tensor]:
+        """The cross entropy of where words point, and the share that point right."""
+        states = F.rms_norm(hidden_states[POINTING_LAYER], hidden_states[0].shape[-1:])
+        rows = [self.to_token(row[there]) for row, there in zip(states, shown, strict=True)]
+        keys = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        keys = torch.cat([keys, self.nowhere.expand(len(rows), -1, -1)], dim=1)
+        absent = torch.ones(keys.shape[:2], dtype=torch.bool)
+        for row, one in zip(absent, rows, strict=True):
+            row[: len(one)] = False
+        absent[:, -1] = False
+        scores = torch.einsum("wh,wth->wt", self.from_word(states[words.row, words.position]), keys[words.row])
+        scores = (scores / keys.shape[-1] ** 0.5).masked_fill(absent[words.row], float("-inf"))
+        target = torch.where(words.token == NOWHERE, keys.shape[1] - 1, words.token)
+        return F.cross_entropy(scores, target), (scores.argmax(dim=-1) == target).float().mean()
 
 
 def _losses(told: Tensor, labels: Labels, origin: Tensor) -> tuple[Tensor, Tensor]:

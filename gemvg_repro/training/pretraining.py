@@ -40,6 +40,7 @@ from ..models.processor import ImageOnlyProcessor
 from .arguments import build_optimiser
 from .collation import IGNORED, Conversation, ConversationCollator, Turn
 from .dense import DenseHeads, Labels
+from .pointing import point
 from .resuming import weights_hash
 from .settings import OptimiserSettings
 from .sft import WINDOW, batched_by_length
@@ -74,9 +75,9 @@ _OPTIMISER = OptimiserSettings(
     final_lr_share=0.02,
 )
 RECIPE = {
-    "places": Phase(400, 32, words=0.0, places=1.0, optimiser=replace(_OPTIMISER, final_lr_share=0.2)),
-    "one": Phase(150, 48, words=1.0, places=0.5, optimiser=replace(_OPTIMISER, final_lr_share=1.0)),
-    "crowds": Phase(2600, 32, words=1.0, places=0.5, optimiser=_OPTIMISER),
+    "places": Phase(300, 32, words=0.0, places=1.0, optimiser=replace(_OPTIMISER, final_lr_share=0.2)),
+    "one": Phase(60, 48, words=1.0, places=0.5, optimiser=replace(_OPTIMISER, final_lr_share=1.0)),
+    "crowds": Phase(2200, 32, words=1.0, places=0.5, optimiser=_OPTIMISER),
 }
 """By phase of miniature.curriculum."""
 
@@ -130,7 +131,7 @@ def _carry_out(
         for step, batch in zip(range(done, phase.steps), _batches(name, phase, done), strict=False):
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * _share_of_rate(step, phase)
-            told = _step(model, heads, collate(batch), _truth(model, batch), targets, phase)
+            told = _step(model, heads, collate(batch), batch, targets, phase)
             nn.utils.clip_grad_norm_(learned.parameters(), phase.optimiser.max_grad_norm)
             optimiser.step()
             optimiser.zero_grad()
@@ -145,7 +146,7 @@ def _step(
     model: Qwen2VLForConditionalGeneration,
     heads: DenseHeads,
     inputs: dict[str, Tensor],
-    truth: Labels,
+    batch: list[Conversation],
     targets: Tensor,
     phase: Phase,
 ) -> dict[str, float]:
@@ -155,10 +156,16 @@ def _step(
     """
     labels, _ = inputs.pop("labels"), inputs.pop("attention_mask")
     states = model.model(**inputs, use_cache=False, output_hidden_states=True)
-    parts = heads.loss(states.hidden_states, inputs["mm_token_type_ids"] == 1, truth)
+    shown = inputs["mm_token_type_ids"] == 1
+    cell = model.config.vision_config.patch_size * model.config.vision_config.spatial_merge_size
+    frames = [[p for p in turns[0].sample.pictures if isinstance(p, Frame)] for turns in batch]
+    parts = heads.loss(states.hidden_states, shown, Labels.of(frames, cell))
+    loss = phase.places * (parts["near"] + parts["far"])
     if phase.words:
         parts["words"] = _loss_of_words(model, states.last_hidden_state, labels, targets)
-    loss = phase.places * (parts["near"] + parts["far"]) + phase.words * parts.get("words", 0.0)
+        about = point(batch, inputs["input_ids"], labels, cell)
+        parts["pointing"], parts["right"] = heads.pointing(states.hidden_states, shown, about)
+        loss = loss + phase.words * (parts["words"] + parts["pointing"])
     loss.backward()
     return {name: round(float(value.detach()), 4) for name, value in parts.items()}
 
@@ -181,13 +188,6 @@ def _soft_targets(tokenizer: Any) -> Tensor:
         near = torch.exp(-((steps[:, None] - steps[None, :]) ** 2) / 2)
         targets[torch.tensor(ids)[:, None], torch.tensor(ids)[None, :]] = near / near.sum(dim=1, keepdim=True)
     return targets
-
-
-def _truth(model: Qwen2VLForConditionalGeneration, batch: list[Conversation]) -> Labels:
-    """What the tokens of a batch should tell."""
-    vision = model.config.vision_config
-    frames = [[p for p in turns[0].sample.pictures if isinstance(p, Frame)] for turns in batch]
-    return Labels.of(frames, vision.patch_size * vision.spatial_merge_size)
 
 
 def _share_of_rate(step: int, phase: Phase) -> float:

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from gemvg_repro.report.html import export_html
+from gemvg_repro.study.plan import Grid, plan
 
 from . import synthetic
-from .test_notebook import execute
+from .test_notebook import GRID, ROOT, execute
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -34,7 +35,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report on all variants, one of which answered with hostile text in its gallery."""
     folder = tmp_path_factory.mktemp("a report")
     runs = folder / "runs"
-    synthetic.build(runs, synthetic.names(), samples=60, choices=20)
+    keys = [job.key for job in plan(Grid.load(GRID), GRID, ROOT, runs) if not job.is_report]
+    synthetic.build(runs, keys, samples=60, choices=20)
     for gallery in runs.glob("evaluate-*/gallery/gallery.json"):
         entries = json.loads(gallery.read_text())
         for entry in entries:
