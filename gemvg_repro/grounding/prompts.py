@@ -25,8 +25,8 @@ def instruction(sample: Sample, mode: Mode) -> str:
 
 
 def question(sample: Sample, mode: Mode) -> str:
-    """The text of the user's turn: the query and the instruction."""
-    return f"{sample.query} {instruction(sample, mode)}"
+    """The text of the user's turn: the query and the instruction, or what the benchmark's authors prescribe."""
+    return sample.prompt if sample.prompt is not None else f"{sample.query} {instruction(sample, mode)}"
 
 
 def messages(sample: Sample, mode: Mode) -> list[dict[str, Any]]:

@@ -43,7 +43,8 @@ class Sample:
     """Pictures, a query about them, and its answer: any number of targets, or the letter of a choice.
 
     `scene` names the world, video or group of images that the pictures come from: no two splits share one,
-    and statistics treat samples of one scene as dependent.
+    and statistics treat samples of one scene as dependent. `prompt` is the whole text of the user's turn where
+    a benchmark's authors prescribe it; without it, `grounding.prompts` words the question.
     """
 
     id: str
@@ -55,3 +56,4 @@ class Sample:
     targets: tuple[Target, ...] = ()
     choice: str | None = None
     chain: str | None = None
+    prompt: str | None = None
