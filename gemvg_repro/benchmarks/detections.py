@@ -146,10 +146,8 @@ def _within(evaluation: Any, images: Collection[int]) -> Any:
     part = copy.copy(evaluation)
     everything = [int(image) for image in evaluation.params.imgIds]
     kept = [place for place, image in enumerate(everything) if image in images]
-    categories = range(len(evaluation.params.catIds))
-    part.evalImgs = [
-        evaluation.evalImgs[category * len(everything) + place] for category in categories for place in kept
-    ]
+    starts = range(0, len(evaluation.evalImgs), len(everything))  # one a category
+    part.evalImgs = [evaluation.evalImgs[start + place] for start in starts for place in kept]
     part.params = copy.copy(evaluation.params)
     part.params.imgIds = [everything[place] for place in kept]
     part._paramsEval = part.params

@@ -51,7 +51,8 @@ def fingerprint(name: str, file: Path, counts: Mapping[str, int]) -> Fingerprint
     known = [each for each in _revisions() if name in each["benchmarks"]]
     same = next((each for each in known if each.get("sha256") == digest), None)
     alike = same or next((each for each in known if _alike(each["counts"], counts)), None)
-    return Fingerprint(str(file), digest, dict(counts), alike and alike["revision"], same is not None)
+    revision = alike["revision"] if alike else None
+    return Fingerprint(str(file), digest, dict(counts), revision, same is not None)
 
 
 def _alike(stated: Mapping[str, int], counts: Mapping[str, int]) -> bool:

@@ -114,16 +114,14 @@ def _renumbered_last(data: McBenchFile, said: Sequence[Detection]) -> list[Detec
         raise OfficialScriptStops("there is no prediction: pycocotools' loadRes fails on an empty list")
     if data.misspelt_category:
         raise OfficialScriptStops(
-            "annotations have 'catgory_id', as the README spells it; the script needs 'category_id'"
+            "annotations have 'catgory_id', the README's spelling; the script needs 'category_id'"
         )
     coco = indexed(data.document)
     several = coco.getImgIds(catIds=coco.getCatIds("group 2"))
     if not several:
         raise OfficialScriptStops("no image has a box of the category 'group 2', so that res_dict is never set (:86)")
     if any("pair_image_id" not in coco.imgs[image] for image in several):
-        raise OfficialScriptStops(
-            "images have no 'pair_image_id', which the script needs; the README has 'inter_img_id'"
-        )
+        raise OfficialScriptStops("images have 'inter_img_id', the README's spelling; the script needs 'pair_image_id'")
     pair = (several[-1], coco.imgs[several[-1]]["pair_image_id"])
     result = list(said)
     for old, new in enumerate(_best(data, said, pair), 1):

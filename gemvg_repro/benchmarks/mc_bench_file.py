@@ -67,7 +67,7 @@ def load(file: Path, root: Path | None = None, most_pixels: int | None = None) -
     """
     document = read_json(file)
     faults = Faults(file)
-    lists = {key: objects(document, key, faults) for key in ("images", "descriptions", "categories")}
+    lists: dict[str, Any] = {key: objects(document, key, faults) for key in ("images", "descriptions", "categories")}
     lists["annotations"] = document.get("annotations") if isinstance(document, dict) else None
     if not isinstance(lists["annotations"], list):
         faults.add("annotations", "missing, or no list")

@@ -146,9 +146,8 @@ class MigBench(TextBenchmark[MigRecord]):
         tasks = [task for task in TASKS if task in counts]
         rows = [_row(task, counts[task], pictures.get(task)) for task in tasks]
         told = [value for value in pictures.values() if value is not None]
-        average = {
-            name: sum(row[name] for row in rows) / len(rows) for name in ("Acc@0.3", "Acc@0.5", "Acc@0.7", "mean IoU")
-        }
+        metrics = ("Acc@0.3", "Acc@0.5", "Acc@0.7", "mean IoU")
+        average = {name: sum(row[name] for row in rows) / len(rows) for name in metrics}
         picture = sum(told) / len(told) if told else None
         beside = {
             "macro_average": average["Acc@0.5"],

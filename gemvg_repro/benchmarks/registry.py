@@ -12,16 +12,6 @@ from .interface import Benchmark
 NAMES = {
     "mig_bench": "mig_bench_score",
     "mc_bench": "mc_bench",
-    "odinw13": "odinw13",
-    "odinw13_all": "odinw13",
-    "muirbench": "muirbench",
-    "mmiu": "mmiu",
-    "blink": "blink",
-    "mibench": "mibench",
-    "mantis_eval": "mantis_eval",
-    "refcoco": "refcoco",
-    "refcoco+": "refcoco",
-    "refcocog": "refcoco",
 }
 """Each benchmark and its module here, which lists what it defines in BENCHMARKS."""
 

@@ -30,9 +30,7 @@ def mig_files(folder: Path, *responses: str) -> list[str]:
 
 
 def test_mig_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = mig_files(
-        tmp_path, "Picture 3: (0,0),(400,1000)", "(0,0),(400,1000)", "the first image (123,0),(1000,1000)"
-    )
+    files = mig_files(tmp_path, "Picture 3: (0,0),(400,1000)", "(0,0),(400,1000)", "first image (123,0),(1000,1000)")
     assert main(["mig_bench", *files, "--json", "--store", str(tmp_path / "score.json")]) == 0
     out, err = capsys.readouterr()
     right, wrong = (
