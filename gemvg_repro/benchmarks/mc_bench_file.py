@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..corpora.pictures import FilePicture
-from ..corpora.refusal import Faults, Refused, numbers, read_json
+from ..corpora.refusal import Faults, Refused, read_json
+from .coco_records import boxes, by_image, categories
 from .records import expect, identifier, inner_path, objects, side
+
+_README_SPELLING = "catgory_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,10 @@ def load(file: Path, root: Path | None = None, most_pixels: int | None = None) -
     if not isinstance(lists["annotations"], list):
         faults.add("annotations", "missing, or no list")
     faults.refuse()
-    categories = _categories(lists["categories"], faults)
+    names = categories(lists["categories"], faults)
     images = _images(lists["images"], faults)
-    boxes, misspelt = _boxes(lists["annotations"], images, categories, faults)
+    spellings = {_spelling(each) for each in lists["annotations"]}
+    found = boxes(lists["annotations"], images, names, faults, _spelling)
     descriptions = _descriptions(lists["descriptions"], images, faults)
     faults.refuse()
     below = root or file.parent / "mc-bench_images"
@@ -82,25 +86,20 @@ def load(file: Path, root: Path | None = None, most_pixels: int | None = None) -
         file=file,
         document={
             "images": list(images.values()),
-            "annotations": boxes,
-            "categories": [{"id": key, "name": name} for key, name in categories.items()],
+            "annotations": found,
+            "categories": [{"id": key, "name": name} for key, name in names.items()],
         },
         descriptions=descriptions,
         pictures={key: FilePicture(below, image["file_name"], most_pixels) for key, image in images.items()},
         sizes={key: (image["width"], image["height"]) for key, image in images.items()},
-        boxes=_by_image(images, boxes),
-        misspelt_category=misspelt,
+        boxes=by_image(images, found),
+        misspelt_category=_README_SPELLING in spellings,
     )
 
 
-def _categories(records: Sequence[Any], faults: Faults) -> dict[int, str]:
-    names: dict[int, str] = {}
-    for n, each in enumerate(records):
-        record = expect(each, f"categories[{n}]", {"name": str}, faults)
-        key = None if record is None else identifier(record, f"categories[{n}]", names, faults)
-        if record is not None and key is not None:
-            names[key] = record["name"]
-    return names
+def _spelling(record: Any) -> str:
+    there = isinstance(record, dict) and "category_id" not in record and _README_SPELLING in record
+    return _README_SPELLING if there else "category_id"
 
 
 def _images(records: Sequence[Any], faults: Faults) -> dict[int, dict[str, Any]]:
@@ -128,44 +127,6 @@ def _images(records: Sequence[Any], faults: Faults) -> dict[int, dict[str, Any]]
     return images
 
 
-def _boxes(
-    records: Sequence[Any], images: Mapping[int, Any], categories: Mapping[int, str], faults: Faults
-) -> tuple[list[dict[str, Any]], bool]:
-    """The annotations as pycocotools takes them, and whether any spells its category as the README does."""
-    boxes: dict[int, dict[str, Any]] = {}
-    misspelt = False
-    for n, each in enumerate(records):
-        where = f"annotations[{n}]"
-        record = expect(each, where, {"image_id": int}, faults)
-        key = None if record is None else identifier(record, where, boxes, faults)
-        if record is None or key is None:
-            continue
-        spelling = "category_id" if "category_id" in record else "catgory_id"
-        category, box = record.get(spelling), numbers(record.get("bbox"))
-        crowd, area = record.get("iscrowd", 0), record.get("area")
-        misspelt |= spelling == "catgory_id"
-        if record["image_id"] not in images:
-            faults.add(f"{where}.image_id", f"{record['image_id']} is none of `images`")
-        elif type(category) is not int or category not in categories:
-            faults.add(f"{where}.{spelling}", f"{category!r:.80} is none of `categories`")
-        elif box is None or box[2] < 0 or box[3] < 0:
-            faults.add(f"{where}.bbox", f"expected [x, y, width, height] in pixels, got {record.get('bbox')!r:.80}")
-        elif type(crowd) is not int or crowd not in (0, 1):
-            faults.add(f"{where}.iscrowd", f"expected 0 or 1, got {crowd!r:.80}")
-        elif isinstance(area, bool) or not isinstance(area, int | float) or not 0 <= area < 1e18:
-            faults.add(f"{where}.area", f"expected a number of pixels, got {area!r:.80}")
-        else:
-            boxes[key] = {
-                "id": key,
-                "image_id": record["image_id"],
-                "category_id": category,
-                "bbox": box,
-                "area": area,
-                "iscrowd": crowd,
-            }
-    return list(boxes.values()), misspelt
-
-
 def _descriptions(records: Sequence[Any], images: Mapping[int, Any], faults: Faults) -> list[Description]:
     found: dict[int, Description] = {}
     taken: set[int] = set()
@@ -187,10 +148,3 @@ def _descriptions(records: Sequence[Any], images: Mapping[int, Any], faults: Fau
     if len(taken) < len(images) and found:
         faults.add("descriptions", f"{len(images) - len(taken)} of {len(images)} images belong to none")
     return list(found.values())
-
-
-def _by_image(images: Mapping[int, Any], boxes: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = {key: [] for key in images}
-    for box in boxes:
-        found[box["image_id"]].append(box)
-    return found

@@ -12,6 +12,8 @@ from .interface import Benchmark
 NAMES = {
     "mig_bench": "mig_bench_score",
     "mc_bench": "mc_bench",
+    "odinw13": "odinw13",
+    "odinw13_all": "odinw13",
 }
 """Each benchmark and its module here, which lists what it defines in BENCHMARKS."""
 
