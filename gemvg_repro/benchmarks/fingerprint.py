@@ -65,7 +65,8 @@ def _digest(file: Path) -> str:
     if file.is_file():
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
-    parts = sorted((path.relative_to(file).as_posix(), _digest(path)) for path in file.rglob("*.json"))
+    annotations = (path for path in file.rglob("*") if path.suffix in (".json", ".parquet", ".p") and path.is_file())
+    parts = sorted((path.relative_to(file).as_posix(), _digest(path)) for path in annotations)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

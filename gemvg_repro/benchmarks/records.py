@@ -5,6 +5,7 @@ Each adds a fault, and returns None, for a value that is not as expected; so a r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,3 +70,12 @@ def texts(value: Any, where: str, faults: Faults, least: int = 1) -> tuple[str, 
         return tuple(value)
     faults.add(where, f"expected a list of {least} or more texts, got {value!r:.80}")
     return None
+
+
+_CONTROL = re.compile(r"<\|(?:im_start|im_end|endoftext|vision_\w{1,10}|image_pad|video_pad)\|>")
+
+
+def unmarked(text: str, where: str, faults: Faults) -> None:
+    """A fault if a text that will be put to a model has tokens that end a turn or stand for a picture."""
+    if found := _CONTROL.search(text):
+        faults.add(where, f"a text with the control token {found[0]!r}, which would change the conversation")

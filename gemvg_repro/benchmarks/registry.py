@@ -14,6 +14,14 @@ NAMES = {
     "mc_bench": "mc_bench",
     "odinw13": "odinw13",
     "odinw13_all": "odinw13",
+    "muirbench": "muirbench",
+    "mmiu": "mmiu",
+    "blink": "blink",
+    "mibench": "mibench",
+    "mantis_eval": "mantis_eval",
+    "refcoco": "refcoco",
+    "refcoco+": "refcoco",
+    "refcocog": "refcoco",
 }
 """Each benchmark and its module here, which lists what it defines in BENCHMARKS."""
 
