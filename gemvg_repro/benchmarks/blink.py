@@ -6,8 +6,8 @@ val*.parquet are scored; the answers of the test split are hidden. The authors r
 
 Their rule (github.com/zeyofu/BLINK_Benchmark eval/test_benchmark.py analyze_answer, evaluate.py:58-63, 0cca9a33):
 a reply that is a letter, or a letter in brackets; else the one "(A)" that stands between blanks in its last
-paragraph, or in all of it. Any other they let GPT-3.5 match with the choices; nobody is asked here, so it is wrong, and `unread` says
-how many there were.
+paragraph, or in all of it. Any other they let GPT-3.5 match with the choices; nobody is asked here, so it is wrong,
+and `unread` says how many there were.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 The data (github.com/lichengunc/refer): data/<name>/refs(<unc, google or umd>).p, a pickled list of {ref_id, ann_id,
 category_id, file_name, image_id, sent_ids, sentences [{raw, sent, sent_id, tokens}], split}, and beside it
-instances.json in COCO's format, on images of train2014. Each sentence of a ref is a question of its own; the records are the sentences
-of all splits but train, in the order of the file. RefCOCOg is published with the splits of umd.
+instances.json in COCO's format, on images of train2014. Each sentence of a ref is a question of its own;
+the records are the sentences of all splits but train, in the order of the file. RefCOCOg is scored on the splits
+of umd.
 
 A reply's box is the first list of four numbers in square brackets, x1, y1, x2, y2 from 0 to 1 (lmms-eval
 tasks/refcoco/utils_rec.py:50-75, 60e0ba9f); without one, the first box in Qwen2-VL's notation, thousandths. It is right
