@@ -59,7 +59,7 @@ class Benchmark(ABC, Generic[Data, Said]):
 
     @abstractmethod
     def heard(self, data: Data, texts: Sequence[str]) -> Said:
-        """What a model's texts say, one for each of `samples`, in order: from each, the part that counts."""
+        """What a model's texts say, one for each of `samples`, in order; they are as `responses.spoken` leaves them."""
 
     @abstractmethod
     def read(self, file: Path, data: Data) -> Said:

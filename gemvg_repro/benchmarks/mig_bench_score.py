@@ -7,6 +7,7 @@ grammar, and where the file tells in which picture the target is, that is scored
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,8 @@ def official_box(response: str) -> list[float] | None:
         return None
     only = len(found) == 1
     values = [float(value) for value in found[0]]
+    if math.inf in values:  # hundreds of digits
+        return None
     return [value / 1000 if value > 1 or (only and value == 1) else value for value in values]
 
 

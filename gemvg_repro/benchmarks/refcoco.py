@@ -52,7 +52,7 @@ class Expression:
     box: Box
 
 
-class _DataOnly(pickle._Unpickler):  # type: ignore[name-defined,misc]  # the C one can be made to fill the memory
+class _DataOnly(pickle._Unpickler):  # the C one can be made to fill the memory
     """Unpickles data and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:

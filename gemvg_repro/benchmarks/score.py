@@ -12,12 +12,15 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..corpora.refusal import Refused
 from .fingerprint import Fingerprint, fingerprint
 from .interface import Score
 from .registry import NAMES, benchmark
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _HELP = """\
 NAME is one of: {names}.
@@ -59,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         score, revision = score_file(asked.name, asked.annotations, asked.predictions)
     except Refused as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(_plain(str(error)), file=sys.stderr)  # noqa: T201
         return 2
     if warning := revision.warning:
-        print(warning, file=sys.stderr)  # noqa: T201
+        print(_plain(warning), file=sys.stderr)  # noqa: T201
     if asked.store:
         content = {"benchmark": asked.name, "fingerprint": revision.as_json()}
         asked.store.write_text(_json({**content, "official": score.official, "beside": score.beside}) + "\n", "utf-8")
@@ -92,10 +95,17 @@ def _show(name: str, score: Score, revision: Fingerprint) -> None:
     console.print(table, markup=False)
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+def _cell(value: object) -> Text:
+    """A value of the table; a name in a file can neither style the table nor break it."""
+    from rich.text import Text
+
+    shown = "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return Text(_plain(shown))
+
+
+def _plain(text: str) -> str:
+    """Text of strangers' files without signs that steer a terminal, or that it cannot write."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,10 @@ def test_every_row_has_all_its_columns_a_source_and_a_revision() -> None:
         assert all(0 <= value <= 100 for value in row.values), row
 
 
-@pytest.mark.parametrize("row", [r for r in published() if r.benchmark == "mig_bench"], ids=lambda r: r.model)
+MIG_BENCH = [r for r in published() if r.benchmark == "mig_bench" and r.model != "LLaVA-OV-72B"]  # see its note
+
+
+@pytest.mark.parametrize("row", MIG_BENCH, ids=lambda r: r.model)
 def test_averages_are_means_over_the_tasks(row: module.Published) -> None:
     mean = sum(row.values[:-1]) / 10
     assert row.values[-1] == pytest.approx(mean, abs=0.06)  # of two decimals each; UniVG-R1 prints .02 more

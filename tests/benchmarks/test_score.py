@@ -14,6 +14,7 @@ from gemvg_repro.benchmarks.registry import NAMES, benchmark
 from gemvg_repro.benchmarks.score import main
 from gemvg_repro.corpora.refusal import Refused
 
+from . import published
 from .test_mc_bench import document
 from .test_mc_bench import write as write_mc_bench
 from .test_mig_bench import RECORDS
@@ -66,6 +67,18 @@ def test_a_refusal_names_the_file_and_the_record(tmp_path: Path, capsys: pytest.
     assert "answers.jsonl: 1 of 3 records have no response" in capsys.readouterr().err
     assert main(["mig-bench", *files]) == 2
     assert "did you mean 'mig_bench'" in capsys.readouterr().err
+
+
+def test_names_of_strangers_do_not_style_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = published.mibench()
+    for row, task in zip(rows, ("[/red]", "\x1b[2J", "\ud800", "[bold]x"), strict=True):
+        row["task"] = task
+    annotations = published.write_json(tmp_path / "mibench.json", rows)
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps({"index": n, "response": "No"}) + "\n" for n in range(4)))
+    assert main(["mibench", "--annotations", str(annotations), "--predictions", str(answers)]) == 0
+    out = capsys.readouterr().out
+    assert "[/red]" in out and "\\x1b[2J" in out and "\\ud800" in out and "\x1b[2J" not in out
 
 
 def test_help_teaches() -> None:
