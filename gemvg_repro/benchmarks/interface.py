@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ..corpora.refusal import Refused
 from ..grounding.samples import Mode, Sample
 from .responses import read_responses
 
@@ -44,6 +45,23 @@ class Benchmark(ABC, Generic[Data, Said]):
     @abstractmethod
     def name(self) -> str:
         """As the command line and the tables have it."""
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Where the authors' layout has the annotation file below a root; without any, the root itself is loaded."""
+        return ()
+
+    def annotations(self, root: Path) -> Path:
+        """What `load` takes of a root: a file as it is; of a folder, the first of `files` that is there.
+
+        Raises Refused if none is.
+        """
+        if not self.files or root.is_file():
+            return root
+        found = [file for pattern in self.files for file in sorted(root.glob(pattern))]
+        if not found:
+            raise Refused(f"{root} has no annotations of {self.name}; expected {' or '.join(self.files)} in it")
+        return found[0]
 
     @abstractmethod
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> Data:

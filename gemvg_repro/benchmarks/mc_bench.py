@@ -206,6 +206,7 @@ class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
     """
 
     name = "mc_bench"
+    files = ("mc-bench*.json", "MC-Bench*.json")
 
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> McBenchFile:
         return load(file, root, most_pixels)

@@ -20,7 +20,7 @@ from ..grounding.boxes import pairwise_iou
 from ..grounding.samples import Box, Mode, Sample
 from .asking import ask
 from .interface import Score, TextBenchmark
-from .mig_bench import TASKS, MigRecord, load, samples
+from .mig_bench import FILE, FOLDER, TASKS, MigRecord, load, samples
 from .responses import final
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class MigBench(TextBenchmark[MigRecord]):
     """MIG-Bench; the official score is `official_counts`. Beside it: whether the answer is in the right picture."""
 
     name = "mig_bench"
+    files = (FILE, f"{FOLDER}/{FILE}", f"eval/{FOLDER}/{FILE}")
 
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[MigRecord]:
         return load(file, root, most_pixels)

@@ -80,6 +80,8 @@ def read_pickle(file: Path) -> Any:
 class RefCoco(TextBenchmark[Expression]):
     """One of the three; see the module."""
 
+    files = ("refs(unc).p", "refs(umd).p", "refs(google).p")
+
     def __init__(self, name: str) -> None:
         self._name = name
 
