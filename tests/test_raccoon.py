@@ -6,6 +6,7 @@ through training and scoring.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -35,3 +36,17 @@ def test_photographs_are_learned_by_heart(tmp_path: Path) -> None:
     assert learned["acc@0.5"] >= 0.95
     assert learned["iou"] >= 0.75
     assert generalised.summary(grey)["acc@0.5"] <= generalised.summary(constant)["acc@0.5"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FILE.is_file(), reason="the photographs of ODINW's Raccoon are not beside the project")
+@pytest.mark.parametrize("benchmark", ["odinw13", "odinw13_all"])
+def test_photographs_are_a_published_benchmark(tmp_path: Path, benchmark: str) -> None:
+    base = ROOT / "gemvg_repro/miniature/base"
+    given = {"checkpoint": base, "benchmark": benchmark, "root": FILE.parents[3], "mode": "direct"}
+    done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", runs=tmp_path, **given)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (run,) = tmp_path.glob(f"evaluate-base-{benchmark}-direct-*")
+    assert len((run / f"predictions-{benchmark}-direct.jsonl").read_text().splitlines()) == 41
+    score = json.loads((run / "score.json").read_text())
+    assert list(score["official"]["datasets"]) == ["Raccoon"] and 0 <= score["official"]["mAP"] <= 1

@@ -7,16 +7,24 @@ grammar, and where the file tells in which picture the target is, that is scored
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..grounding.answers import read
 from ..grounding.boxes import pairwise_iou
-from ..grounding.samples import Box, Mode
-from .mig_bench import MigRecord, samples
+from ..grounding.samples import Box, Mode, Sample
+from .asking import ask
+from .interface import Score, TextBenchmark
+from .mig_bench import FILE, FOLDER, TASKS, MigRecord, load, samples
+from .responses import final
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _INTEGER, _DECIMAL = r"(\d+)", r"(\d+\.\d+)"
 _OFFICIAL = tuple(
@@ -44,6 +52,8 @@ def official_box(response: str) -> list[float] | None:
         return None
     only = len(found) == 1
     values = [float(value) for value in found[0]]
+    if math.inf in values:  # hundreds of digits
+        return None
     return [value / 1000 if value > 1 or (only and value == 1) else value for value in values]
 
 
@@ -83,14 +93,6 @@ def macro_average(counts: Mapping[str, Mapping[str, float]]) -> float:
     return sum(task["IOU@0.5"] / task["TOTAL"] for task in counts.values()) / len(counts)
 
 
-def final(text: str) -> str:
-    """The part of an answer that counts: what stands in <answer>, nothing if a thought never came to one."""
-    _, opened, inner = text.partition("<answer>")
-    if opened:
-        return inner.partition("</answer>")[0]
-    return "" if "<think>" in text else text
-
-
 def score(
     records: Sequence[MigRecord], texts: Sequence[str], mode: Mode, tokens: Sequence[int] | None = None
 ) -> pd.DataFrame:
@@ -101,6 +103,8 @@ def score(
     - picture_ok: whether that box is in the right picture; missing where the file does not tell
     - unreadable: no box was read, nor "none"; and tokens, how many were generated
     """
+    import pandas as pd  # here, so that scoring a file of responses need not wait for it
+
     if tokens is None:
         tokens = [0] * len(texts)
     rows = []
@@ -122,3 +126,63 @@ _COLUMNS = {
     "official_iou": "float64", "iou": "float64", "picture_ok": "boolean", "unreadable": "bool",
     "tokens": "int64",
 }  # fmt: skip
+
+
+class MigBench(TextBenchmark[MigRecord]):
+    """MIG-Bench; the official score is `official_counts`. Beside it: whether the answer is in the right picture."""
+
+    name = "mig_bench"
+    files = (FILE, f"{FOLDER}/{FILE}", f"eval/{FOLDER}/{FILE}")
+
+    def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[MigRecord]:
+        return load(file, root, most_pixels)
+
+    def samples(self, data: Sequence[MigRecord], mode: Mode) -> list[Sample]:
+        asked = (ask(self.name, mode, question=record.question) for record in data)
+        return [replace(sample, prompt=prompt) for sample, prompt in zip(samples(data), asked, strict=True)]
+
+    def counts(self, data: Sequence[MigRecord]) -> dict[str, int]:
+        return dict(Counter(record.task for record in data))
+
+    def score(self, data: Sequence[MigRecord], said: Sequence[str]) -> Score:
+        counts = official_counts(data, said)
+        pictures = _picture_accuracy(data, said)
+        tasks = [task for task in TASKS if task in counts]
+        rows = [_row(task, counts[task], pictures.get(task)) for task in tasks]
+        told = [value for value in pictures.values() if value is not None]
+        metrics = ("Acc@0.3", "Acc@0.5", "Acc@0.7", "mean IoU")
+        average = {name: sum(row[name] for row in rows) / len(rows) for name in metrics}
+        picture = sum(told) / len(told) if told else None
+        beside = {
+            "macro_average": average["Acc@0.5"],
+            "picture_accuracy": pictures,
+            "without_box": sum(official_box(text) is None for text in said) / len(said),
+        }
+        return Score(counts, beside, [*rows, {"task": "macro average", "n": len(data), **average, "picture": picture}])
+
+
+def _row(task: str, counts: Mapping[str, float], picture: float | None) -> dict[str, Any]:
+    total = counts["TOTAL"]
+    accuracies = {f"Acc@{t}": 100 * counts[f"IOU@{t}"] / total for t in (0.3, 0.5, 0.7)}
+    return (
+        {"task": task, "n": total}
+        | accuracies
+        | {
+            "mean IoU": 100 * counts["AVE_IOU"] / total,
+            "picture": picture,
+        }
+    )
+
+
+def _picture_accuracy(records: Sequence[MigRecord], responses: Sequence[str]) -> dict[str, float | None]:
+    """By task, in percent: how often the first box of an answer is in the right picture; None where none is told."""
+    right: dict[str, list[bool]] = {}
+    for record, response in zip(records, responses, strict=True):
+        hits = right.setdefault(record.task, [])
+        if record.picture is not None:
+            targets = read(response, len(record.pictures)).targets
+            hits.append(bool(targets) and targets[0].picture == record.picture)
+    return {task: 100 * sum(hits) / len(hits) if hits else None for task, hits in right.items()}
+
+
+BENCHMARKS = (MigBench(),)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,26 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is opened; Pillow's other decoders are not for files of strangers."""
 
 _GREY = 128
+
+
+@contextmanager
+def opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
+    """An image of FORMATS whose pixels are not decoded yet. Raises Refused if it has more than MOST_STORED_PIXELS."""
+    with Image.open(source, formats=FORMATS) as image:
+        if image.width * image.height > MOST_STORED_PIXELS:
+            raise Refused(f"has {image.width}x{image.height} pixels; at most {MOST_STORED_PIXELS}")
+        yield image
+
+
+def scaled(image: Image.Image, most_pixels: int | None) -> NDArray[np.uint8]:
+    """RGB, of shape (height, width, 3), scaled down to `most_pixels` if there are more; see FilePicture."""
+    scale = min(1.0, math.sqrt((most_pixels or math.inf) / (image.width * image.height)))
+    target = max(1, int(image.width * scale)), max(1, int(image.height * scale))
+    image.draft("RGB", target)
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    rgb = image.convert("RGB")
+    return np.asarray(rgb if rgb.size == target else rgb.resize(target, Image.Resampling.BOX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +71,12 @@ class FilePicture:
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3)."""
         with self._open() as image:
-            target = self._target(image.size)
-            image.draft("RGB", target)
-            if image.mode.startswith("I;16"):
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            rgb = image.convert("RGB")
-            return np.asarray(rgb if rgb.size == target else rgb.resize(target, Image.Resampling.BOX))
-
-    def _target(self, size: tuple[int, int]) -> tuple[int, int]:
-        width, height = size
-        scale = min(1.0, math.sqrt((self.most_pixels or math.inf) / (width * height)))
-        return max(1, int(width * scale)), max(1, int(height * scale))
+            return scaled(image, self.most_pixels)
 
     @contextmanager
     def _open(self) -> Iterator[Image.Image]:
         try:
-            file = self._inside()
-            with Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height > MOST_STORED_PIXELS:
-                    raise Refused(f"has {image.width}x{image.height} pixels; at most {MOST_STORED_PIXELS}")
+            with opened(self._inside()) as image:
                 yield image
         except Exception as error:  # decoders raise all sorts on a broken file
             reason = str(error) if isinstance(error, Refused) else f"cannot be read: {error}"

@@ -27,7 +27,9 @@ def instruction(sample: Sample, mode: Mode) -> str:
 
 
 def question(sample: Sample, mode: Mode) -> str:
-    """The text of the user's turn: the query and the instruction."""
+    """The text of the user's turn: the query and the instruction, or what the benchmark's authors prescribe."""
+    if sample.prompt is not None:
+        return sample.prompt
     return f"{sample.query} {instruction(sample, mode)}".rstrip()
 
 

@@ -45,7 +45,8 @@ class Sample:
     Free text (`text`) is for training on: nothing here scores or rewards it.
 
     `scene` names the world, video or group of images that the pictures come from: no two splits share one,
-    and statistics treat samples of one scene as dependent.
+    and statistics treat samples of one scene as dependent. `prompt` is the whole text of the user's turn where
+    a benchmark's authors prescribe it; without it, `grounding.prompts` words the question.
     """
 
     id: str
@@ -58,3 +59,4 @@ class Sample:
     choice: str | None = None
     chain: str | None = None
     text: str | None = None
+    prompt: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ import pandas as pd
 import torch
 
 from ..benchmarks import gallery, generalised, mig_bench, mig_bench_score, shortcuts
+from ..benchmarks.fingerprint import fingerprint
 from ..benchmarks.predictions import Prediction, PredictionLog
+from ..benchmarks.registry import benchmark
+from ..benchmarks.responses import spoken
 from ..grounding.answers import read
 from ..grounding.samples import MODES, Mode, Sample
 from ..models.generation import answer
@@ -49,6 +52,8 @@ def evaluate(asked: EvaluateParameters) -> Path:
 
     Answers are kept as they come, so that nothing is generated twice; scoring follows, and takes no model.
     """
+    if asked.benchmark:
+        return _evaluate_published(asked)
     profile = load_profile(asked.profile)
     needed = ensure(asked)
     identity = identify(asked, profile)
@@ -64,6 +69,33 @@ def evaluate(asked: EvaluateParameters) -> Path:
             _model_free(run, asked, data)
             _draw(run, tasks, texts)
             run.finish(_result(asked, needed, summaries, texts, time.monotonic() - started))
+        return run.folder
+
+
+def _evaluate_published(asked: EvaluateParameters) -> Path:
+    """Puts a published benchmark to a checkpoint, in its authors' words; then scores it, as `benchmarks.score` does.
+
+    score.json in the run directory has the official score, ours beside it and the fingerprint of the annotations.
+    """
+    profile = load_profile(asked.profile)
+    identity = identify(asked, profile)
+    torch.set_num_threads(threads_of("evaluate", profile))
+    chosen = benchmark(asked.benchmark)
+    mode: Mode = "cot" if asked.mode == "cot" else "direct"
+    with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
+        if run.finished is None:
+            started = time.monotonic()
+            file = chosen.annotations(resolve(asked.root))
+            data = chosen.load(file, None, profile.data.most_pixels)
+            task = Task(chosen.name, mode, chosen.samples(data, mode), lambda texts, tokens: pd.DataFrame())
+            answers = _answer(run, resolve(asked.checkpoint), [task], profile)
+            texts = [spoken(answers[task.name][sample.id][0], mode) for sample in task.samples]
+            score = chosen.score(data, chosen.heard(data, texts))
+            print_of_file = fingerprint(chosen.name, file, chosen.counts(data))
+            content = {"official": score.official, "beside": score.beside, "fingerprint": print_of_file.as_json()}
+            run.write("score.json", content)
+            metrics = {task.name: {str(row[next(iter(row))]): {k: row[k] for k in list(row)[1:]} for row in score.rows}}
+            run.finish(_result(asked, {}, metrics, answers, time.monotonic() - started))
         return run.folder
 
 
@@ -173,7 +205,7 @@ def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
 def _result(
     asked: EvaluateParameters,
     needed: Any,
-    summaries: dict[str, dict[str, float]],
+    summaries: Mapping[str, Mapping[str, Any]],
     answers: Answers,
     seconds: float,
 ) -> dict[str, Any]:

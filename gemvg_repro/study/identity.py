@@ -133,6 +133,8 @@ def _evaluation(parameters: EvaluateParameters, profile: SomeProfile) -> Identit
     data = _data(parameters.data, profile)
     training = _training(parameters.training, profile)
     name, model, needs = training.name, training.id, [training, data]
+    if parameters.benchmark:
+        return _benchmark(parameters, profile)
     if parameters.checkpoint:
         name, model = _checkpoint(resolve(parameters.checkpoint))
         needs = [data]
@@ -142,6 +144,28 @@ def _evaluation(parameters: EvaluateParameters, profile: SomeProfile) -> Identit
         "samples": parameters.samples,
     }
     return Identity(f"evaluate-{name}", moving, tuple(needs))
+
+
+def _benchmark(parameters: EvaluateParameters, profile: SomeProfile) -> Identity:
+    """A checkpoint's answers to a published benchmark, whose files are known as `_files` says."""
+    model, key = _checkpoint(resolve(parameters.checkpoint))
+    moving = _moving("evaluate", "evaluate", profile) | {
+        "model": key,
+        "benchmark": parameters.benchmark,
+        "mode": parameters.mode,
+        "files": _files(resolve(parameters.root)),
+        "asking": _hash(_PACKAGE / "benchmarks" / "asking.yaml"),
+    }
+    name = f"evaluate-{model}-{parameters.benchmark.replace('+', 'plus')}-{parameters.mode}"
+    return Identity(name, moving)
+
+
+def _files(root: Path) -> str:
+    """Annotation files by content, all others by name and size: quick even where they are many."""
+    found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    annotations = (".json", ".parquet", ".p")
+    named = [(path.relative_to(root.parent).as_posix(), path) for path in found]
+    return run_id({n: _hash(path) if path.suffix in annotations else path.stat().st_size for n, path in named})
 
 
 def _moving(kind: str, section: str, profile: SomeProfile) -> dict[str, Any]:

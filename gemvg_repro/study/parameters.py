@@ -7,9 +7,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from ..benchmarks.registry import NAMES
+from ..grounding.samples import MODES
 from .profiles import load_profile
 
 TrainMode = Literal["sft", "cot_sft", "cot", "direct", "hybrid"]
@@ -118,6 +120,9 @@ class EvaluateParameters(Parameters):
 
     The model is that of train.ipynb with the same mode, seed, profile, data and steps, or `checkpoint`: a run
     directory or a folder of weights. `samples` above 0 scores only the first so many.
+
+    With `benchmark`, a published one whose files lie at `root`, that checkpoint answers the whole of it instead, and
+    `mode` is the inference mode: direct or cot.
     """
 
     notebook: ClassVar[str] = "evaluate.ipynb"
@@ -129,6 +134,22 @@ class EvaluateParameters(Parameters):
     checkpoint: str = ""
     samples: int = Field(default=0, ge=0)
     prerequisites: Literal["train", "require"] = "train"
+    benchmark: str = ""
+    root: str = ""
+
+    @model_validator(mode="after")
+    def _benchmark_is_complete(self) -> Self:
+        if self.benchmark and self.benchmark not in NAMES:
+            raise ValueError(f"benchmark = {self.benchmark!r} is none of {', '.join(NAMES)}")
+        if bool(self.benchmark) != bool(self.root):
+            raise ValueError("benchmark and root go together: the name, and the file or folder of its annotations")
+        if self.benchmark and not (self.checkpoint and self.mode in MODES and not self.samples):
+            raise ValueError("a benchmark needs a checkpoint and mode direct or cot, and is answered whole: no samples")
+        if self.root and not resolve(self.root).exists():
+            raise ValueError(
+                f"root = {self.root!r} is not there; expected the file or folder that the authors distribute"
+            )
+        return self
 
     @field_validator("checkpoint")
     @classmethod

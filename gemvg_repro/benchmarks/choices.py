@@ -1,0 +1,138 @@
+"""How is a benchmark of multiple choice read and scored?
+
+A module for one of them says what is in a row (`record`), how it is asked (`prompt`) and which replies are right by
+its authors' rule (`judge`). Accuracy is over all records (micro) and the mean over the tasks (macro); each module says
+which of the two its authors report.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from ..corpora.refusal import Faults, Refused
+from ..grounding.samples import Mode, Picture, Sample
+from .interface import Score, TextBenchmark
+from .records import unmarked
+from .tables import Row, read_table
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_MARKER = re.compile("<image>")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A question about pictures. `answer`: the letter of the right option, or the text where there are no letters.
+
+    `fields`: the row as it is, for what only one benchmark has.
+    """
+
+    task: str
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    pictures: tuple[Picture, ...]
+    fields: Mapping[str, Any]
+
+    @property
+    def letters(self) -> str:
+        """Those of the options."""
+        return LETTERS[: len(self.options)]
+
+
+class ChoiceBenchmark(TextBenchmark[Choice]):
+    """A benchmark of multiple choice; see the module."""
+
+    images: ClassVar[tuple[str, ...]]
+    """The columns of a row's pictures."""
+
+    average: ClassVar[Literal["micro", "macro"]]
+    """Which accuracy the authors report."""
+
+    split: ClassVar[str] = ""
+    """How the files of a folder begin that are scored."""
+
+    @abstractmethod
+    def record(self, row: Row, faults: Faults) -> Choice | None:
+        """What is in a row; None after a fault."""
+
+    @abstractmethod
+    def prompt(self, record: Choice, mode: Mode) -> str:
+        """The text of the user's turn."""
+
+    @abstractmethod
+    def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> Sequence[bool | None]:
+        """Whether each reply is right, by the authors' rule; None: it is in no form that their rule reads."""
+
+    def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[Choice]:
+        rows = read_table(file, self.images, root, most_pixels, self.split)
+        faults = {row.file: Faults(row.file) for row in rows}
+        found = []
+        for row in rows:
+            record = self.record(row, faults[row.file])
+            if record is not None:
+                for text in (record.question, *record.options):
+                    unmarked(text, row.where, faults[row.file])
+                if not record.pictures:
+                    faults[row.file].add(f"{row.where}.{self.images[0]}", "has no picture")
+                found.append(record)
+        for each in faults.values():
+            each.refuse()
+        return found
+
+    def samples(self, data: Sequence[Choice], mode: Mode) -> list[Sample]:
+        return [
+            Sample(
+                id=f"{self.name}/{n}",
+                scene=f"{self.name}/{n}",
+                kind="understanding",
+                source=self.name,
+                pictures=record.pictures,
+                query=record.question,
+                choice=record.answer,
+                prompt=numbered(self.prompt(record, mode)),
+            )
+            for n, record in enumerate(data)
+        ]
+
+    def counts(self, data: Sequence[Choice]) -> dict[str, int]:
+        return {"records": len(data), **Counter(record.task for record in data)}
+
+    def score(self, data: Sequence[Choice], said: Sequence[str]) -> Score:
+        return accuracies(data, self.judge(data, said), self.average)
+
+
+def accuracies(data: Sequence[Choice], right: Sequence[bool | None], average: str) -> Score:
+    """Accuracy from 0 to 1, by task and over all; a reply in no form that is read is wrong, and counted.
+
+    Raises Refused without any record.
+    """
+    if not data:
+        raise Refused("no record has an answer to score against")
+    by_task: dict[str, list[bool]] = {}
+    for record, each in zip(data, right, strict=True):
+        by_task.setdefault(record.task, []).append(bool(each))
+    tasks = {task: sum(hits) / len(hits) for task, hits in sorted(by_task.items())}
+    micro = sum(map(bool, right)) / len(right)
+    macro = sum(tasks.values()) / len(tasks)
+    official = {"accuracy": micro if average == "micro" else macro, "micro": micro, "macro": macro, "by_task": tasks}
+    unread = sum(each is None for each in right)
+    rows: list[dict[str, Any]] = [
+        {"task": task, "n": len(by_task[task]), "accuracy": 100 * value} for task, value in tasks.items()
+    ]
+    rows.append({"task": "micro" + " (official)" * (average == "micro"), "n": len(data), "accuracy": 100 * micro})
+    rows.append({"task": "macro" + " (official)" * (average == "macro"), "n": len(data), "accuracy": 100 * macro})
+    rows.append({"task": "replies in no form that is read", "n": unread})
+    return Score(official, {"unread": unread}, rows)
+
+
+def numbered(text: str) -> str:
+    """A prompt whose k-th <image> is "Picture k", as the pictures before it are labelled."""
+    place = iter(range(1, text.count("<image>") + 1))
+    return _MARKER.sub(lambda marker: f"Picture {next(place)}", text)

@@ -1,0 +1,76 @@
+"""Is this the file that the published numbers were measured on?
+
+A fingerprint is the file's hash and how much of what it holds, by task. Files of one benchmark circulate in
+several revisions under one name, and tables mix them: revisions.yaml has those that are known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Of an annotation file: SHA-256 in hex, counts, and the known revision that it is, or None.
+
+    `certain`: the hash is that of the revision; otherwise only the counts are.
+    """
+
+    file: str
+    sha256: str
+    counts: Mapping[str, int]
+    revision: str | None = None
+    certain: bool = False
+
+    @property
+    def warning(self) -> str | None:
+        """What a reader of the score has to know; None if the file is known by its hash."""
+        if self.certain:
+            return None
+        if self.revision:
+            return f"note: {self.file} has the counts of {self.revision!r}; its hash is not on record"
+        many = ", ".join(f"{task} {count}" for task, count in list(self.counts.items())[:12])
+        return f"warning: {self.file} is no revision that is known ({many}); published numbers may not compare"
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is stored beside a score."""
+        return asdict(self)
+
+
+def fingerprint(name: str, file: Path, counts: Mapping[str, int]) -> Fingerprint:
+    """The fingerprint of a file of benchmark `name`, or of a folder of files, with what was counted in it."""
+    digest = _digest(file)
+    known = [each for each in _revisions() if name in each["benchmarks"]]
+    same = next((each for each in known if each.get("sha256") == digest), None)
+    alike = same or next((each for each in known if _alike(each["counts"], counts)), None)
+    revision = alike["revision"] if alike else None
+    return Fingerprint(str(file), digest, dict(counts), revision, same is not None)
+
+
+def _alike(stated: Mapping[str, int], counts: Mapping[str, int]) -> bool:
+    """Whether every count that is on record is the file's."""
+    return all(counts.get(task) == count for task, count in stated.items())
+
+
+def _digest(file: Path) -> str:
+    """Of a file; of a folder, of the hashes of the annotation files in it, by path."""
+    if file.is_file():
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    annotations = (path for path in file.rglob("*") if path.suffix in (".json", ".parquet", ".p") and path.is_file())
+    parts = sorted((path.relative_to(file).as_posix(), _digest(path)) for path in annotations)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+@cache
+def _revisions() -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = yaml.safe_load((files(__package__) / "revisions.yaml").read_text("utf-8"))
+    return content

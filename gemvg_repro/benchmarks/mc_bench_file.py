@@ -1,0 +1,150 @@
+"""What is in MC-Bench's file, and is it in order? The format is told in `mc_bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..corpora.pictures import FilePicture
+from ..corpora.refusal import Faults, Refused, read_json
+from .coco_records import boxes, by_image, categories
+from .records import expect, identifier, inner_path, objects, side
+
+_README_SPELLING = "catgory_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A sample: its text, its images by id, whether it has any target, and its text style."""
+
+    text: str
+    images: tuple[int, ...]
+    positive: bool
+    style: str
+
+
+@dataclass(frozen=True)
+class McBenchFile:
+    """A file that is in order.
+
+    `document` has images, annotations and categories as pycocotools takes them, keys spelt as the script has them
+    but for the images' pair_image_id, which is there only if the file has it. `boxes`: annotations by image.
+    """
+
+    file: Path
+    document: Mapping[str, Any]
+    descriptions: Sequence[Description]
+    pictures: Mapping[int, FilePicture]
+    sizes: Mapping[int, tuple[int, int]]
+    boxes: Mapping[int, Sequence[Mapping[str, Any]]]
+    misspelt_category: bool
+
+    @cached_property
+    def images(self) -> tuple[int, ...]:
+        """Their ids, in the order of the file."""
+        return tuple(self.sizes)
+
+    @property
+    def first_group(self) -> int:
+        """The category that our boxes are in: "group 1", or the first that there is."""
+        categories = self.document["categories"]
+        named = [category["id"] for category in categories if category["name"] == "group 1"]
+        return int(named[0] if named else categories[0]["id"])
+
+    def boxes_in(self, images: Collection[int]) -> list[Mapping[str, Any]]:
+        """The annotations of some images."""
+        return [box for image in images for box in self.boxes[image]]
+
+    def refuse_groups(self, images: Sequence[int], groups: int) -> NoReturn:
+        """Raises Refused for a pair with too many groups to try all their permutations."""
+        raise Refused(f"{self.file}: images {images} have {groups} groups; too many to try every permutation of them")
+
+
+def load(file: Path, root: Path | None = None, most_pixels: int | None = None) -> McBenchFile:
+    """Reads and checks the whole file; images lie below `root`, by default mc-bench_images/ beside the file.
+
+    Raises Refused with record and key of every fault.
+    """
+    document = read_json(file)
+    faults = Faults(file)
+    lists: dict[str, Any] = {key: objects(document, key, faults) for key in ("images", "descriptions", "categories")}
+    lists["annotations"] = document.get("annotations") if isinstance(document, dict) else None
+    if not isinstance(lists["annotations"], list):
+        faults.add("annotations", "missing, or no list")
+    faults.refuse()
+    names = categories(lists["categories"], faults)
+    images = _images(lists["images"], faults)
+    spellings = {_spelling(each) for each in lists["annotations"]}
+    found = boxes(lists["annotations"], images, names, faults, _spelling)
+    descriptions = _descriptions(lists["descriptions"], images, faults)
+    faults.refuse()
+    below = root or file.parent / "mc-bench_images"
+    return McBenchFile(
+        file=file,
+        document={
+            "images": list(images.values()),
+            "annotations": found,
+            "categories": [{"id": key, "name": name} for key, name in names.items()],
+        },
+        descriptions=descriptions,
+        pictures={key: FilePicture(below, image["file_name"], most_pixels) for key, image in images.items()},
+        sizes={key: (image["width"], image["height"]) for key, image in images.items()},
+        boxes=by_image(images, found),
+        misspelt_category=_README_SPELLING in spellings,
+    )
+
+
+def _spelling(record: Any) -> str:
+    there = isinstance(record, dict) and "category_id" not in record and _README_SPELLING in record
+    return _README_SPELLING if there else "category_id"
+
+
+def _images(records: Sequence[Any], faults: Faults) -> dict[int, dict[str, Any]]:
+    images: dict[int, dict[str, Any]] = {}
+    partners: dict[str, int] = {}
+    for n, each in enumerate(records):
+        where = f"images[{n}]"
+        record = expect(each, where, {}, faults)
+        key = None if record is None else identifier(record, where, images, faults)
+        if record is None or key is None:
+            continue
+        width, height = side(record, "width", where, faults), side(record, "height", where, faults)
+        name = inner_path(record.get("file_name"), f"{where}.file_name", faults)
+        images[key] = {"id": key, "file_name": name or "", "width": width or 1, "height": height or 1}
+        for spelling in ("pair_image_id", "inter_img_id"):
+            if spelling in record:
+                partners[f"{where}.{spelling}"] = record[spelling]
+        if "pair_image_id" in record:
+            images[key]["pair_image_id"] = record["pair_image_id"]
+        if not {"pair_image_id", "inter_img_id"} & record.keys():
+            faults.add(where, "expected 'inter_img_id' or 'pair_image_id', the id of the other image")
+    for where, partner in partners.items():
+        if type(partner) is not int or partner not in images:
+            faults.add(where, f"{partner!r:.80} is none of `images`")
+    return images
+
+
+def _descriptions(records: Sequence[Any], images: Mapping[int, Any], faults: Faults) -> list[Description]:
+    found: dict[int, Description] = {}
+    taken: set[int] = set()
+    keys = {"images_id": list, "text": str, "positive_sample": bool, "text_style": str}
+    for n, each in enumerate(records):
+        where = f"descriptions[{n}]"
+        record = expect(each, where, keys, faults)
+        key = None if record is None else identifier(record, where, found, faults)
+        if record is None or key is None:
+            continue
+        shown = record["images_id"]
+        if not shown or not all(type(image) is int and image in images for image in shown):
+            faults.add(f"{where}.images_id", f"expected ids of `images`, got {shown!r:.80}")
+        elif len(set(shown)) < len(shown) or taken & set(shown):
+            faults.add(f"{where}.images_id", f"an image entry belongs to one description, but {shown!r:.80} to more")
+        else:
+            taken |= set(shown)
+            found[key] = Description(record["text"], tuple(shown), record["positive_sample"], record["text_style"])
+    if len(taken) < len(images) and found:
+        faults.add("descriptions", f"{len(images) - len(taken)} of {len(images)} images belong to none")
+    return list(found.values())

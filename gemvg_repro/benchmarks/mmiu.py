@@ -1,0 +1,66 @@
+"""How does a model do on MMIU?
+
+MMIU (arXiv 2408.02718; huggingface.co/datasets/FanqingM/MMIU-Benchmark, all.parquet or all.json): rows of task,
+visual_input_component, source, options (one text, "A: ...\\nB: ..."), question, context, input_image_path and output (a
+letter); 52 tasks. The authors report the mean over the tasks.
+
+Their rule (github.com/OpenGVLab/MMIU evaluate.py, evaluate_correct.py:40-73, 36c48ec6): a reply that is a letter from a
+to n, but for signs around it. Any other they let GPT-4o-mini match with the options; nobody is asked here, so it is
+wrong, and `unread` says how many there were. A row without an output is not counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ..corpora.refusal import Faults
+from ..grounding.samples import Mode
+from .asking import ask
+from .choices import Choice, ChoiceBenchmark, accuracies
+from .interface import Score
+from .records import expect, unmarked
+from .tables import Row
+
+_AROUND = re.compile(r"^[.,()]+|[.,()]+$")
+_OPTION = re.compile(r"^\s*([A-N])\s*[:.)]\s*(.*)$", re.MULTILINE)
+
+
+class Mmiu(ChoiceBenchmark):
+    """MMIU; see the module."""
+
+    name = "mmiu"
+    images = ("input_image_path",)
+    average = "macro"
+
+    def record(self, row: Row, faults: Faults) -> Choice | None:
+        keys = {"task": str, "question": str, "context": str, "options": str}
+        fields = expect(row.fields, row.where, keys, faults)
+        answer = row.fields.get("output")
+        if answer is not None and not (isinstance(answer, str) and re.fullmatch(r"\s*[A-Na-n]\s*", answer)):
+            faults.add(f"{row.where}.output", f"expected a letter from A to N, got {answer!r:.80}")
+            return None
+        if fields is None:
+            return None
+        unmarked(fields["context"], f"{row.where}.context", faults)
+        options = tuple(text for _, text in _OPTION.findall(fields["options"]))
+        right = "" if answer is None else answer.strip().upper()
+        return Choice(fields["task"], fields["question"], options, right, row.pictures, fields)
+
+    def prompt(self, record: Choice, mode: Mode) -> str:
+        return ask(self.name, mode, question=record.question, context=record.fields["context"])
+
+    def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
+        letters = (_AROUND.sub("", r.strip().replace("\u00a0", "").strip()).strip().lower() for r in responses)
+        return [
+            letter == record.answer.lower() if re.fullmatch("[a-n]", letter) else None
+            for letter, record in zip(letters, records, strict=True)
+        ]
+
+    def score(self, data: Sequence[Choice], said: Sequence[str]) -> Score:
+        known = [(record, reply) for record, reply in zip(data, said, strict=True) if record.answer]
+        records, replies = [record for record, _ in known], [reply for _, reply in known]
+        return accuracies(records, self.judge(records, replies), self.average)
+
+
+BENCHMARKS = (Mmiu(),)

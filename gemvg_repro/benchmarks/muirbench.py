@@ -1,0 +1,87 @@
+"""How does a model do on MuirBench?
+
+MuirBench (arXiv 2406.09411; huggingface.co/datasets/MUIRBENCH/MUIRBENCH, test): rows of idx, task, image_relation,
+image_type, question, options, answer (a letter) and image_list; 2,600 in 12 tasks. The authors report accuracy over
+all.
+
+Their rule (github.com/muirbench/MuirBench eval/utils/postprocess.py, 840b85fe): the last of the letters in brackets,
+else of the letters between blanks, else, in a reply of more than five words, of the options' texts. A reply with none
+of them gets a letter at random, seed 42: kept, since their number has it. `unread` says how many, and
+`beside.without_guesses` what the accuracy is if these are wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from ..corpora.refusal import Faults
+from ..grounding.samples import Mode
+from .asking import ask
+from .choices import LETTERS, Choice, ChoiceBenchmark, accuracies
+from .interface import Score
+from .records import expect, texts
+from .tables import Row
+
+_STRIPPED = (",", ".", "!", "?", ";", ":", "'")
+
+
+def letter_of(response: str, options: Sequence[str]) -> str | None:
+    """The letter that a reply gives, by the authors' rule; None if they would guess."""
+    letters = LETTERS[: len(options)]
+    for sign in _STRIPPED:
+        response = response.strip(sign)
+    response = f" {response} "
+    for form in ("({})", " {} "):
+        places = {letter: response.rfind(form.format(letter)) for letter in letters}
+        if max(places.values()) >= 0:
+            return max(letters, key=lambda letter: places[letter])
+    if len(response.split()) <= 5:
+        return None
+    places = {letter: response.lower().rfind(option.lower()) for letter, option in zip(letters, options, strict=True)}
+    return max(letters, key=lambda letter: places[letter]) if max(places.values()) >= 0 else None
+
+
+class MuirBench(ChoiceBenchmark):
+    """MuirBench; see the module."""
+
+    name = "muirbench"
+    images = ("image_list",)
+    average = "micro"
+
+    def record(self, row: Row, faults: Faults) -> Choice | None:
+        fields = expect(row.fields, row.where, {"task": str, "question": str, "answer": str}, faults)
+        options = texts(row.fields.get("options"), f"{row.where}.options", faults, least=2)
+        if fields is None or options is None:
+            return None
+        if len(options) > len(LETTERS):
+            faults.add(f"{row.where}.options", f"has {len(options)} options; there are {len(LETTERS)} letters")
+        elif fields["answer"] not in tuple(LETTERS[: len(options)]):
+            faults.add(f"{row.where}.answer", f"expected a letter of {len(options)}, got {fields['answer']!r:.80}")
+        else:
+            return Choice(fields["task"], fields["question"], options, fields["answer"], row.pictures, fields)
+        return None
+
+    def prompt(self, record: Choice, mode: Mode) -> str:
+        choices = "\n".join(
+            f"({letter}) {option}" for letter, option in zip(record.letters, record.options, strict=True)
+        )
+        return ask(self.name, mode, question=record.question, choices=choices)
+
+    def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
+        letters = [letter_of(reply, record.options) for record, reply in zip(records, responses, strict=True)]
+        return [None if letter is None else letter == r.answer for letter, r in zip(letters, records, strict=True)]
+
+    def score(self, data: Sequence[Choice], said: Sequence[str]) -> Score:
+        """As the authors have it, with their guesses; without them beside."""
+        read, guess = self.judge(data, said), Random(42)
+        guessed = [
+            guess.choice(record.letters) == record.answer if right is None else right
+            for record, right in zip(data, read, strict=True)
+        ]
+        official, without = accuracies(data, guessed, self.average), accuracies(data, read, self.average)
+        beside = {**without.beside, "without_guesses": without.official}
+        return Score(official.official, beside, [*official.rows[:-1], without.rows[-1]])
+
+
+BENCHMARKS = (MuirBench(),)

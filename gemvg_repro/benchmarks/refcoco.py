@@ -1,0 +1,216 @@
+"""How does a model do on RefCOCO, RefCOCO+ and RefCOCOg? Acc@0.5 on each split.
+
+The data (github.com/lichengunc/refer): data/<name>/refs(<unc, google or umd>).p, a pickled list of {ref_id, ann_id,
+category_id, file_name, image_id, sent_ids, sentences [{raw, sent, sent_id, tokens}], split}, and beside it
+instances.json in COCO's format, on images of train2014. Each sentence of a ref is a question of its own;
+the records are the sentences of all splits but train, in the order of the file. RefCOCOg is scored on the splits
+of umd.
+
+A reply's box is the first list of four numbers in square brackets, x1, y1, x2, y2 from 0 to 1 (lmms-eval
+tasks/refcoco/utils_rec.py:50-75, 60e0ba9f); without one, the first box in Qwen2-VL's notation, thousandths. It is right
+if its IoU with the true box is at least 0.5. Without a box a reply is wrong.
+
+A pickle can run code. This one is read by an unpickler that knows no class and no function: lists, dicts, texts and
+numbers are all that can come of it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..corpora.pictures import FilePicture
+from ..corpora.refusal import Faults, Refused, read_json
+from ..grounding.answers import read
+from ..grounding.boxes import flaw, pairwise_iou, to_unit
+from ..grounding.samples import Box, Mode, Sample, Target
+from .asking import ask
+from .coco_records import boxes, categories
+from .interface import Score, TextBenchmark
+from .records import expect, identifier, inner_path, objects, side, unmarked
+
+SPLITS = ("val", "testA", "testB", "test")
+THRESHOLD = 0.5
+
+_LIST = re.compile(r"\[\s*" + r",\s*".join([r"(-?\d{1,30}(?:\.\d{1,30})?)"] * 4) + r"\s*\]")
+_MOST_BYTES = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A sentence about one object of an image: split, text, picture and the object's box."""
+
+    split: str
+    text: str
+    picture: FilePicture
+    image: int
+    box: Box
+
+
+class _DataOnly(pickle._Unpickler):  # the C one can be made to fill the memory
+    """Unpickles data and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it wants to call {module}.{name}; only data is read")
+
+
+def read_pickle(file: Path) -> Any:
+    """The lists, dicts, texts and numbers of a pickle of Python 2 or 3.
+
+    Raises Refused if it is missing, cut off, larger than a gigabyte, or names any class or function.
+    """
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise Refused(f"{file} has more than {_MOST_BYTES} bytes; expected the refs of RefCOCO")
+        with file.open("rb") as content:
+            return _DataOnly(content, encoding="utf-8", errors="replace").load()
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}; expected refs(unc).p or the like") from error
+    except Refused:
+        raise
+    except Exception as error:  # an unpickler raises all sorts on a broken file
+        raise Refused(f"{file} is no pickle of plain data: {str(error) or repr(error):.200}") from error
+
+
+class RefCoco(TextBenchmark[Expression]):
+    """One of the three; see the module."""
+
+    files = ("refs(unc).p", "refs(umd).p", "refs(google).p")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[Expression]:
+        """The refs file, with instances.json beside it; images lie below `root`, by default train2014/ beside it."""
+        refs = read_pickle(file)
+        if not isinstance(refs, list) or not refs:
+            raise Refused(f"{file}: expected a list of refs")
+        images, found = _instances(file.with_name("instances.json"))
+        faults = Faults(file)
+        below = root or file.parent / "train2014"
+        pictures = {key: FilePicture(below, image["file_name"], most_pixels) for key, image in images.items()}
+        expressions: list[Expression] = []
+        for n, ref in enumerate(refs):
+            expressions += _expressions(ref, f"[{n}]", images, found, pictures, faults)
+        faults.refuse()
+        if not expressions:
+            raise Refused(f"{file} has no ref of the splits {', '.join(SPLITS)}")
+        return expressions
+
+    def samples(self, data: Sequence[Expression], mode: Mode) -> list[Sample]:
+        return [
+            Sample(
+                id=f"{self.name}/{n}",
+                scene=f"{self.name}/{expression.image}",
+                kind="referential",
+                source=self.name,
+                pictures=(expression.picture,),
+                query=expression.text,
+                targets=(Target(0, expression.box),),
+                prompt=ask("refcoco", mode, sentence=expression.text),
+            )
+            for n, expression in enumerate(data)
+        ]
+
+    def counts(self, data: Sequence[Expression]) -> dict[str, int]:
+        return dict(Counter(expression.split for expression in data))
+
+    def score(self, data: Sequence[Expression], said: Sequence[str]) -> Score:
+        hits: dict[str, list[bool]] = {}
+        unread = 0
+        for expression, reply in zip(data, said, strict=True):
+            box = box_of(reply)
+            unread += box is None
+            hits.setdefault(expression.split, []).append(box is not None and _right(box, expression.box))
+        accuracy = {f"Acc@0.5 {split}": sum(each) / len(each) for split, each in hits.items()}
+        rows = [
+            {"split": split, "n": len(each), "Acc@0.5": 100 * sum(each) / len(each)} for split, each in hits.items()
+        ]
+        return Score(accuracy, {"without_box": unread / len(data)}, rows)
+
+
+def box_of(reply: str) -> Box | None:
+    """The box of a reply, as the module says; None without one."""
+    listed = _LIST.search(reply)
+    if listed:
+        x1, y1, x2, y2 = map(float, listed.groups())
+        return x1, y1, x2, y2
+    targets = read(reply, 1).targets
+    return targets[0].box if targets else None
+
+
+def _right(box: Box, true: Box) -> bool:
+    inverted = box[0] > box[2] or box[1] > box[3]
+    return not inverted and float(pairwise_iou([box], [true])[0, 0]) >= THRESHOLD
+
+
+def _instances(file: Path) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
+    """Images and annotations of instances.json by id."""
+    document = read_json(file)
+    faults = Faults(file)
+    lists = {key: objects(document, key, faults) for key in ("images", "annotations", "categories")}
+    faults.refuse()
+    images: dict[int, dict[str, Any]] = {}
+    for n, each in enumerate(lists["images"]):
+        where = f"images[{n}]"
+        record = expect(each, where, {"file_name": str}, faults)
+        key = None if record is None else identifier(record, where, images, faults)
+        if record is not None and key is not None:
+            path = inner_path(record["file_name"], f"{where}.file_name", faults)
+            width, height = side(record, "width", where, faults), side(record, "height", where, faults)
+            images[key] = {"file_name": path or "", "size": (width or 1, height or 1)}
+    found = boxes(lists["annotations"], images, categories(lists["categories"], faults), faults)
+    faults.refuse()
+    return images, {box["id"]: box for box in found}
+
+
+def _expressions(
+    ref: Any,
+    where: str,
+    images: Mapping[int, Mapping[str, Any]],
+    found: Mapping[int, Mapping[str, Any]],
+    pictures: Mapping[int, FilePicture],
+    faults: Faults,
+) -> list[Expression]:
+    """The sentences of a ref; none of those of train."""
+    keys = {"ann_id": int, "image_id": int, "split": str, "sentences": list}
+    record = expect(ref, where, keys, faults)
+    if record is None or record["split"] == "train":
+        return []
+    image, box = images.get(record["image_id"]), found.get(record["ann_id"])
+    if record["split"] not in SPLITS:
+        faults.add(f"{where}.split", f"expected train, {', '.join(SPLITS)}, got {record['split']!r:.80}")
+    elif image is None:
+        faults.add(f"{where}.image_id", f"{record['image_id']} is none of the images of instances.json")
+    elif box is None or box["image_id"] != record["image_id"]:
+        faults.add(f"{where}.ann_id", f"{record['ann_id']} is no annotation of its image in instances.json")
+    else:
+        x1, y1, x2, y2 = to_unit(box["bbox"], "xywh", image["size"])[0].clip(0, 1).tolist()
+        if wrong := flaw((x1, y1, x2, y2)):
+            faults.add(f"{where}.ann_id", f"its box {box['bbox']} {wrong}")
+            return []
+        return [
+            Expression(record["split"], text, pictures[record["image_id"]], record["image_id"], (x1, y1, x2, y2))
+            for n, sentence in enumerate(record["sentences"])
+            if (text := _text(sentence, f"{where}.sentences[{n}]", faults)) is not None
+        ]
+    return []
+
+
+def _text(sentence: Any, where: str, faults: Faults) -> str | None:
+    record = expect(sentence, where, {"sent": str}, faults)
+    if record is not None:
+        unmarked(record["sent"], where, faults)
+    return None if record is None else record["sent"]
+
+
+BENCHMARKS = (RefCoco("refcoco"), RefCoco("refcoco+"), RefCoco("refcocog"))

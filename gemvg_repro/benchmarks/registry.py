@@ -1,0 +1,37 @@
+"""Which benchmarks are there?"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from ..corpora.refusal import Refused
+from .interface import Benchmark
+
+NAMES = {
+    "mig_bench": "mig_bench_score",
+    "mc_bench": "mc_bench",
+    "odinw13": "odinw13",
+    "odinw13_all": "odinw13",
+    "muirbench": "muirbench",
+    "mmiu": "mmiu",
+    "blink": "blink",
+    "mibench": "mibench",
+    "mantis_eval": "mantis_eval",
+    "refcoco": "refcoco",
+    "refcoco+": "refcoco",
+    "refcocog": "refcoco",
+}
+"""Each benchmark and its module here, which lists what it defines in BENCHMARKS."""
+
+
+def benchmark(name: str) -> Benchmark[Any, Any]:
+    """The benchmark of this name; its module is imported only now. Raises Refused for a name not in NAMES."""
+    if name not in NAMES:
+        close = get_close_matches(name, NAMES, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise Refused(f"there is no benchmark {name!r}{hint}; those there are: {', '.join(NAMES)}")
+    module = import_module(f".{NAMES[name]}", __package__)
+    found: Benchmark[Any, Any] = next(each for each in module.BENCHMARKS if each.name == name)
+    return found

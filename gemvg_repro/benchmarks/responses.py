@@ -1,0 +1,115 @@
+"""Which text answers which record? Read from a file of this project's, or of another program's.
+
+Two kinds of file, told apart by their first line, both JSON lines:
+
+- {"index": 17, "response": "..."}: the position of the record in the annotation file, counted from 0, and the
+  reply. It is scored as it is, for so the official scripts do it.
+- a predictions file of ours (`benchmarks.predictions`). Special tokens and all from the end token on are left
+  out, as the official scripts decode; of a CoT answer only what stands in <answer> counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ..corpora.refusal import Faults, Refused
+from ..grounding.samples import Mode
+from .predictions import PredictionsError
+from .predictions import read as read_predictions
+
+_SPECIAL = re.compile(r"<\|[a-z_]{1,40}\|>")
+_ENDS = re.compile(r"<\|(?:im_end|endoftext)\|>")
+
+
+def final(text: str) -> str:
+    """The part of an answer that counts: what stands in <answer>, nothing if a thought never came to one."""
+    _, opened, inner = text.partition("<answer>")
+    if opened:
+        return inner.partition("</answer>")[0]
+    return "" if "<think>" in text else text
+
+
+def spoken(text: str, mode: Mode) -> str:
+    """What a text of ours says to an official script: without special tokens, in CoT mode its `final` part."""
+    plain = _SPECIAL.sub("", _ENDS.split(text, maxsplit=1)[0])
+    return final(plain) if mode == "cot" else plain
+
+
+def read_responses(file: Path, name: str, count: int) -> list[str]:
+    """The responses to the `count` records of a benchmark of this name, in their order.
+
+    Raises Refused, with the line and key of every fault, if a record has none or two.
+    """
+    lines = read_lines(file)
+    if "key" in lines[0]:
+        return _ours(file, name, count)
+    faults = Faults(file)
+    found: dict[int, str] = {}
+    for number, record in enumerate(lines, 1):
+        index, response = record.get("index"), record.get("response")
+        if type(index) is not int or not 0 <= index < count:
+            faults.add(f"line {number}.index", f"expected an integer from 0 to {count - 1}, got {index!r:.80}")
+        elif index in found:
+            faults.add(f"line {number}.index", f"a second response to record {index}")
+        elif not isinstance(response, str):
+            faults.add(f"line {number}.response", f"expected text, got {response!r:.80}")
+        else:
+            found[index] = response
+    faults.refuse()
+    return _complete(file, found, count)
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines; empty lines are skipped. Raises Refused with every line at fault."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}; expected JSON lines") from error
+    faults = Faults(file)
+    records = []
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            faults.add(f"line {number}", f"no JSON: {error!s:.120}")
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+        else:
+            faults.add(f"line {number}", f'expected {{"index": ..., "response": ...}}, got {record!r:.80}')
+    faults.refuse()
+    if not records:
+        raise Refused(f'{file} is empty; expected JSON lines {{"index": ..., "response": ...}}')
+    return records
+
+
+def _ours(file: Path, name: str, count: int) -> list[str]:
+    try:
+        predictions = read_predictions(file)
+    except PredictionsError as error:
+        raise Refused(str(error)) from error
+    faults = Faults(file)
+    found: dict[int, str] = {}
+    for number, prediction in enumerate(predictions, 2):
+        prefix, _, place = prediction.sample.rpartition("/")
+        if prefix != name or not re.fullmatch("0|[1-9][0-9]{0,8}", place) or int(place) >= count:
+            faults.add(f"line {number}.sample", f"{prediction.sample!r:.80} is none of {name}/0 to {name}/{count - 1}")
+        else:
+            found[int(place)] = spoken(prediction.text, prediction.mode)
+    faults.refuse()
+    return _complete(file, found, count)
+
+
+def _complete(file: Path, found: dict[int, str], count: int) -> list[str]:
+    if len(found) < count:
+        first = next(index for index in range(count) if index not in found)
+        raise Refused(
+            f"{file}: {count - len(found)} of {count} records have no response, the first is record {first}; "
+            "an evaluation that was stopped goes on if it is started again"
+        )
+    return [found[index] for index in range(count)]

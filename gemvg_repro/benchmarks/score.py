@@ -1,0 +1,112 @@
+"""What is the official score of a file of answers?
+
+    python -m gemvg_repro.benchmarks.score NAME --annotations FILE --predictions FILE [--json]
+
+Takes no model: the predictions file is one of this project's, or another program's (see --help).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..corpora.refusal import Refused
+from .fingerprint import Fingerprint, fingerprint
+from .interface import Score
+from .registry import NAMES, benchmark
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_HELP = """\
+NAME is one of: {names}.
+
+--annotations is the file that the benchmark's authors distribute (odinw13: one dataset's annotation file, or the
+folder with the datasets).
+
+--predictions is the predictions.jsonl of an evaluation of this project, or what another program wrote:
+  JSON lines {{"index": position in the annotation file, from 0, "response": text}}, or
+  mc_bench, odinw13: a COCO result list [{{"image_id", "category_id", "bbox": [x, y, width, height], "score"}}]
+
+A file that is not in order is refused with the record and the key of each fault, and the exit status is 2.
+"""
+
+
+def score_file(name: str, annotations: Path, predictions: Path) -> tuple[Score, Fingerprint]:
+    """The score of a predictions file, and the fingerprint of the annotations that it was scored on.
+
+    Raises Refused with file, record and key of every fault in either file.
+    """
+    chosen = benchmark(name)
+    data = chosen.load(annotations)
+    return chosen.score(data, chosen.read(predictions, data)), fingerprint(name, annotations, chosen.counts(data))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m gemvg_repro.benchmarks.score",
+        description="The official score of a file of answers, to the last digit, and ours beside it.",
+        epilog=_HELP.format(names=", ".join(NAMES)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="the benchmark")
+    parser.add_argument("--annotations", metavar="FILE", type=Path, required=True, help="the authors' annotation file")
+    parser.add_argument("--predictions", metavar="FILE", type=Path, required=True, help="the answers")
+    parser.add_argument("--json", action="store_true", help="print the official score as one JSON object")
+    parser.add_argument("--store", metavar="FILE", type=Path, help="write all of it, with the fingerprint, as JSON")
+    asked = parser.parse_args(arguments)
+    try:
+        score, revision = score_file(asked.name, asked.annotations, asked.predictions)
+    except Refused as error:
+        print(_plain(str(error)), file=sys.stderr)  # noqa: T201
+        return 2
+    if warning := revision.warning:
+        print(_plain(warning), file=sys.stderr)  # noqa: T201
+    if asked.store:
+        content = {"benchmark": asked.name, "fingerprint": revision.as_json()}
+        asked.store.write_text(_json({**content, "official": score.official, "beside": score.beside}) + "\n", "utf-8")
+    if asked.json:
+        print(_json(score.official))  # noqa: T201
+    else:
+        _show(asked.name, score, revision)
+    return 0
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, allow_nan=False)
+
+
+def _show(name: str, score: Score, revision: Fingerprint) -> None:
+    """The table for people, and what stands beside it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    columns = list(dict.fromkeys(column for row in score.rows for column in row))
+    table = Table(title=f"{name}, {revision.revision or 'unknown revision'}", title_justify="left")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left")
+    for row in score.rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    console.print(table, markup=False)
+
+
+def _cell(value: object) -> Text:
+    """A value of the table; a name in a file can neither style the table nor break it."""
+    from rich.text import Text
+
+    shown = "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return Text(_plain(shown))
+
+
+def _plain(text: str) -> str:
+    """Text of strangers' files without signs that steer a terminal, or that it cannot write."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

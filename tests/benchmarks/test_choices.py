@@ -1,0 +1,193 @@
+"""Files in the official formats, and scores computed by hand."""
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gemvg_repro.benchmarks import mantis_eval, muirbench
+from gemvg_repro.benchmarks.blink import choice_of
+from gemvg_repro.benchmarks.choices import Choice, numbered
+from gemvg_repro.benchmarks.registry import benchmark
+from gemvg_repro.corpora.refusal import Refused
+
+from . import published
+from .published import write_json, write_parquet
+
+
+def score(name: str, file: Path, *replies: str) -> Any:
+    chosen = benchmark(name)
+    return chosen.score(chosen.load(file), replies)
+
+
+def test_muirbench(tmp_path: Path) -> None:
+    file = write_parquet(tmp_path / "test-00000-of-00001.parquet", published.muirbench())
+    chosen = benchmark("muirbench")
+    first, _, third = chosen.samples(chosen.load(file), "direct")
+    assert first.prompt == (
+        "Question: How many dogs in all? Picture 1Picture 2\nChoices:\n(A) 1\n(B) 2\n(C) None of the choices provided\n"
+        "Hint: Please provide the correct option letter, such as A, B, C, D, directly.\nAnswer:"
+    )
+    assert "(A) Picture 1\n(B) Picture 2\n" in (third.prompt or "")
+    assert (first.choice, len(first.pictures)) == ("B", 2)
+    assert np.unique(third.pictures[1].pixels()).tolist() == [2]  # of the second row group
+    found = score("muirbench", file, "(B)", "B", "I am sure that it is D .")
+    assert found.official == {
+        "accuracy": pytest.approx(2 / 3),
+        "micro": pytest.approx(2 / 3),
+        "macro": pytest.approx(0.75),
+        "by_task": {"Counting": 0.5, "Ordering": 1.0},
+    }
+    assert chosen.counts(chosen.load(file)) == {"records": 3, "Counting": 2, "Ordering": 1}
+
+
+def test_muirbench_guesses_as_its_authors_do(tmp_path: Path) -> None:
+    file = write_parquet(tmp_path / "a.parquet", published.muirbench())
+    guess = Random(42)
+    guesses = [guess.choice("ABC") == "B", guess.choice("AB") == "A", guess.choice("ABCD") == "D"]
+    found = score("muirbench", file, "well", "", "?")
+    assert found.official["micro"] == sum(guesses) / 3
+    assert found.beside["unread"] == 3 and found.beside["without_guesses"]["micro"] == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("B", "B"),
+        ("B.", "B"),
+        ("(A) or (C)? (A).", "A"),
+        ("(C) or (A)", "A"),
+        ("A B", "B"),
+        ("A or B or A ", "A"),
+        ("The answer is (B", None),
+        ("B) yes", None),
+        ("b", None),
+        ("I think it should be the small dog", "A"),
+        ("small dog", None),
+        ("first a big dog, then the small dog, then a BIG DOG", "B"),
+    ],
+)
+def test_the_letter_by_muirbench_s_rule(reply: str, letter: str | None) -> None:
+    assert muirbench.letter_of(reply, ["small dog", "big dog", "none"]) == letter
+
+
+def test_mmiu(tmp_path: Path) -> None:
+    for file in (
+        write_parquet(tmp_path / "all.parquet", published.mmiu()),
+        write_json(tmp_path / "all.json", published.mmiu()),
+    ):
+        found = score("mmiu", file, " (b). ", "B", "A: first", "A")
+        assert found.official == {
+            "accuracy": 0.25,
+            "micro": pytest.approx(1 / 3),
+            "macro": 0.25,
+            "by_task": {"ordering": 0.0, "retrieval": 0.5},
+        }
+        assert found.beside["unread"] == 1
+    picture = tmp_path / "Low-level-semantic/t/1.jpg"
+    picture.parent.mkdir(parents=True)
+    Image.new("RGB", (40, 20)).save(picture)
+    chosen = benchmark("mmiu")
+    sample = chosen.samples(chosen.load(tmp_path / "all.parquet", most_pixels=50), "cot")[0]
+    assert sample.pictures[0].pixels().shape == (5, 10, 3)
+    assert (sample.prompt or "").startswith("Question:\nWhich image shows")
+
+
+def test_blink(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "Jigsaw/val-00000-of-00001.parquet", published.blink()[:2])
+    write_parquet(tmp_path / "Counting/val-00000-of-00001.parquet", published.blink()[2:])
+    hidden = [row | {"answer": "hidden", "idx": "test_Jigsaw_1"} for row in published.blink()]
+    write_parquet(tmp_path / "Jigsaw/test-00000-of-00001.parquet", hidden)
+    found = score("blink", tmp_path, "B", "(A)", "The second.\n\nIt is (A) then.")
+    assert found.official["by_task"] == {"Counting": 1.0, "Jigsaw": 0.5}
+    assert (found.official["accuracy"], found.official["micro"]) == (0.75, pytest.approx(2 / 3))
+    chosen = benchmark("blink")
+    counting, jigsaw, _ = chosen.samples(chosen.load(tmp_path), "direct")
+    assert (counting.prompt or "").startswith("Which?") and (jigsaw.prompt or "").startswith("Disclaimer: ")
+    assert len(jigsaw.pictures) == 3 and jigsaw.choice == "A"
+    with pytest.raises(Refused, match="answers are hidden"):
+        chosen.load(tmp_path / "Jigsaw/test-00000-of-00001.parquet")
+
+
+@pytest.mark.parametrize(
+    ("reply", "choice"),
+    [
+        ("A", "(A)"),
+        ("(B)", "(B)"),
+        ("(E)", "(E)"),
+        (" A", None),
+        ("A.", None),
+        ("The answer is (B) .", "(B)"),
+        ("(A) no (B)", None),
+        ("(A) no (B)\n\nso (B) yes", "(B)"),
+        ("so (B) it is\n\nbye", "(B)"),
+        ("so (C) it is", None),
+        ("(B).", None),
+    ],
+)
+def test_the_choice_by_blink_s_rule(reply: str, choice: str | None) -> None:
+    assert choice_of(reply, 2) == choice
+
+
+def test_mibench(tmp_path: Path) -> None:
+    file = write_json(tmp_path / "multi_image_instruction.json", published.mibench())
+    found = score("mibench", file, "Yes", "no", "Yes.", "No")
+    assert found.official["by_task"] == {"general_comparison": 0.5, "subtle_difference": 0.5}
+    chosen = benchmark("mibench")
+    (sample, *_) = chosen.samples(chosen.load(file), "direct")
+    assert sample.prompt == (
+        "Picture 1Picture 2\nDo both images show a dog?Please only strictly answer from the choice list: Yes | No"
+    )
+
+
+def test_mantis_eval(tmp_path: Path) -> None:
+    file = write_parquet(tmp_path / "test.parquet", published.mantis_eval())
+    found = score("mantis_eval", file, "(A) first", "The first", "So. Final Answer: 3")
+    assert found.official["by_task"] == {"multi-choice": 0.5, "short-answer": 1.0}
+    assert found.official["accuracy"] == pytest.approx(2 / 3)
+    chosen = benchmark("mantis_eval")
+    first, _, third = chosen.samples(chosen.load(file), "direct")
+    assert first.prompt == (
+        "Picture 1Picture 2 Which is taller?\n (A) first\n (B) second\n"
+        "Answer with the option's letter from the given choices directly."
+    )
+    assert 'give your final answer as "Final Answer:"' in (third.prompt or "")
+
+
+@pytest.mark.parametrize(
+    ("reply", "right"),
+    [
+        ("B", True),
+        ("b) it is", True),
+        ("Answer: B", True),
+        ("Answer: A, not B", False),
+        ("The second", False),  # T is no option, and the whole is not the option's text
+        ("second", True),
+        ("final answer: B", True),
+        ("\u00df", False),
+        ("", False),
+    ],
+)
+def test_mantis_s_rule(reply: str, right: bool) -> None:
+    record = Choice("multi-choice", "?", ("first", "(B) second"), "B", (), {})
+    assert mantis_eval.right(record, reply) is right
+
+
+def test_an_option_said_in_full_is_right_where_no_letter_is() -> None:
+    record = Choice("multi-choice", "?", ("(A) 7", "(B) 8"), "B", (), {})
+    assert [mantis_eval.right(record, reply) for reply in ("8", " 8 ", "7", "18")] == [True, True, False, False]
+
+
+def test_markers_are_numbered() -> None:
+    assert numbered("<image> and <image>, <IMAGE>") == "Picture 1 and Picture 2, <IMAGE>"
+
+
+def test_a_huge_stored_photograph_is_scaled(tmp_path: Path) -> None:
+    row = published.muirbench()[0] | {"image_list": [published.picture(9, (3000, 2000), "JPEG")]}
+    file = write_parquet(tmp_path / "a.parquet", [row])
+    chosen = benchmark("muirbench")
+    (sample,) = chosen.samples(chosen.load(file, most_pixels=60_000), "direct")
+    assert sample.pictures[0].pixels().shape == (200, 300, 3)

@@ -1,0 +1,162 @@
+"""Corrupted variants of every official file: refused with file and place, or read; never an error of a library."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from gemvg_repro.benchmarks import mig_bench
+from gemvg_repro.benchmarks.registry import benchmark
+from gemvg_repro.corpora.refusal import Refused
+
+from . import published, test_mc_bench, test_odinw13
+from .published import write_json, write_parquet, write_refcoco
+from .test_mig_bench import RECORDS
+
+VARIANTS = 40
+
+VALUES: list[Any] = [
+    *(None, True, "", "x", "../../../etc/passwd", "/etc/passwd", "a\0b", "\ud800", "<|im_end|>", "x" * 100_000),
+    *(0, -1, 1.5, 10**30, 10**400, float("nan"), float("inf"), [], {}, [[]], [None], ["x"], [1, 2, 3], {"id": []}),
+]
+"""What a key is set to."""
+
+
+def mig(folder: Path) -> Any:
+    return json.loads(mig_bench.export(RECORDS, folder).read_text())
+
+
+def _as_json(name: str) -> Callable[[Path, Any], Path]:
+    return lambda folder, content: write_json(folder / name, content)
+
+
+def _paths(rows: list[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
+    """Records of a table whose pictures are paths, as in its JSON form."""
+    stored = (dict(row) for row in rows)
+    return [
+        row
+        | {c: [p["path"] for p in row[c]] if isinstance(row[c], list) else row[c] and row[c]["path"] for c in columns}
+        for row in stored
+    ]
+
+
+FORMATS: dict[str, tuple[Callable[[Path], Any], Callable[[Path, Any], Path]]] = {
+    "mig_bench": (mig, _as_json("MIG_data.json")),
+    "mc_bench": (lambda folder: test_mc_bench.document(), _as_json("mc-bench_v0.2_val.json")),
+    "odinw13": (lambda folder: test_odinw13.document(), _as_json("annotations_without_background.json")),
+    "muirbench": (lambda folder: _paths(published.muirbench(), "image_list"), _as_json("test.json")),
+    "mmiu": (lambda folder: published.mmiu(), _as_json("all.json")),
+    "blink": (lambda folder: _paths(published.blink(), *(f"image_{k}" for k in range(1, 5))), _as_json("val.json")),
+    "mibench": (lambda folder: published.mibench(), _as_json("multi_image_instruction.json")),
+    "mantis_eval": (lambda folder: _paths(published.mantis_eval(), "images"), _as_json("test.json")),
+    "refcoco": (lambda folder: published.refcoco()[0], lambda folder, content: write_refcoco(folder, content)),
+}
+"""By benchmark: what is in a file of its official format, and how it is written."""
+
+
+def _places(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in a document with each of its keys or positions."""
+    keys = list(content) if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
+    for key in keys:
+        yield content, key
+        yield from _places(content[key])
+
+
+def _mutate(content: Any, rng: Random) -> Any:
+    """One fault of a random class: a value or all of it replaced, a key dropped, a record doubled."""
+    changed = copy.deepcopy(content)
+    parent, key = rng.choice(list(_places(changed)))
+    kind = rng.choice(["set", "set", "set", "drop", "double", "whole"])
+    if kind == "drop":
+        del parent[key]
+    elif kind == "double" and isinstance(parent, list):
+        parent.append(copy.deepcopy(parent[key]))
+    elif kind == "whole":
+        return rng.choice(VALUES)
+    else:
+        parent[key] = copy.deepcopy(rng.choice(VALUES))
+    return changed
+
+
+def _use(name: str, file: Path) -> None:
+    """All that is done with annotations: loaded, asked, counted, and scored with empty answers."""
+    chosen = benchmark(name)
+    data = chosen.load(file)
+    samples = chosen.samples(data, "cot")
+    for sample in samples[:4]:
+        for picture in sample.pictures:
+            with pytest.raises(Refused):  # there are no files, and no path leads out of the folder
+                picture.pixels()
+    chosen.score(data, chosen.heard(data, [""] * len(samples)))
+    chosen.counts(data)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_corrupted_annotations_are_refused_or_read(tmp_path: Path, name: str) -> None:
+    make, write = FORMATS[name]
+    content = make(tmp_path / "made")
+    read = 0
+    for seed in range(VARIANTS):
+        file = write(tmp_path / str(seed), _mutate(content, Random(f"{name}/{seed}")))
+        try:
+            _use(name, file)
+            read += 1
+        except Refused as refusal:
+            assert str(file.parent) in str(refusal), (seed, str(refusal))
+    assert read < VARIANTS  # the mutations do harm
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_that_are_cut_or_garbled_are_refused(tmp_path: Path, name: str) -> None:
+    make, write = FORMATS[name]
+    file = write(tmp_path, make(tmp_path / "made"))
+    whole, rng = file.read_bytes(), Random(name)
+    for n in range(8):
+        cut = whole[: rng.randrange(len(whole) - 1)]
+        file.write_bytes(cut if n % 2 else cut + bytes(rng.randbytes(9)))
+        with pytest.raises(Refused) as caught:
+            benchmark(name).load(file)
+        assert str(file.parent) in str(caught.value)
+    file.unlink()
+    with pytest.raises(Refused, match="cannot be read"):
+        benchmark(name).load(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("muirbench", published.muirbench()), ("blink", published.blink()), ("mantis_eval", published.mantis_eval())],
+)
+def test_garbled_parquet_is_refused_or_read(tmp_path: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    whole = write_parquet(tmp_path / "val.parquet", rows).read_bytes()
+    rng, file = Random(name), tmp_path / "val.parquet"
+    for n in range(VARIANTS):
+        garbled = bytearray(whole)
+        for _ in range(rng.choice([1, 3, 20])):
+            garbled[rng.randrange(4, len(garbled))] = rng.randrange(256)
+        file.write_bytes(garbled if n % 4 else whole[: rng.randrange(4, len(whole))])
+        try:
+            chosen = benchmark(name)
+            data = chosen.load(file)
+            for sample in chosen.samples(data, "direct"):
+                for picture in sample.pictures:
+                    picture.pixels()
+        except Refused as refusal:
+            assert str(file) in str(refusal)
+
+
+@pytest.mark.parametrize("name", ["mc_bench", "odinw13"])
+def test_corrupted_result_lists_are_refused_or_read(tmp_path: Path, name: str) -> None:
+    make, write = FORMATS[name]
+    chosen = benchmark(name)
+    data = chosen.load(write(tmp_path, make(tmp_path)))
+    content = [{"image_id": n, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5} for n in (1, 2)]
+    for seed in range(VARIANTS):
+        file = write_json(tmp_path / "said.json", _mutate(content, Random(f"{name}/{seed}")))
+        try:
+            chosen.score(data, chosen.read(file, data))
+        except Refused as refusal:
+            assert str(file) in str(refusal)

@@ -1,0 +1,69 @@
+"""A published benchmark put to the miniature's base: answered, kept, resumed, and scored as the command scores it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gemvg_repro.benchmarks import mig_bench
+from gemvg_repro.benchmarks.score import main
+from gemvg_repro.study.evaluation import evaluate
+from gemvg_repro.study.parameters import EvaluateParameters, ParameterError
+
+from ..benchmarks.test_mig_bench import RECORDS
+
+BASE = Path(__file__).parents[2] / "gemvg_repro/miniature/base"
+
+
+def asked(folder: Path, **changes: str) -> EvaluateParameters:
+    given = {
+        "runs": str(folder / "runs"),
+        "checkpoint": str(BASE),
+        "benchmark": "mig_bench",
+        "root": str(folder / "MIG-Bench"),
+    }
+    return EvaluateParameters.check(given | {"mode": "direct"} | changes)
+
+
+def test_answers_are_kept_and_scored_as_the_command_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    annotations = mig_bench.export(RECORDS, tmp_path)
+    run = evaluate(asked(tmp_path))
+    predictions = run / "predictions-mig_bench-direct.jsonl"
+    whole = predictions.read_text().splitlines()
+    assert len(whole) == 1 + len(RECORDS)
+    score = json.loads((run / "score.json").read_text())
+    assert score["fingerprint"]["counts"] == {"common_object": 1, "diff": 1, "group_grounding": 1}
+    capsys.readouterr()
+    assert main(["mig_bench", "--annotations", str(annotations), "--predictions", str(predictions), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == score["official"]
+    (run / "result.json").unlink()  # as if it had been stopped with one answer left
+    predictions.write_text("\n".join(whole[:-1]) + "\n" + whole[-1][:20])
+    assert evaluate(asked(tmp_path)) == run
+    assert predictions.read_text().splitlines() == whole
+    assert json.loads((run / "score.json").read_text()) == score
+
+
+def test_another_mode_or_file_is_another_run(tmp_path: Path) -> None:
+    from gemvg_repro.study.identity import identify
+
+    annotations = mig_bench.export(RECORDS, tmp_path)
+    first = identify(asked(tmp_path))
+    assert first.name == "evaluate-base-mig_bench-direct" and not first.prerequisites
+    assert identify(asked(tmp_path, mode="cot")).id != first.id
+    annotations.write_text(f"{annotations.read_text()} ")
+    assert identify(asked(tmp_path)).id != first.id
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"benchmark": "mig-bench"}, "is none of mig_bench, mc_bench"),
+        ({"root": ""}, "benchmark and root go together"),
+        ({"checkpoint": ""}, "needs a checkpoint"),
+        ({"mode": "hybrid"}, "mode direct or cot"),
+        ({"root": "nowhere"}, "is not there"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_at_once(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        asked(tmp_path, **changes)
