@@ -303,4 +303,3 @@ def environment() -> dict[str, Any]:
         "versions": {**library_versions(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-

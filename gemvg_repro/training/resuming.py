@@ -57,9 +57,7 @@ class StopsWhenAsked(TrainerCallback):  # type: ignore[misc]
         self._asked = asked
         self._every = every
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.global_step % self._every == 0 and self._asked():
             control.should_save = control.should_training_stop = True
 

@@ -79,7 +79,7 @@ JobCompType=jobcomp/none
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 {nodes}
-PartitionName=main Nodes=ALL Default=YES DefaultTime=10 MaxTime=1-00:00:00 PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
+PartitionName=main Nodes=ALL Default=YES DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
 PartitionName=urgent Nodes=ALL MaxTime=1:00:00 PriorityTier=10 PreemptMode=OFF
 """
 
@@ -105,7 +105,9 @@ class Cluster:
         self.start("slurmctld")
         for node in NODES:
             self.start("slurmd", "-N", node)
-        self._until("the nodes are idle", lambda: self.ask("sinfo", "-h", "-N", "-p", "main", "-t", "idle").count("n") >= 3)
+        self._until(
+            "the nodes are idle", lambda: self.ask("sinfo", "-h", "-N", "-p", "main", "-t", "idle").count("n") >= 3
+        )
 
     def start(self, *command: str) -> None:
         """Starts one daemon, such as `slurmd -N n1`."""
@@ -152,7 +154,12 @@ class Cluster:
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=os.environ | self.environment, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=60
+            command,
+            env=os.environ | self.environment,
+            text=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
         )
 
     def _configure(self, array: int) -> None:
@@ -179,7 +186,9 @@ class Cluster:
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
         named = {"key-file": "key", "socket": "socket", "pid-file": "pid", "seed-file": "seed", "log-file": "log"}
-        self.start("munged", "--force", "--num-threads=2", *(f"--{k}={self.folder}/munge.{v}" for k, v in named.items()))
+        self.start(
+            "munged", "--force", "--num-threads=2", *(f"--{k}={self.folder}/munge.{v}" for k, v in named.items())
+        )
 
     def _until(self, what: str, true: object, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
@@ -232,7 +241,7 @@ def main() -> int:
     elif asked.what == "down":
         cluster.down()
     for name, value in cluster.environment.items():
-        print(f"export {name}={value}")
+        print(f"export {name}={value}")  # noqa: T201
     return 0
 
 

@@ -22,9 +22,7 @@ class Stopped(Exception):
     """Stands for a kill: nothing after it runs."""
 
 
-def sft(
-    folder: Path, stop_after: int | None = None, asked_in: int | None = None
-) -> tuple[str, list[dict[str, Any]]]:
+def sft(folder: Path, stop_after: int | None = None, asked_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
     chosen = conversations(samples(), SFT, 0)
@@ -35,9 +33,7 @@ def sft(
     return weights_hash(model), entries
 
 
-def grpo(
-    folder: Path, stop_after: int | None = None, asked_in: int | None = None
-) -> tuple[str, list[dict[str, Any]]]:
+def grpo(folder: Path, stop_after: int | None = None, asked_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
     reinforce(
