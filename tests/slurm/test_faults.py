@@ -171,7 +171,7 @@ def one_path(program: str) -> str:
 def test_two_launchers_at_once(study: Make) -> None:
     one = study("[sft, cot_sft]")
     launchers = [one.start("--seeds", "0", "1") for _ in range(2)]
-    said = [launcher.communicate(timeout=240) for launcher in launchers]
+    said = [launcher.communicate(timeout=400) for launcher in launchers]
     assert [launcher.returncode for launcher in launchers] == [0, 0], said
     counts = sorted(out.rpartition("submitted ")[2].split()[0] for out, _ in said)
     assert counts == ["0", "9"]
