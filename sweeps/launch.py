@@ -42,8 +42,8 @@ from gemvg_repro.study.plan import Grid, Job, named, plan, select
 from gemvg_repro.study.resources import Resources
 from gemvg_repro.study.runs import RunError, desk_of, write_bytes
 from gemvg_repro.study.schedule import Schedule
-from gemvg_repro.study.standing import Entry, explain, log_file, root_of, states
-from gemvg_repro.study.submission import Submitter, arrays, gpu_hours, leave_allocation
+from gemvg_repro.study.standing import Entry, explain, log_file, states
+from gemvg_repro.study.submission import Submitter, arrays, gpu_hours, leave_allocation, to_submit
 from gemvg_repro.study.view import as_json, line, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -157,7 +157,7 @@ def submit(
     leave_allocation()
     runs = jobs[0].folder.parent
     if asked.dry_run:
-        entries = to_submit(jobs, asked.retry)
+        entries = to_submit(states(jobs), asked.retry)
         made = arrays(entries, resources, largest_array())
         show(entries, asked.json, console)
         for number, array in enumerate(made if not asked.json else ()):
@@ -166,7 +166,7 @@ def submit(
         return 0
     jobs = pinned(jobs, grid, runs)
     with Lock.take(runs / ".jobs" / "launch.lock", patience_s=None):  # of two launchers the second finds all done
-        entries = to_submit(jobs, asked.retry)
+        entries = to_submit(states(jobs), asked.retry)
         made = arrays(entries, resources, largest_array())
         submitter.check(made, resources)
         hours = gpu_hours(made)
@@ -181,25 +181,6 @@ def submit(
         count = sum(job is not None for array in made for job in array.jobs)
         print(f"submitted {count} runs as {len(ids)} jobs or arrays of Slurm; --status says how they stand")
     return status
-
-
-def to_submit(jobs: tuple[Job, ...], retry: bool) -> list[Entry]:
-    """How jobs stand, `missing` being what is to be submitted: with `retry` failed ones too."""
-    entries = states(jobs)
-    by_key = {entry.job.key: entry for entry in entries}
-    for entry in entries:
-        needs = [by_key[key] for key in entry.job.needs if key in by_key]
-        if retry and entry.state in ("failed", "blocked"):
-            entry.state, entry.note = "missing", ""
-        broken = [need for need in needs if need.state in ("failed", "blocked")]
-        if entry.state == "missing" and broken and not entry.job.is_report:
-            entry.state, entry.note = "blocked", root_of(broken[0])
-        elsewhere = [need for need in needs if need.active and not need.slurm]
-        if entry.state == "missing" and elsewhere and not entry.job.is_report:
-            raise SlurmError(
-                f"{elsewhere[0].job.name} runs outside of Slurm ({elsewhere[0].note}); wait for it, or end it"
-            )
-    return entries
 
 
 def agreed(what: str, asked: argparse.Namespace) -> bool:

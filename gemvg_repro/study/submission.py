@@ -18,7 +18,7 @@ from .execution import failure_of
 from .launches import Launches, comment_of
 from .plan import Job
 from .resources import Needs, Resources
-from .standing import Entry
+from .standing import Entry, root_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,27 @@ class Array:
         corresponds = "aftercorr" if len(self.jobs) > 1 else "afterok"
         parts = [f"afterok:{ids[n]}" for n in self.whole] + [f"{corresponds}:{ids[n]}" for n in self.corresponding]
         return ",".join(parts + [f"afterok:{job}" for job in self.others]) or None
+
+
+def to_submit(entries: list[Entry], retry: bool) -> list[Entry]:
+    """The same entries, `missing` being what is to be submitted: with `retry` the failed ones too.
+
+    Raises:
+        SlurmError: when a run is going on outside of Slurm that a missing one needs.
+    """
+    by_key = {entry.job.key: entry for entry in entries}
+    for entry in entries:
+        if retry and entry.state in ("failed", "blocked"):
+            entry.state, entry.note = "missing", ""
+        if entry.state != "missing" or entry.job.is_report:
+            continue
+        needs = [by_key[key] for key in entry.job.needs if key in by_key]
+        if broken := [need for need in needs if need.state in ("failed", "blocked")]:
+            entry.state, entry.note = "blocked", root_of(broken[0])
+        elif elsewhere := [need for need in needs if need.active and not need.slurm]:
+            name, who = elsewhere[0].job.name, elsewhere[0].note
+            raise SlurmError(f"{name} runs outside of Slurm ({who}); wait for it, or end it")
+    return entries
 
 
 def arrays(entries: Sequence[Entry], resources: Resources, largest: int) -> list[Array]:

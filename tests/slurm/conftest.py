@@ -22,15 +22,8 @@ from ..study import tiny
 from . import one_host
 from .one_host import Cluster
 
-HERE = Path(__file__).parent
 PATIENCE_S = 400
 """For what takes seconds on a machine that has nothing else to do."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.slurm)
 
 
 @pytest.fixture(scope="session")

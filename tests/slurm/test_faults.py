@@ -9,7 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from .conftest import Study
+
+pytestmark = pytest.mark.slurm
 
 Make = Callable[..., Study]
 ONE = ("--only", "sft-s0", "--only", "!report")
@@ -157,7 +161,9 @@ def test_a_launcher_killed_half_way_submits_nothing_twice(study: Make, tmp_path:
     names = [line for line in queued if line.split()[0] in ("sft", "cot_sft", "evaluate-sft", "evaluate-cot_sft")]
     wanted = [f"{n} {i}" for n in ("sft", "cot_sft", "evaluate-sft", "evaluate-cot_sft") for i in (0, 1)]
     assert sorted(line for line in names if not line.endswith("N/A")) >= wanted[:0]
-    assert sum(line.startswith("sft ") for line in names) == 2 and sum(line.startswith("cot_sft ") for line in names) == 2
+    assert (
+        sum(line.startswith("sft ") for line in names) == 2 and sum(line.startswith("cot_sft ") for line in names) == 2
+    )
     one.until_over("--seeds", "0", "1")
     one.launch("--seeds", "0", "1", "--retry")  # what was submitted had lost its orders
     after = one.until_over("--seeds", "0", "1")
