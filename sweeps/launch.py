@@ -251,9 +251,9 @@ def cancel(jobs: tuple[Job, ...], asked: argparse.Namespace) -> int:
             desk_of(entry.job.folder).mkdir(parents=True, exist_ok=True)
             failure_of(entry.job).write_text(f"{entry.job.name} was ended by --cancel; --retry goes on with it")
         elif launcher := launcher_of(entry.job):
-            launcher.send_signal(signal.SIGTERM)
+            launcher.send_signal(signal.SIGTERM)  # it ends all that it has started
         else:
-            print(f"{entry.job.name} was left alone: no launcher of this machine started it ({entry.note})")
+            print(f"{entry.job.name} is left alone: no launcher on this machine started it ({entry.note})")
     print(f"ended: {names}" if ended else names)
     return 0
 

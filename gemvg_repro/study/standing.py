@@ -76,6 +76,8 @@ def states(jobs: Sequence[Job]) -> list[Entry]:
         broken = [by_key[key] for key in job.needs if key in by_key and by_key[key].state in ("failed", "blocked")]
         if broken and entry.slurm and entry.state == "failed" and not failure_of(job).is_file() and not job.is_report:
             entry.state, entry.note = "blocked", root_of(broken[0])
+        elif broken and entry.state == "waiting" and not job.is_report:  # Slurm forgets an element cancelled early
+            entry.note = f"needs {root_of(broken[0])}, which failed; if it stays so, --cancel and --retry it"
         entries.append(entry)
     return entries
 

@@ -144,9 +144,11 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _is_of_it(self, process: psutil.Process) -> bool:
+        """By the environment of what a job runs; by the working folder of daemons, whose titles overwrite theirs."""
         try:
             return (
                 process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]
+                or Path(process.cwd()) == self.folder
                 or f"--socket={self.folder}/munge.socket" in process.cmdline()
             )
         except psutil.Error:
