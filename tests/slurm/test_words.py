@@ -71,15 +71,15 @@ def test_a_dry_run_shows_the_very_scripts_and_touches_nothing(closed: Make) -> N
 @pytest.mark.parametrize(
     ("resources", "words"),
     [
-        ("partition: nope", "Slurm would refuse sft.*nvalid partition"),
-        ("gpus: 9", "Slurm would refuse sft"),
+        ("partition: nope", "Slurm would refuse data.*nvalid partition"),
+        ("gpus: 9", "Slurm would refuse data"),
         ("timeout_min: 2", "timeout_min 2 leaves no time to work.*expected timeout_min 4 or more"),
         ("gpu: 1", "resources.gpu: Extra inputs"),
         ("kinds: {evalaute: {gpus: 1}}", "no kind 'evalaute'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_submitted(study: Make, resources: str, words: str) -> None:
-    one = study("[sft]", resources)
+    one = study("[sft]", resources, data=False)
     status, _, error = one.launch()
     assert status == 2 and re.search(f"(?s){words}", error) and "Traceback" not in error
     assert one.cluster.ask("squeue", "-h") == ""
