@@ -99,7 +99,8 @@ def _entry(job: Job, submission: Submission | None, known: dict[str, QueuedJob])
         return Entry(job, "running", str(owner), slurm=submission)
     node = queued.node if queued else ""
     if (failure := failure_of(job)).is_file():
-        return Entry(job, "failed", failure.read_text(encoding="utf-8"), slurm=submission, node=node)
+        told = failure.read_text(encoding="utf-8") or "why could not be written down; is the disk full?"
+        return Entry(job, "failed", told, slurm=submission, node=node)
     if submission is None:
         return Entry(job, "missing")
     if job.is_report and _is_made(job, queued):
