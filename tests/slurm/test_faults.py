@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -124,16 +125,12 @@ def test_a_full_disk(study: Make) -> None:
     runs.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(runs)], check=True)
     try:
-        one.submitted(*ONE, TINY_SLOW="sft-s0")
+        one.submitted(*ONE, TINY_SLOW="sft-s0", TINY_PACE="3")
         one.until_logged("sft-s0", 2)
         ballast = runs / "ballast"
-        with ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-                    file.flush()
-            except OSError:
-                pass
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
         after = one.until_over(*ONE)
         assert after["sft-s0"]["state"] == "failed"
         ballast.unlink()
