@@ -154,7 +154,6 @@ def ask(*command: str, given: str | None = None, seconds: float = 60) -> str:
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{command[0]} did not answer within {seconds:.0f} s") from None
     if done.returncode:
-        raise SlurmError(
-            (done.stderr.strip() or done.stdout.strip() or f"{command[0]} failed").removeprefix("sbatch: ")
-        )
+        said = done.stderr.strip() or done.stdout.strip() or f"ended with status {done.returncode}"
+        raise SlurmError(f"{command[0]}: {said.removeprefix(f'{command[0]}: ')}")
     return done.stdout
