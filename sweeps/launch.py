@@ -1,61 +1,84 @@
-"""Runs a grid of the study on this machine: what is finished is skipped, what is unfinished goes on.
+"""Runs a grid of the study, on Slurm or on this machine: finished runs are skipped, unfinished ones go on.
 
 examples:
   python sweeps/launch.py                               the whole miniature study, then its report
-  python sweeps/launch.py -n                            only the plan: what would run, and where it goes
+  python sweeps/launch.py -n                            only the plan: what would run, where, by which scripts
   python sweeps/launch.py --seeds 0 1 2                 the same with three seeds
   python sweeps/launch.py --only 'hybrid*'              these runs, and the unfinished ones that they need
   python sweeps/launch.py --only '!evaluate-*'          all but these
-  python sweeps/launch.py --status                      how far a study is, from any shell
+  python sweeps/launch.py --set steps=20 --set partition=gpu
+  python sweeps/launch.py --status                      how a study stands, from any shell; --watch to follow it
+  python sweeps/launch.py --logs sft-s0                 what a run last printed
+  python sweeps/launch.py --retry                       on Slurm: the failed ones too
 
-A killed launcher loses nothing: give the same command again. Runs that still go on are waited for.
-exit status: 0 all runs finished; 1 a run failed; 2 the grid or a parameter is wrong; 130 stopped by Ctrl-C.
+Where a Slurm answers it submits what is missing and returns; the cluster does the rest. Elsewhere it runs all
+here and shows how it stands. A killed launcher loses nothing: give the same command again. What is queued or
+running already is never started twice.
+exit status: 0 no selected run has failed; 1 one has; 2 grid, parameters or Slurm refuse; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
+from gemvg_repro.study.cluster import SlurmError, answers, cancel_jobs, largest_array
+from gemvg_repro.study.code import Frozen
+from gemvg_repro.study.execution import failure_of, launcher_of
+from gemvg_repro.study.locks import Lock
 from gemvg_repro.study.parameters import ParameterError
-from gemvg_repro.study.plan import REPORT, Grid, Job, Resources, plan, select
-from gemvg_repro.study.runs import RunError
-from gemvg_repro.study.schedule import Schedule, explain, states
-from gemvg_repro.study.view import line, table
+from gemvg_repro.study.plan import Grid, Job, named, plan, select
+from gemvg_repro.study.resources import Resources
+from gemvg_repro.study.runs import RunError, desk_of, write_bytes
+from gemvg_repro.study.schedule import Schedule
+from gemvg_repro.study.standing import Entry, explain, log_file, states
+from gemvg_repro.study.submission import Submitter, arrays, gpu_hours, leave_allocation, to_submit
+from gemvg_repro.study.view import as_json, line, table
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY_S = 0.2
+SLURM_EVERY_S = 2.0
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("grid", nargs="?", type=Path, default=ROOT / "sweeps" / "miniature.yaml", metavar="GRID.yaml")
-    parser.add_argument("-n", "--dry-run", action="store_true", help="show the plan, start and write nothing")
-    parser.add_argument("--status", action="store_true", help="show how the runs stand, start nothing")
-    parser.add_argument(
+    add = parser.add_argument
+    add("grid", nargs="?", type=Path, default=ROOT / "sweeps" / "miniature.yaml", metavar="GRID.yaml")
+    what = parser.add_argument_group("instead of launching").add_mutually_exclusive_group()
+    what.add_argument("-n", "--dry-run", action="store_true", help="show plan and sbatch scripts; start, write nothing")
+    what.add_argument("--status", action="store_true", help="show how the runs stand")
+    what.add_argument("--watch", action="store_true", help="show it until nothing waits or runs; Ctrl-C stops looking")
+    what.add_argument("--logs", metavar="RUN", help="print what this run last printed; * and ? as in --only")
+    what.add_argument("--cancel", action="store_true", help="end what waits or runs; what was done is kept")
+    which = parser.add_argument_group("which runs, and where")
+    add = which.add_argument
+    add(
         "--only",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="runs by name, with * and ?; repeatable; '!PATTERN' excludes",
+        help="by name, with * and ?; repeatable; '!…' excludes",
     )
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="instead of the grid's")
-    parser.add_argument("-j", "--jobs", type=int, metavar="N", help="runs side by side, instead of the grid's number")
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        default=ROOT / "runs",
-        metavar="DIR",
-        help="the folder of all runs (default: %(default)s)",
-    )
+    add("--seeds", type=int, nargs="+", metavar="SEED", help="instead of the grid's")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help="an axis or a resource, instead of the grid's")
+    add("--retry", action="store_true", help="on Slurm: failed runs again, from where they were (here: always)")
+    add("--cluster", choices=["auto", "slurm", "local"], help="instead of the grid's; auto: Slurm where one answers")
+    add("-j", "--jobs", type=int, metavar="N", help="runs side by side: here, or on Slurm of each variant")
+    add("--runs", type=Path, default=ROOT / "runs", metavar="DIR", help="the folder of all runs (default: %(default)s)")
+    add("-y", "--yes", action="store_true", help="do not ask before spending GPU hours, or before cancelling")
+    add("--json", action="store_true", help="print how the runs stand as JSON instead of as a table")
     asked = parser.parse_args()
     if asked.jobs is not None and asked.jobs < 1:
         parser.error(f"-j {asked.jobs}: expected 1 or more runs side by side")
@@ -67,40 +90,184 @@ def main() -> int:
     asked = arguments()
     grid_file, runs = asked.grid.resolve(), asked.runs.resolve()
     os.chdir(ROOT)  # from here on relative paths, such as a grid's data, count from the project
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 180)
     try:
-        grid = Grid.load(grid_file, asked.seeds)
-        resources = grid.resources.model_copy(update={"jobs": asked.jobs or grid.resources.jobs})
-        jobs = select(plan(grid, grid_file, ROOT, runs), asked.only)
-        if asked.dry_run or asked.status:
-            return show(jobs, asked.dry_run, console)
-        return run(jobs, resources, runs, console)
-    except (ParameterError, RunError, NotImplementedError) as error:
+        grid = Grid.load(grid_file, asked.seeds, asked.set)
+        jobs = plan(grid, grid_file, ROOT, runs)
+        if asked.logs:
+            return logs(named(jobs, [asked.logs]))
+        if asked.cancel:
+            return cancel(jobs, asked)
+        chosen = select(jobs, asked.only)
+        if asked.status or asked.watch:
+            return watch(chosen, asked.watch, asked.json, console)
+        return launch(chosen, grid, asked, runs, console)
+    except (ParameterError, RunError, SlurmError) as error:
         print(error, file=sys.stderr)
         return 2
 
 
-def show(jobs: tuple[Job, ...], dry_run: bool, console: Console) -> int:
-    """Prints how the runs stand, and for a dry run where each one goes and what it needs."""
-    entries = states(jobs)
-    console.print(table(entries))
-    for entry in entries:
-        if dry_run and entry.state != "finished":
-            needs = ", ".join(key for key in entry.job.needs) or "nothing"
-            job = entry.job
+def launch(jobs: tuple[Job, ...], grid: Grid, asked: argparse.Namespace, runs: Path, console: Console) -> int:
+    """Runs the jobs or submits them, or shows the plan of either."""
+    name, why = choose(asked.cluster or grid.resources.cluster)
+    if why and not asked.json:
+        print(f"cluster: {name}, since {why}")
+    code = Frozen.of(ROOT, runs / ".jobs" / "code")
+    if name == "slurm":
+        limit = {"parallel": asked.jobs} if asked.jobs else {}
+        return submit(jobs, grid, grid.resources.model_copy(update=limit), asked, Submitter(runs, code), console)
+    if asked.dry_run:
+        entries = states(jobs)
+        show(entries, asked.json, console)
+        for job in (entry.job for entry in entries if entry.state != "finished" and not asked.json):
+            needs = ", ".join(job.needs) or "nothing"
             print(f"{job.notebook.name} -> {job.folder} ({job.threads} threads; needs {needs})")
-        elif entry.state == "failed":
+        return 0
+    places = {"jobs": asked.jobs or grid.resources.jobs}
+    return run(pinned(jobs, grid, runs), grid.resources.model_copy(update=places), code, asked.json, console)
+
+
+def choose(cluster: str) -> tuple[str, str]:
+    """Slurm or this machine, and why, where that was to be found out."""
+    if cluster != "auto":
+        return cluster, ""
+    missing = answers()
+    return ("local", missing) if missing else ("slurm", "one answers here; --cluster local runs it on this machine")
+
+
+def pinned(jobs: tuple[Job, ...], grid: Grid, runs: Path) -> tuple[Job, ...]:
+    """The same jobs, the report with the grid as it is now: with --set, and whatever becomes of its file."""
+    text = grid.dump().encode()
+    file = runs / ".jobs" / "grids" / f"{hashlib.sha256(text).hexdigest()[:12]}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(file, text)
+    report = {"grid": str(file)}
+    return tuple(replace(j, parameters={**j.parameters, **report}) if j.is_report else j for j in jobs)
+
+
+def submit(
+    jobs: tuple[Job, ...],
+    grid: Grid,
+    resources: Resources,
+    asked: argparse.Namespace,
+    submitter: Submitter,
+    console: Console,
+) -> int:
+    """Submits what is missing to Slurm and says how all stand then; a dry run only says what it would submit."""
+    leave_allocation()
+    runs = jobs[0].folder.parent
+    if asked.dry_run:
+        entries = to_submit(states(jobs), asked.retry)
+        made = arrays(entries, resources, largest_array())
+        show(entries, asked.json, console)
+        for number, array in enumerate(made if not asked.json else ()):
+            ids = {n: f"<{made[n].name}>" for n in range(number)}
+            print(f"\n# --- {array.name}\n{submitter.script(number, array, ids)}")
+        return 0
+    jobs = pinned(jobs, grid, runs)
+    with Lock.take(runs / ".jobs" / "launch.lock", patience_s=None):  # of two launchers the second finds all done
+        entries = to_submit(states(jobs), asked.retry)
+        made = arrays(entries, resources, largest_array())
+        submitter.check(made, resources)
+        hours = gpu_hours(made)
+        if hours and not agreed(
+            f"This may take up to {hours:,.0f} GPU hours, in the first attempt of each run.", asked
+        ):
+            return 130
+        ids = submitter.submit(made)
+    entries = states(jobs)
+    status = show(entries, asked.json, console)
+    if not asked.json:
+        count = sum(job is not None for array in made for job in array.jobs)
+        print(f"submitted {count} runs as {len(ids)} jobs or arrays of Slurm; --status says how they stand")
+    return status
+
+
+def agreed(what: str, asked: argparse.Namespace) -> bool:
+    """Asks the person at the terminal, if there is one."""
+    if asked.yes or not sys.stdin.isatty():
+        return True
+    return input(f"{what} Go on? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def show(entries: Sequence[Entry], as_json_too: bool, console: Console) -> int:
+    """Prints how the runs stand and why some failed; returns the exit status."""
+    failed = [entry for entry in entries if entry.state == "failed"]
+    if as_json_too:
+        print(json.dumps([as_json(entry) for entry in entries], indent=2, ensure_ascii=False))
+    else:
+        console.print(table(entries))
+        for entry in failed:
             print(explain(entry))
-    return int(any(entry.state == "failed" for entry in entries) and not dry_run)
+    return int(bool(failed))
 
 
-def run(jobs: tuple[Job, ...], resources: Resources, runs: Path, console: Console) -> int:
-    """Runs the jobs to their end, showing how they stand."""
-    runs.mkdir(parents=True, exist_ok=True)
-    schedule = Schedule(jobs, resources, ROOT)
+def watch(jobs: tuple[Job, ...], on: bool, as_json_too: bool, console: Console) -> int:
+    """Shows how the jobs stand: once, or until none of them waits or runs any more."""
+    entries = states(jobs)
+    try:
+        if on and console.is_terminal and not as_json_too:
+            with Live(table(entries), console=console, refresh_per_second=2, transient=True) as live:
+                while any(entry.active for entry in entries):
+                    time.sleep(SLURM_EVERY_S)
+                    entries = states(jobs)
+                    live.update(table(entries))
+        while on and any(entry.active for entry in entries):
+            time.sleep(SLURM_EVERY_S)
+            before, entries = [entry.state for entry in entries], states(jobs)
+            for entry in (e for e, state in zip(entries, before, strict=True) if e.state != state and not as_json_too):
+                print(line(entry), flush=True)
+    except KeyboardInterrupt:
+        return 130
+    return show(entries, as_json_too, console)
+
+
+def logs(jobs: tuple[Job, ...]) -> int:
+    """Prints what runs last printed."""
+    found = [(entry, log) for entry in states(jobs) if (log := log_file(entry))]
+    for entry, log in found:
+        print(f"==> {entry.job.name} ({entry.state}): {log}")
+        print(log.read_text(encoding="utf-8", errors="replace"))
+    if not found:
+        print(f"{', '.join(job.name for job in jobs)}: nothing was printed yet", file=sys.stderr)
+    return int(not found)
+
+
+def cancel(jobs: tuple[Job, ...], asked: argparse.Namespace) -> int:
+    """Ends the named runs that wait or run, and in Slurm what needs them; all that they did is kept."""
+    keys = {job.key for job in named(jobs, asked.only)}
+    ended: list[Entry] = []
+    for entry in states(jobs):
+        needs = keys.intersection(entry.job.needs) if entry.slurm and not entry.job.is_report else ()
+        if entry.active and (entry.job.key in keys or needs):
+            ended.append(entry)
+            keys.add(entry.job.key)
+    names = ", ".join(entry.job.name for entry in ended) or "nothing waits or runs"
+    if ended and not agreed(f"This ends {names}.", asked):
+        return 130
+    cancel_jobs([entry.slurm.job for entry in ended if entry.slurm])
+    for entry in ended:
+        if entry.slurm:
+            desk_of(entry.job.folder).mkdir(parents=True, exist_ok=True)
+            failure_of(entry.job).write_text(f"{entry.job.name} was ended by --cancel; --retry goes on with it")
+        elif launcher := launcher_of(entry.job):
+            launcher.send_signal(signal.SIGTERM)  # it ends all that it has started
+        else:
+            print(f"{entry.job.name} is left alone: no launcher on this machine started it ({entry.note})")
+    print(f"ended: {names}" if ended else names)
+    return 0
+
+
+def run(jobs: tuple[Job, ...], resources: Resources, code: Frozen, as_json_too: bool, console: Console) -> int:
+    """Runs the jobs here to their end, showing how they stand."""
+    root = code.make()
+    report = next((job.folder / "report.html" for job in jobs if job.is_report), None)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    os.chdir(root)  # what runs is what was launched, whatever becomes of the checkout
+    schedule = Schedule([replace(j, notebook=root / "notebooks" / j.notebook.name) for j in jobs], resources, root)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        watch(schedule, console)
+        step(schedule, Console(file=sys.stderr) if as_json_too else console)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         schedule.cancel()
@@ -109,12 +276,14 @@ def run(jobs: tuple[Job, ...], resources: Resources, runs: Path, console: Consol
     failed = [entry for entry in schedule.entries if entry.state == "failed"]
     for entry in failed:
         print(explain(entry), file=sys.stderr)
-    if any(entry.job.is_report and entry.state == "finished" for entry in schedule.entries):
-        print(runs / REPORT / "report.html")
+    if as_json_too:
+        print(json.dumps([as_json(entry) for entry in schedule.entries], indent=2, ensure_ascii=False))
+    elif report and any(entry.job.is_report and entry.state == "finished" for entry in schedule.entries):
+        print(report)
     return int(bool(failed))
 
 
-def watch(schedule: Schedule, console: Console) -> None:
+def step(schedule: Schedule, console: Console) -> None:
     """Steps the schedule until it is over: a live table on a terminal, elsewhere a line for every change."""
     if console.is_terminal:
         with Live(table(schedule.entries), console=console, refresh_per_second=2) as live:
@@ -124,10 +293,10 @@ def watch(schedule: Schedule, console: Console) -> None:
                 time.sleep(EVERY_S)
     else:
         for entry in schedule.entries:
-            print(line(entry), flush=True)
+            print(line(entry), flush=True, file=console.file)
         while not schedule.over:
             for entry in schedule.step():
-                print(line(entry), flush=True)
+                print(line(entry), flush=True, file=console.file)
             time.sleep(EVERY_S)
 
 

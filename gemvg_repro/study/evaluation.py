@@ -155,6 +155,7 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
                 left_s = round(spent / fresh * (total - done), 1)
                 run.progress(done, total, left_s)
                 announce(done, total, left_s, {})
+                run.stop_if_asked()
             answers[task.name] = {s.id: (log.done[s.id].text, log.done[s.id].tokens) for s in task.samples}
     return answers
 

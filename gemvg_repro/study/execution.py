@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import submitit
 
-from .locks import Lock, owner_of
-from .plan import Job, Resources
+from .locks import Lock, Owner, owner_of
+from .plan import Job
+from .runs import Interrupted, desk_of, stop_file
 
 KERNELS = Path(__file__).parent / "jupyter"
 """Where Jupyter looks for `python3` first, so that no kernel of that name installed elsewhere is taken.
@@ -32,6 +32,8 @@ _PAPERMILL = _QUICKLY + "from papermill.cli import papermill; papermill()"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_SHIELDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Slurm sends them to every process of a job; papermill and its kernel are told to stop by `stop_file` instead."""
 _LIBC = ctypes.CDLL(None)  # loaded here, since little may be done between fork and exec
 
 
@@ -39,14 +41,28 @@ class NotebookFailed(RuntimeError):
     """A notebook was executed and did not come to its end."""
 
 
-def desk_of(job: Job) -> Path:
-    """The folder of what belongs to a job's executions and not to the run: locks, logs, half notebooks."""
-    return job.folder.parent / ".jobs" / job.key
-
-
 def log_of(job: Job) -> Path:
     """What the last execution of the job's notebook printed, cell by cell as it ran."""
-    return desk_of(job) / "log.txt"
+    return desk_of(job.folder) / "log.txt"
+
+
+def failure_of(job: Job) -> Path:
+    """Why the last execution of the job failed; there is no such file when it did not."""
+    return desk_of(job.folder) / "failure.txt"
+
+
+def at_it(job: Job) -> Owner | None:
+    """Who executes the job now, from this machine or from another."""
+    return owner_of(job.folder / "owner.lock") or owner_of(desk_of(job.folder) / "job.lock")
+
+
+def launcher_of(job: Job) -> psutil.Process | None:
+    """The launcher on this machine that executes the job now, if one does."""
+    owner = owner_of(desk_of(job.folder) / "job.lock")
+    if owner is None or not owner.lives:
+        return None
+    above = psutil.Process(owner.pid).parents()
+    return next((p for p in above if any(Path(word).name == "launch.py" for word in p.cmdline())), None)
 
 
 def execute(job: Job, root: Path) -> None:
@@ -61,38 +77,28 @@ def execute(job: Job, root: Path) -> None:
 
     Raises:
         NotebookFailed: with the error of the failing cell, and the paths of the log and the half notebook.
+        Interrupted: the run was asked to stop (`stop_file`) and has.
     """
-    desk = desk_of(job)
+    desk = desk_of(job.folder)
     desk.mkdir(parents=True, exist_ok=True)
-    failure = desk / "failure.txt"
+    failure = failure_of(job)
+    if (owner := at_it(job)) is not None:
+        print(f"{job.name}: waiting for {owner}, who is at it already", flush=True)  # noqa: T201
     lock = Lock.take(desk / "job.lock", patience_s=None)
     try:
         failure.unlink(missing_ok=True)
+        stop_file(job.folder).unlink(missing_ok=True)
         while owner_of(job.folder / "owner.lock") is not None:
             time.sleep(0.5)  # for a notebook that a person executes, or for the kernel of a killed one
         if not job.finished:
             _execute(job, root, desk / "notebook.part.ipynb")
+    except Interrupted:
+        raise
     except Exception as error:
         failure.write_text(str(error), encoding="utf-8")
         raise
     finally:
         lock.release()
-
-
-def executor_of(resources: Resources, folder: Path) -> submitit.Executor:
-    """The one place that knows clusters: submitit's executor, with its files in `folder`.
-
-    Raises:
-        NotImplementedError: for a cluster that cannot be used yet.
-    """
-    if resources.cluster != "local":
-        raise NotImplementedError(
-            f"cluster: {resources.cluster} is planned and not built; "
-            "write `cluster: local` under `resources` in the grid to run it on this machine"
-        )
-    executor = submitit.LocalExecutor(folder)
-    executor.update_parameters(timeout_min=resources.timeout_min, gpus_per_node=resources.gpus, stderr_to_stdout=True)
-    return executor
 
 
 def end_children() -> None:
@@ -128,6 +134,8 @@ def _execute(job: Job, root: Path, part: Path) -> None:
     command += [
         "--log-output",
         "--no-progress-bar",
+        "--start-timeout",  # papermill's own 60 s are short on a busy machine or a cold file system
+        "600",
         "-y",
         json.dumps(dict(job.parameters), ensure_ascii=False),
     ]
@@ -141,13 +149,15 @@ def _execute(job: Job, root: Path, part: Path) -> None:
     }
     with log_of(job).open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=root, env=environment, stdout=log, stderr=log, preexec_fn=_die_with_parent
+            command, cwd=root, env=environment, stdout=log, stderr=log, preexec_fn=_tied_to_parent
         )
         try:
             status = process.wait()
         except BaseException:
             end_children()
             raise
+    if status and stop_file(job.folder).exists():
+        raise Interrupted(f"{job.name} was asked to stop, and did")
     if status or not (job.is_report or job.finished):
         raise NotebookFailed(_why(job, part, status))
     job.folder.mkdir(parents=True, exist_ok=True)
@@ -157,8 +167,10 @@ def _execute(job: Job, root: Path, part: Path) -> None:
         export_html(executed)
 
 
-def _die_with_parent() -> None:
-    """In the child: be killed when the parent dies, even by kill -9; ipykernel follows within a second."""
+def _tied_to_parent() -> None:
+    """In the child: be ended by the parent only, and with it, even by kill -9; ipykernel follows within a second."""
+    for number in _SHIELDED:
+        signal.signal(number, signal.SIG_IGN)  # inherited by the kernel, from its first instruction on
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -83,6 +83,12 @@ class Lock:
             self._file.truncate(0)
             self._file.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
 
 def owner_of(path: Path) -> Owner | None:
     """Who holds this lock file now; None when nobody does. Asking changes nothing."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .identity import CONTINUES, identify, threads_of
 from .parameters import (
@@ -23,9 +23,11 @@ from .parameters import (
     Parameters,
     ReportParameters,
     TrainParameters,
+    resolve,
     suggest,
 )
 from .profiles import load_profile
+from .resources import Resources
 from .runs import result_of
 
 AXES = ("mode", "seed", "profile", "data", "steps", "samples")
@@ -34,21 +36,10 @@ AXES = ("mode", "seed", "profile", "data", "steps", "samples")
 REPORT = "report"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Resources(_Strict):
-    """Where the runs of a grid are carried out: none of it moves a number, none of it enters an id."""
-
-    cluster: Literal["local", "slurm"] = "local"
-    jobs: int = Field(default=2, ge=1)
-    gpus: int = Field(default=0, ge=0)
-    timeout_min: int = Field(default=600, ge=1)
-
-
-class Grid(_Strict):
+class Grid(BaseModel):
     """A question: what is varied, what it must not hang on, what is held still."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scientific: Mapping[str, list[str | int]]
     nuisance: Mapping[str, list[str | int]] = {}
@@ -56,14 +47,15 @@ class Grid(_Strict):
     resources: Resources = Resources()
 
     @classmethod
-    def load(cls, file: Path, seeds: Sequence[int] | None = None) -> Self:
-        """Reads a grid file; `seeds` replaces its seeds.
+    def load(cls, file: Path, seeds: Sequence[int] | None = None, settings: Sequence[str] = ()) -> Self:
+        """Reads a grid file; `seeds` replaces its seeds, `settings` such as `steps=20` or `partition=gpu` the rest.
 
         Raises:
             ParameterError: naming the file, the wrong key or value, and the valid ones.
         """
         try:
-            grid = cls.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            grid = cls.model_validate(_override(content, settings))
         except FileNotFoundError:
             raise ParameterError(
                 f"there is no grid {file}; one comes with the project: sweeps/miniature.yaml"
@@ -78,6 +70,11 @@ class Grid(_Strict):
         if seeds:
             grid = grid.model_copy(update={"nuisance": {**grid.nuisance, "seed": list(seeds)}})
         return grid
+
+    def dump(self) -> str:
+        """The grid as a file that `load` reads."""
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
     def points(self) -> Iterator[dict[str, str | int]]:
         """Every combination of values, the scientific axes outermost within each nuisance combination."""
@@ -113,6 +110,17 @@ class Job:
         return self.folder.name
 
     @property
+    def kind(self) -> str:
+        """`data`, `evaluate`, `report`, or the mode of a training: what its needs of a machine go by."""
+        stem = self.notebook.stem
+        return str(self.parameters["mode"]) if stem == "train" else stem
+
+    @property
+    def seed(self) -> int | None:
+        """The seed; None for what all seeds share."""
+        return self.parameters.get("seed")
+
+    @property
     def is_report(self) -> bool:
         """The report follows all others, whether they succeeded or not, and is always made anew."""
         return self.name == REPORT
@@ -141,20 +149,19 @@ def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]
         for job in chain(kind.check({**known, "prerequisites": "require"}), root, runs):
             jobs.setdefault(job.key, job)
     seeds = sorted({int(point["seed"]) for point in grid.points() if "seed" in point})
-    report = ReportParameters.check({"runs": str(runs), "grid": str(grid_file), "seeds": seeds})
+    known = {k: v for k, v in next(grid.points()).items() if k == "profile"}
+    report = ReportParameters.check({**known, "runs": str(runs), "grid": str(grid_file), "seeds": seeds})
     jobs[REPORT] = Job(REPORT, root / "notebooks" / report.notebook, dict(report), runs / REPORT, tuple(jobs), 1)
     for kind in (DataParameters, TrainParameters, EvaluateParameters, ReportParameters):
         check_notebook(root / "notebooks" / kind.notebook, kind)
     return tuple(jobs.values())
 
 
-def select(jobs: Sequence[Job], patterns: Iterable[str]) -> tuple[Job, ...]:
+def named(jobs: Sequence[Job], patterns: Iterable[str]) -> tuple[Job, ...]:
     """The jobs whose names match one of the shell patterns (all, if there is none), less those of `!pattern`.
 
-    Unfinished runs that they need come along, and so does the report unless it is excluded.
-
     Raises:
-        ParameterError: when nothing matches, or an unfinished run is excluded that a selected one needs.
+        ParameterError: when a pattern matches nothing.
     """
     wanted = [p for p in patterns if not p.startswith("!")] or ["*"]
     excluded = [p[1:] for p in patterns if p.startswith("!")]
@@ -163,19 +170,28 @@ def select(jobs: Sequence[Job], patterns: Iterable[str]) -> tuple[Job, ...]:
         if not any(fnmatchcase(job.name, pattern) for job in jobs):
             raise ParameterError(f"--only {pattern!r} matches no run of the grid. Its runs: {names}")
 
-    def out(job: Job) -> bool:
-        return any(fnmatchcase(job.name, p) for p in excluded)
+    def among(job: Job, some: Iterable[str]) -> bool:
+        return any(fnmatchcase(job.name, pattern) for pattern in some)
 
+    return tuple(job for job in jobs if among(job, wanted) and not among(job, excluded))
+
+
+def select(jobs: Sequence[Job], patterns: Sequence[str]) -> tuple[Job, ...]:
+    """The jobs that the patterns name, with the unfinished ones that they need and, unless excluded, the report.
+
+    Raises:
+        ParameterError: when a pattern matches nothing, or excludes an unfinished run that a selected one needs.
+    """
+    excluded = [p for p in patterns if p.startswith("!")]
+    allowed = {job.key for job in named(jobs, excluded)}
+    chosen = {job.key for job in named(jobs, patterns)} | {j.key for j in jobs if j.is_report and j.key in allowed}
     unfinished = {job.key for job in jobs if not job.finished}
-    chosen: set[str] = set()
     for job in reversed(jobs):  # from the last to the first, so that needs of needs are found
-        if job.key in chosen and out(job):
+        if job.key in chosen and job.key not in allowed:
             raise ParameterError(f"--only '!…' excludes {job.name}, which is not finished and which others need")
-        if not out(job) and (job.is_report or any(fnmatchcase(job.name, p) for p in wanted)):
-            chosen.add(job.key)
         if job.key in chosen & unfinished and not job.is_report:
             chosen.update(unfinished.intersection(job.needs))
-    return tuple(job for job in jobs if job.key in chosen and not out(job))
+    return tuple(job for job in jobs if job.key in chosen)
 
 
 def check_notebook(notebook: Path, kind: type[Parameters]) -> None:
@@ -220,14 +236,39 @@ def _job(parameters: Parameters, root: Path, runs: Path) -> Job:
     kind = "data" if isinstance(parameters, DataParameters) else "evaluate"
     if isinstance(parameters, TrainParameters):
         kind = parameters.mode
+    # A job runs elsewhere than where it was planned: what is given relative to the project becomes absolute.
+    data = {"data": str(resolve(given))} if (given := getattr(parameters, "data", "")) else {}
     return Job(
         name=identity.name,
         notebook=root / "notebooks" / parameters.notebook,
-        parameters={**dict(parameters), "runs": str(runs)},
+        parameters={**dict(parameters), "runs": str(runs), **data},
         folder=runs / identity.folder_name,
         needs=tuple(need.folder_name for need in identity.prerequisites),
         threads=threads_of(kind, profile),
     )
+
+
+def _override(content: Any, settings: Sequence[str]) -> Any:
+    """A grid's content with `key=value` settings: an axis is held at one value, anything else is a resource.
+
+    Raises:
+        ParameterError: naming the wrong setting and the valid keys.
+    """
+    if not settings or not isinstance(content, dict):
+        return content
+    content = {key: dict(value or {}) for key, value in content.items()}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        valid = (*AXES, *(name for name in Resources.model_fields if name != "kinds"))
+        if not equals or key not in valid:
+            raise ParameterError(f"--set {setting}: expected KEY=VALUE{suggest(key, valid)}. Keys: {', '.join(valid)}")
+        if key in AXES:
+            for axes in ("scientific", "nuisance", "fixed"):
+                content.get(axes, {}).pop(key, None)
+            content.setdefault("fixed", {})[key] = yaml.safe_load(text)
+        else:
+            content.setdefault("resources", {})[key] = yaml.safe_load(text)
+    return content
 
 
 def _explain(error: ValidationError) -> str:

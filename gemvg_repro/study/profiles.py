@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -91,7 +92,13 @@ def load_profile(name: str) -> Profile:
     if name not in known:
         raise ValueError(f"no profile {name!r}; there are {', '.join(known)}, in {FOLDER}")
     file = FOLDER / f"{name}.yaml"
+    return _read(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read(file: Path, modified_ns: int) -> Profile:
+    """Read once: planning two hundred runs asks for their profile a thousand times."""
     try:
-        return Profile.model_validate({"name": name, **yaml.safe_load(file.read_text("utf-8"))})
+        return Profile.model_validate({"name": file.stem, **yaml.safe_load(file.read_text("utf-8"))})
     except ValidationError as error:
         raise ValueError(f"{file} is no profile:\n{error}") from None

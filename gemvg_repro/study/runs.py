@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import re
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -17,10 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .code import current
 from .locks import Lock
 
 LIBRARIES = ("torch", "transformers", "trl", "numpy", "tokenizers")
 """The libraries whose versions move the numbers."""
+
+
+class Interrupted(RuntimeError):
+    """A run was asked to stop and has: all it did is kept, and the same command goes on from there."""
 
 
 class RunError(RuntimeError):
@@ -89,6 +93,16 @@ def read_json(path: Path) -> Any:
         return None
     except ValueError as error:
         raise RunError(f"{path} is not JSON ({error}); move it away and run the same command again") from None
+
+
+def desk_of(folder: Path) -> Path:
+    """Where what belongs to the executions of a run is, and not to the run: locks, logs, half notebooks."""
+    return folder.parent / ".jobs" / folder.name
+
+
+def stop_file(folder: Path) -> Path:
+    """While this file exists, the run in `folder` is asked to stop at the next point that it can go on from."""
+    return desk_of(folder) / "stop"
 
 
 def result_of(folder: Path) -> dict[str, Any] | None:
@@ -178,6 +192,7 @@ class Run:
         if run.finished is None:
             folder.mkdir(parents=True, exist_ok=True)
             run._lock = Lock.take(folder / "owner.lock", patience_s)
+            stop_file(folder).unlink(missing_ok=True)  # whoever was meant is gone: the directory is ours
             try:
                 run._introduce()
             except BaseException:
@@ -212,6 +227,19 @@ class Run:
             "updated": time.time(),
         }
         write_json(self.folder / "progress.json", state)
+
+    def asked_to_stop(self) -> bool:
+        """Whether somebody wants this machine: save as soon as can be, then `stop_if_asked`."""
+        return stop_file(self.folder).exists()
+
+    def stop_if_asked(self) -> None:
+        """Ends the run's work for now; called where all that was done is on disk.
+
+        Raises:
+            Interrupted: when the run is asked to stop.
+        """
+        if self.asked_to_stop():
+            raise Interrupted(f"{self.name} was asked to stop, and did; the same command goes on from here")
 
     def write(self, name: str, value: Any) -> Path:
         """Writes a JSON file of the run as a whole."""
@@ -256,14 +284,18 @@ class Run:
             )
         earlier = read_json(self.folder / "environment.json") or {"earlier": []}
         before = [*earlier.pop("earlier"), earlier] if len(earlier) > 1 else []
-        self.write("environment.json", {**environment(), "earlier": before})
+        code, patch = current(), None
+        if code.difference:
+            content = code.difference.encode()
+            patch = f"difference-{hashlib.sha256(content).hexdigest()[:8]}.patch"
+            write_bytes(self.folder / patch, content)
+        made_by = {"commit": code.commit, "dirty": patch is not None, "difference": patch}
+        self.write("environment.json", {**made_by, **environment(), "earlier": before})
 
 
 def environment() -> dict[str, Any]:
-    """Where and with what code this process runs: recorded beside a run, never part of its id."""
+    """Where and with what this process runs: recorded beside a run, never part of its id."""
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain")),
         "host": platform.node(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
@@ -271,12 +303,3 @@ def environment() -> dict[str, Any]:
         "versions": {**library_versions(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-
-
-def _git(*arguments: str) -> str | None:
-    """What git says of the checkout that this package is imported from; None where it is in none."""
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

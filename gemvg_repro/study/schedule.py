@@ -1,56 +1,19 @@
-"""Which jobs run now, which wait, and which cannot run any more?"""
+"""Which jobs run now on this machine, which wait, and which cannot run any more?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
 
-from .execution import ANSI, desk_of, end_children, execute, executor_of, log_of
+import submitit
+
+from .execution import end_children, execute, failure_of
 from .locks import owner_of
-from .plan import Job, Resources
-from .runs import read_json
-
-State = Literal["missing", "waiting", "running", "finished", "failed", "blocked"]
-
-LOG_LINES = 15
-
-
-@dataclass
-class Entry:
-    """A job and how it stands.
-
-    Attributes:
-        note: of a failed job, what went wrong; of a blocked one, the job that it waits for in vain.
-    """
-
-    job: Job
-    state: State
-    note: str = ""
-    submission: Any = None
-
-    @property
-    def progress(self) -> dict[str, Any]:
-        """The last progress.json of the run, empty before the first."""
-        return dict(read_json(self.job.folder / "progress.json") or {})
-
-
-def states(jobs: Sequence[Job]) -> list[Entry]:
-    """How jobs stand by what is on disk, whoever runs them."""
-    return [Entry(job, *_state(job)) for job in jobs]
-
-
-def _state(job: Job) -> tuple[State, str]:
-    if job.finished:
-        return "finished", ""
-    for lock in (job.folder / "owner.lock", desk_of(job) / "job.lock"):
-        if (owner := owner_of(lock)) is not None:
-            return "running", str(owner)
-    if (failure := desk_of(job) / "failure.txt").is_file():
-        return "failed", failure.read_text(encoding="utf-8")
-    return "missing", ""
+from .plan import Job
+from .resources import Resources
+from .runs import desk_of
+from .standing import Entry, root_of
 
 
 class Schedule:
@@ -81,10 +44,7 @@ class Schedule:
             broken = [e for e in needs if e.state in ("failed", "blocked")]
             ready = all(e.state in ("finished", "failed", "blocked") for e in needs)
             if broken and not entry.job.is_report:
-                entry.state, entry.note = (
-                    "blocked",
-                    broken[0].note if broken[0].state == "blocked" else broken[0].job.name,
-                )
+                entry.state, entry.note = "blocked", root_of(broken[0])
             elif ready and self._places(entry) <= free:
                 self._start(entry)
                 free -= self._places(entry)
@@ -100,18 +60,18 @@ class Schedule:
 
     def _start(self, entry: Entry) -> None:
         # A folder for every attempt: a local job's id is a process number, which the system uses again.
-        desk = desk_of(entry.job)
-        folder = next(f for n in count(1) if not (f := desk / f"attempt-{n}").exists())
-        executor = executor_of(self._resources, folder)
+        desk = desk_of(entry.job.folder)
+        needs = self._resources.needs(entry.job.kind)
+        executor = submitit.LocalExecutor(next(f for n in count(1) if not (f := desk / f"attempt-{n}").exists()))
+        executor.update_parameters(timeout_min=needs.timeout_min, gpus_per_node=needs.gpus, stderr_to_stdout=True)
         entry.submission = executor.submit(execute, entry.job, self._root)
         entry.state = "running"
 
     def _look(self, entry: Entry) -> None:
         """The end of a job is judged by what it left on disk."""
-        desk = desk_of(entry.job)
-        if not entry.submission.done() or owner_of(desk / "job.lock") is not None:
+        if not entry.submission.done() or owner_of(desk_of(entry.job.folder) / "job.lock") is not None:
             return
-        failure = desk / "failure.txt"
+        failure = failure_of(entry.job)
         outcome = entry.submission.paths.result_pickle
         if failure.is_file():
             entry.state, entry.note = "failed", failure.read_text(encoding="utf-8")
@@ -122,14 +82,3 @@ class Schedule:
                 "failed",
                 f"{entry.job.name} was killed; the same command takes it up again",
             )
-
-
-def explain(entry: Entry) -> str:
-    """A failed job for a person: what went wrong, the last lines of its log, and where that is."""
-    text = f"{entry.job.name} failed.\n{entry.note}"
-    log = log_of(entry.job)
-    if log.is_file():
-        said = ANSI.sub("", log.read_text(encoding="utf-8", errors="replace"))
-        lines = ["".join(c for c in line if c.isprintable()) for line in said.splitlines() if line.strip()]
-        text += "\n" + "\n".join(f"  | {line}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
-    return text

@@ -76,8 +76,9 @@ def _carry_out(run: Run, asked: TrainParameters, profile: Profile, needed: Mappi
         chosen = conversations(samples, settings, asked.seed)
         finetune(
             model, processor, chosen, settings,
-            step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record,
+            step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.asked_to_stop,
         )  # fmt: skip
+        run.stop_if_asked()
     else:
         _reinforce(run, asked, profile, data, model, processor, checkpoints, record)
     partial = run.folder / f"{MODEL}.part"
@@ -111,8 +112,9 @@ def _reinforce(
     samples = _first_of_each_scene(sources.load(data, asked, "train"))
     reinforce(
         model, processor, samples, watched[: settings.divergence_samples], variant, settings,
-        step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record,
+        step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.asked_to_stop,
     )  # fmt: skip
+    run.stop_if_asked()
     after = _rewards(model, processor, watched, modes, profile, settings, "after")
     write_table(run.folder / "validation-reward.parquet", pd.concat([pd.read_parquet(before), after]))
 

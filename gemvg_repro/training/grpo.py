@@ -22,7 +22,7 @@ from ..models.processor import ImageOnlyProcessor
 from .arguments import Record, StepLog, build_optimiser, freeze_vision, shared_arguments
 from .collation import ConversationCollator, Turn
 from .divergence import Divergence
-from .resuming import ResumesExactly, SealCheckpoints, newest_checkpoint
+from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
 from .settings import GRPOSettings
 
 Variant = Literal["cot", "direct", "hybrid"]
@@ -111,8 +111,9 @@ def reinforce(
     seed: int,
     folder: Path,
     record: Record,
+    stop: Callable[[], bool] = never,
 ) -> None:
-    """Trains the model in place by GRPO, from its newest checkpoint in `folder` if there is one.
+    """Trains the model in place by GRPO, from its newest checkpoint in `folder` if there is one, or until `stop`.
 
     All variants take the same number of distinct samples and of rollouts a step: `hybrid` splits a sample's
     rollouts between its modes. `watched` samples, of validation, show how far the policy has moved from
@@ -160,7 +161,7 @@ def reinforce(
         train_dataset=prompts_in_order(samples, modes, settings.steps * settings.prompts, seed),
         processing_class=processor,
         optimizers=(build_optimiser(model, settings.optimiser), None),
-        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, watch)],
+        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, watch), StopsWhenAsked(stop, settings.iterations)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.data_collator = with_pictures(samples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,27 @@ class SealCheckpoints(TrainerCallback):  # type: ignore[misc]
         partial = folder / (SEAL + ".part")
         partial.write_text(weights_hash(self._model))
         partial.replace(folder / SEAL)
+
+
+class StopsWhenAsked(TrainerCallback):  # type: ignore[misc]
+    """Ends a training after the step in progress, with a checkpoint, once `asked` says so.
+
+    `every`: only after a multiple of so many steps, where they share what is not in a checkpoint (GRPO's answers,
+    when it takes several steps on them).
+    """
+
+    def __init__(self, asked: Callable[[], bool], every: int = 1):
+        self._asked = asked
+        self._every = every
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step % self._every == 0 and self._asked():
+            control.should_save = control.should_training_stop = True
+
+
+def never() -> bool:
+    """For a training that nobody asks to stop."""
+    return False
 
 
 class ResumesExactly:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
 from .arguments import Record, StepLog, build_optimiser, freeze_vision, shared_arguments
 from .collation import Conversation, ConversationCollator, Turn
-from .resuming import ResumesExactly, SealCheckpoints, newest_checkpoint
+from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
 from .settings import SFTSettings
 
 _LOGGED = {
@@ -83,8 +83,9 @@ def finetune(
     seed: int,
     folder: Path,
     record: Record,
+    stop: Callable[[], bool] = never,
 ) -> None:
-    """Trains the model in place on the conversations, in their order.
+    """Trains the model in place on the conversations, in their order, or until `stop` says so.
 
     It goes on from the newest checkpoint in `folder`, which takes the checkpoints, if there is one. `step` is
     that of the coordinates in answers.
@@ -108,7 +109,7 @@ def finetune(
         train_dataset=Dataset.from_dict({"index": range(len(asked))}),
         processing_class=processor,
         optimizers=(build_optimiser(model, settings.optimiser), None),
-        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED)],
+        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED), StopsWhenAsked(stop)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

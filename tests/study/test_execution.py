@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -13,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gemvg_repro.study.execution import NotebookFailed, desk_of, execute, executor_of
-from gemvg_repro.study.plan import Grid, Job, Resources, plan
+from gemvg_repro.study.execution import NotebookFailed, execute
+from gemvg_repro.study.plan import Grid, Job, plan
+from gemvg_repro.study.runs import desk_of
 
 from . import tiny
 
@@ -51,7 +51,7 @@ def test_the_failing_cell_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         NotebookFailed, match=r"train.ipynb failed for sft-s0 in cell \[4\]: ValueError: the loss is not"
     ):
         execute(job, root)
-    assert "the loss is not finite" in (desk_of(job) / "failure.txt").read_text()
+    assert "the loss is not finite" in (desk_of(job.folder) / "failure.txt").read_text()
     assert not (job.folder / "result.json").exists() and not (job.folder / "notebook.ipynb").exists()
 
 
@@ -93,9 +93,3 @@ def test_a_killed_kernel_is_a_failure_though_papermill_calls_its_cells_completed
     job.notebook.write_text(json.dumps(notebook))
     with pytest.raises(NotebookFailed, match="was its kernel killed"):
         execute(job, root)
-
-
-def test_slurm_says_that_it_is_not_built_yet(tmp_path: Path) -> None:
-    with pytest.raises(NotImplementedError, match="cluster: local"):
-        executor_of(Resources(cluster="slurm"), tmp_path)
-    assert os.listdir(tmp_path) == []

@@ -116,3 +116,13 @@ def test_only_refuses_what_cannot_be(tmp_path: Path) -> None:
         select(jobs, ["hybird*"])
     with pytest.raises(ParameterError, match="excludes cot_sft-s0, which is not finished"):
         select(jobs, ["hybrid*", "!cot_sft*"])
+
+
+def test_a_grid_survives_being_written_down(tmp_path: Path) -> None:
+    root = tiny.project(
+        tmp_path, ALL, "{cluster: slurm, gpus: 2, setup: [module load cuda], kinds: {report: {gpus: 0}}}"
+    )
+    grid = Grid.load(root / "sweeps" / "miniature.yaml", [3, 4], ["steps=5", "partition=gpu"])
+    (tmp_path / "again.yaml").write_text(grid.dump())
+    assert Grid.load(tmp_path / "again.yaml") == grid
+    assert grid.fixed["steps"] == 5 and grid.resources.partition == "gpu" and grid.nuisance["seed"] == [3, 4]

@@ -21,9 +21,11 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 STEPS = 6
 
-# Steered through the environment, which reaches the kernel: TINY_FAIL and TINY_SLOW name runs.
+# Steered through the environment, which reaches the kernel: TINY_FAIL and TINY_SLOW name runs by a pattern,
+# TINY_PACE is the seconds that a step of a slow one takes.
 _WORK = f"""
 import os, time
+from fnmatch import fnmatch
 from gemvg_repro.study.identity import identify
 from gemvg_repro.study.runs import Run
 what = identify(asked)
@@ -31,11 +33,12 @@ run = Run.open(asked.runs_folder, what.name, what.parameters)
 log = run.log()
 first = len(log.records()) + 1
 for step in range(first, {STEPS} + 1):
-    if os.environ.get("TINY_FAIL") == run.name and step == 4:
+    if fnmatch(run.name, os.environ.get("TINY_FAIL", "")) and step == 4:
         raise ValueError("the loss is not finite")
     log.append({{"step": step, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}})
     run.progress(step, {STEPS}, seconds_left=1.0, loss=1 / step)
-    time.sleep(1.0 * (os.environ.get("TINY_SLOW") == run.name))
+    run.stop_if_asked()
+    time.sleep(float(os.environ.get("TINY_PACE", "1")) * fnmatch(run.name, os.environ.get("TINY_SLOW", "")))
 print("a sentence of", run.name)
 run.finish({{"first": first, "metrics": {{"steps": len(log.records())}}}})
 """
@@ -57,7 +60,7 @@ def notebook(kind: type[Parameters], work: str) -> nbformat.NotebookNode:
     )
 
 
-def project(root: Path, modes: str = "[sft]", resources: str = "{jobs: 2}") -> Path:
+def project(root: Path, modes: str = "[sft]", resources: str = "{cluster: local, jobs: 2}") -> Path:
     """Lays the project out in `root` and returns it."""
     (root / "notebooks").mkdir(parents=True)
     (root / "sweeps").mkdir()

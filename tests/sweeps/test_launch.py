@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -127,3 +128,26 @@ def test_ctrl_c_ends_all_children_and_says_how_to_go_on(tmp_path: Path) -> None:
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130 and "the same command goes on" in error
     assert len(family) >= 4 and psutil.wait_procs(family, timeout=5)[1] == []
+
+
+def test_from_another_shell_it_is_looked_at_and_ended(tmp_path: Path) -> None:
+    root = tiny.project(tmp_path)
+    process = start(root, TINY_SLOW="sft-s0")
+    until_logged(root, "sft-s0", 2)
+    _, out, _ = launch(root, "--status", "--json")
+    states = {run["run"]: run["state"] for run in json.loads(out)}
+    assert (states["data"], states["sft-s0"], states["report"]) == ("finished", "running", "missing")
+    status, out, _ = launch(root, "--logs", "sft-s0")
+    assert status == 0 and "Executing Cell" in out
+    status, out, _ = launch(root, "--cancel", "--only", "sft-s0")
+    assert status == 0 and "ended: sft-s0" in out
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "the same command goes on" in error
+
+
+def test_settings_replace_the_grids_and_reach_the_report(tmp_path: Path) -> None:
+    root = tiny.project(tmp_path, "[sft, hybrid]")
+    status, out, _ = launch(root, "-n", "--set", "mode=sft", "--set", "steps=3")
+    assert status == 0 and "hybrid" not in out and "sft-s0" in out
+    status, _, error = launch(root, "-n", "--set", "partitoin=gpu")
+    assert status == 2 and "did you mean 'partition'" in error

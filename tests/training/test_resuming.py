@@ -22,20 +22,23 @@ class Stopped(Exception):
     """Stands for a kill: nothing after it runs."""
 
 
-def sft(folder: Path, stop_after: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+def sft(folder: Path, stop_after: int | None = None, asked_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
     chosen = conversations(samples(), SFT, 0)
-    finetune(model, processor, chosen, SFT, step=20, seed=0, folder=folder, record=recorder(entries, stop_after))
+    finetune(
+        model, processor, chosen, SFT, step=20, seed=0, folder=folder,
+        record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == asked_in,
+    )  # fmt: skip
     return weights_hash(model), entries
 
 
-def grpo(folder: Path, stop_after: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+def grpo(folder: Path, stop_after: int | None = None, asked_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
     reinforce(
         model, processor, samples(), samples("validation")[:2], "hybrid", GRPO,
-        step=20, seed=0, folder=folder, record=recorder(entries, stop_after),
+        step=20, seed=0, folder=folder, record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == asked_in,
     )  # fmt: skip
     return weights_hash(model), entries
 
@@ -61,6 +64,17 @@ def test_resumed_is_undisturbed(stage: Callable[..., Any], tmp_path: Path) -> No
     shown = [k for k in whole[-1] if k in ("loss", "reward", "kl", "entropy", "length_mean", "tokens")]
     for a, b in zip(whole[2:], rest, strict=True):
         assert {k: a.get(k) for k in shown} == {k: b.get(k) for k in shown}
+
+
+@pytest.mark.parametrize("stage", [sft, grpo], ids=["sft", "grpo"])
+def test_asked_to_stop_it_loses_no_step(stage: Callable[..., Any], tmp_path: Path) -> None:
+    undisturbed, whole = stage(tmp_path / "undisturbed")
+    _, begun = stage(tmp_path / "asked", asked_in=3)  # in the third step; checkpoints are due every second
+    _, rest = stage(tmp_path / "asked", asked_in=len(whole) - 3)  # and in the last: there is nothing left to train
+    resumed, nothing = stage(tmp_path / "asked")
+    assert [entry["step"] for entry in begun + rest] == [entry["step"] for entry in whole] and nothing == []
+    assert resumed == undisturbed
+    assert [e.get("loss") for e in begun + rest] == [e.get("loss") for e in whole]
 
 
 def test_a_checkpoint_without_seal_is_passed_over(tmp_path: Path) -> None:

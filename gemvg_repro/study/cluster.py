@@ -1,0 +1,159 @@
+"""What does Slurm say: is it there, how do our jobs stand, which of them does it still know?
+
+Only squeue, sacct, scontrol, sinfo and scancel are asked, each at most once a question, however many the runs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
+"""A job in one of these states runs no more. PREEMPTED is not among them: ours are requeued."""
+
+NETWORK = tuple("nfs lustre gpfs beegfs ceph cifs smb glusterfs panfs wekafs afs virtiofs 9p fuse daos".split())
+"""What the types of file systems begin with that several machines share."""
+
+_SEPARATOR = "\x1f"
+
+
+class SlurmError(RuntimeError):
+    """Slurm refused something, or does not answer."""
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job, or an element of an array, that Slurm remembers.
+
+    Attributes:
+        id: `17`, or `17_3` for an element.
+        state: in Slurm's words, such as RUNNING.
+        node: where it runs or ran.
+        reason: why it waits or ended, in Slurm's words.
+        comment: what the launcher wrote on it.
+    """
+
+    id: str
+    state: str
+    node: str = ""
+    reason: str = ""
+    comment: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more, and is not requeued either."""
+        return self.state.startswith(ENDED)
+
+
+def answers() -> str:
+    """Empty when a Slurm answers here, else why none does."""
+    if not all(shutil.which(program) for program in ("sbatch", "squeue", "srun")):
+        return "there is no sbatch here"
+    try:
+        ask("sinfo", "-h", "-o", "%P")
+    except SlurmError as error:
+        return f"Slurm does not answer: {error}"
+    return ""
+
+
+def queue() -> dict[str, QueuedJob]:
+    """All our jobs that the controller remembers, by id; array elements one by one."""
+    form = _SEPARATOR.join(("%i", "%T", "%N", "%r", "%k"))
+    jobs = {}
+    for line in ask("squeue", "--me", "-h", "-r", "-t", "all", "-o", form).splitlines():
+        job = QueuedJob(*(part.strip() for part in line.split(_SEPARATOR, 4)))
+        jobs[job.id] = job
+    return jobs
+
+
+def remembered(ids: Iterable[str]) -> dict[str, QueuedJob]:
+    """Jobs that the controller has forgotten, from the accounting; none where a cluster keeps no accounts."""
+    arrays = sorted({job.partition("_")[0] for job in ids})
+    if not arrays:
+        return {}
+    try:
+        said = ask("sacct", "-X", "-n", "-P", "-o", "JobID,State,NodeList,Reason", "-j", ",".join(arrays), seconds=20)
+    except SlurmError:
+        return {}
+    known = [QueuedJob(*line.split("|")[:4]) for line in said.splitlines() if line.count("|") >= 3]
+    return {job.id: job for job in known}
+
+
+def cancel_jobs(ids: Sequence[str]) -> None:
+    """Ends jobs, whether they wait or run."""
+    for start in range(0, len(ids), 500):  # a command line has its limits
+        ask("scancel", *ids[start : start + 500])
+
+
+def largest_array() -> int:
+    """How many elements an array may have."""
+    for line in ask("scontrol", "show", "config").splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "MaxArraySize":
+            return int(value)
+    return 1001  # Slurm's default
+
+
+def check_script(script: str, needed_by: str) -> None:
+    """Has Slurm judge a script (partition, account, GPUs, time, ...) without submitting it.
+
+    Raises:
+        SlurmError: with Slurm's own words.
+    """
+    try:
+        ask("sbatch", "--test-only", given=script)
+    except SlurmError as error:
+        raise SlurmError(
+            f"Slurm would refuse {needed_by}: {error}\nnothing was submitted; see `resources` in the grid"
+        ) from None
+
+
+def check_visible(folder: Path, shared: bool) -> None:
+    """Refuses a folder that the nodes of the cluster do not see: their jobs would fail without a word.
+
+    Raises:
+        SlurmError: when there are nodes on other machines and the folder is on a disk of this one.
+    """
+    if shared:
+        return
+    here = os.uname().nodename.partition(".")[0]
+    elsewhere = sorted(
+        {name for name in ask("sinfo", "-h", "-N", "-o", "%n").split() if name.partition(".")[0] != here}
+    )
+    kind = file_system(folder)
+    if elsewhere and not kind.startswith(NETWORK):
+        raise SlurmError(
+            f"{folder} is on a disk of this machine ({kind}), which {elsewhere[0]} and the other nodes do not see."
+            " Give a folder that they share (--runs DIR), or write `shared: true` under `resources` if they see it"
+        )
+
+
+def file_system(folder: Path) -> str:
+    """The type of the file system that a folder, or the nearest one above it that exists, is on."""
+    existing = next(f for f in (folder, *folder.parents) if f.exists()).resolve()
+    mounts: Mapping[Path, str] = {Path(p.mountpoint): p.fstype for p in psutil.disk_partitions(all=True)}
+    return next((mounts[f] for f in (existing, *existing.parents) if f in mounts), "unknown")
+
+
+def ask(*command: str, given: str | None = None, seconds: float = 60) -> str:
+    """What a command prints.
+
+    Raises:
+        SlurmError: with what it complains of.
+    """
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds)
+    except FileNotFoundError:
+        raise SlurmError(f"there is no {command[0]} here") from None
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{command[0]} did not answer within {seconds:.0f} s") from None
+    if done.returncode:
+        said = done.stderr.strip() or done.stdout.strip() or f"ended with status {done.returncode}"
+        raise SlurmError(f"{command[0]}: {said.removeprefix(f'{command[0]}: ')}")
+    return done.stdout

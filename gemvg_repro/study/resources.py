@@ -1,0 +1,87 @@
+"""What does a run need of a machine, and of which cluster is it asked?
+
+Nothing here moves a number, and nothing of it enters a run's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+KINDS = ("data", "sft", "cot_sft", "cot", "direct", "hybrid", "evaluate", "report")
+"""The kinds of runs that may have needs of their own: the training modes and the other notebooks."""
+
+START_S = 60
+"""Within this a job's Python has begun to listen for signals."""
+EARLY_S = 60
+"""Slurm may send the signal so much earlier than asked (sbatch(1), --signal)."""
+
+
+class Needs(BaseModel):
+    """What one run asks of the cluster, in sbatch's words.
+
+    Attributes:
+        gpus: a node.
+        cpus: None: as many as the run has threads.
+        mem_gb: of memory; None: the cluster's default.
+        timeout_min: the time limit of one attempt; a run that needs more is requeued and goes on.
+        signal_s: so long before the limit the run is told to save.
+        setup: lines of shell before the run, such as `module load cuda`.
+        parallel: how many runs of a variant may run side by side; None: all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gpus: int = Field(default=0, ge=0)
+    cpus: int | None = Field(default=None, ge=1)
+    mem_gb: float | None = Field(default=None, gt=0)
+    timeout_min: int = Field(default=600, ge=1)
+    signal_s: int = Field(default=120, ge=20)
+    setup: Sequence[str] = ()
+    parallel: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _time_to_save(self) -> Self:
+        least = self.signal_s + EARLY_S + START_S
+        if self.timeout_min * 60 < least:
+            raise ValueError(
+                f"timeout_min {self.timeout_min} leaves no time to work: signal_s is {self.signal_s}, Slurm may signal"
+                f" {EARLY_S} s earlier, and a run takes up to {START_S} s to listen;"
+                f" expected timeout_min {-(-least // 60)} or more, or a smaller signal_s"
+            )
+        return self
+
+
+class Resources(Needs):
+    """Where the runs of a grid are carried out.
+
+    Attributes:
+        cluster: `auto` is Slurm where one answers, else this machine.
+        jobs: on this machine: places for runs side by side, of which each takes as many as it has threads.
+        shared: says that the nodes see the folder of all runs, where it does not look like it.
+        kinds: what some kinds of runs need instead: `evaluate: {gpus: 1, timeout_min: 120}`.
+    """
+
+    cluster: Literal["auto", "local", "slurm"] = "auto"
+    jobs: int = Field(default=2, ge=1)
+    shared: bool = False
+    kinds: Mapping[str, Mapping[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _known_kinds(self) -> Self:
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise ValueError(f"kinds: no kind {kind!r}; there are {', '.join(KINDS)}")
+            self.needs(kind)
+        return self
+
+    def needs(self, kind: str) -> Needs:
+        """What a run of this kind needs."""
+        general = {name: getattr(self, name) for name in Needs.model_fields}
+        return Needs.model_validate({**general, **self.kinds.get(kind, {})})

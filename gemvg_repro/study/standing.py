@@ -1,0 +1,139 @@
+"""How do the runs of a study stand, and why?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from . import cluster
+from .cluster import QueuedJob
+from .execution import ANSI, at_it, failure_of, log_of
+from .launches import Launches, Submission
+from .plan import Job
+from .runs import read_json
+
+State = Literal["missing", "waiting", "running", "finished", "failed", "blocked"]
+
+LOG_LINES = 15
+
+_MEANS = {
+    "CANCELLED": "it was cancelled",
+    "TIMEOUT": "it was killed at its time limit, before it could be requeued; raise signal_s or timeout_min",
+    "OUT_OF_MEMORY": "it took more memory than it had asked for; raise mem_gb",
+    "NODE_FAIL": "its node failed, and Slurm did not requeue it",
+    "FAILED": "its process was killed, or could not write; its log may say more",
+    "COMPLETED": "it came to its end and left no result.json",
+}
+
+
+@dataclass
+class Entry:
+    """A job and how it stands.
+
+    Attributes:
+        note: of a failed job, what went wrong; of a blocked one, the job that it waits for in vain; of a
+            waiting one, why; of a running one, who is at it.
+        submission: submitit's job, of a launcher on this machine.
+        slurm: the number of the job in Slurm, and where its output is.
+        node: where it runs or ran, if Slurm had it.
+    """
+
+    job: Job
+    state: State
+    note: str = ""
+    submission: Any = None
+    slurm: Submission | None = None
+    node: str = ""
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """The last progress.json of the run, empty before the first."""
+        return dict(read_json(self.job.folder / "progress.json") or {})
+
+    @property
+    def active(self) -> bool:
+        """Whether it runs or will run without anybody's doing."""
+        return self.state in ("waiting", "running")
+
+
+def states(jobs: Sequence[Job]) -> list[Entry]:
+    """How jobs stand by what is on disk and, for those that were given to Slurm, by what it says.
+
+    Raises:
+        SlurmError: a run was given to Slurm, is not finished, and Slurm does not answer.
+    """
+    launches = Launches(jobs[0].folder.parent)
+    queue = cluster.queue() if any(launches.folder.glob("*/array-*.json")) else {}
+    submitted = {key: s for key, s in launches.latest(queue).items()}
+    unsettled = {j.key: submitted[j.key].job for j in jobs if j.key in submitted and not j.finished}
+    known = queue | cluster.remembered(set(unsettled.values()) - set(queue))
+    entries: list[Entry] = []
+    by_key: dict[str, Entry] = {}
+    for job in jobs:
+        entry = by_key[job.key] = _entry(job, submitted.get(job.key), known)
+        broken = [by_key[key] for key in job.needs if key in by_key and by_key[key].state in ("failed", "blocked")]
+        if broken and entry.slurm and entry.state == "failed" and not failure_of(job).is_file() and not job.is_report:
+            entry.state, entry.note = "blocked", root_of(broken[0])
+        elif broken and entry.state == "waiting" and not job.is_report:  # Slurm forgets an element cancelled early
+            entry.note = f"needs {root_of(broken[0])}, which failed; if it stays so, --cancel and --retry it"
+        entries.append(entry)
+    return entries
+
+
+def root_of(broken: Entry) -> str:
+    """The name of the run whose failure is behind that of this one."""
+    return broken.note if broken.state == "blocked" else broken.job.name
+
+
+def _entry(job: Job, submission: Submission | None, known: dict[str, QueuedJob]) -> Entry:
+    if job.finished:
+        return Entry(job, "finished", slurm=submission)
+    queued = known.get(submission.job) if submission else None
+    if submission and queued and not queued.ended:
+        waits = queued.state in ("PENDING", "REQUEUED", "PREEMPTED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+        note = queued.reason if waits else f"job {queued.id} on {queued.node}"
+        return Entry(job, "waiting" if waits else "running", note, slurm=submission, node=queued.node)
+    if (owner := at_it(job)) is not None:
+        return Entry(job, "running", str(owner), slurm=submission)
+    node = queued.node if queued else ""
+    if (failure := failure_of(job)).is_file():
+        told = failure.read_text(encoding="utf-8") or "why could not be written down; is the disk full?"
+        return Entry(job, "failed", told, slurm=submission, node=node)
+    if submission is None:
+        return Entry(job, "missing")
+    if job.is_report and _is_made(job, queued):
+        return Entry(job, "finished", slurm=submission, node=node)
+    return Entry(job, "failed", _why(submission, queued), slurm=submission, node=node)
+
+
+def _is_made(report: Job, queued: QueuedJob | None) -> bool:
+    """A report has no result.json; once Slurm has forgotten its job, the page itself has to say that it was made."""
+    return queued.state == "COMPLETED" if queued else (report.folder / "report.html").is_file()
+
+
+def _why(submission: Submission, queued: QueuedJob | None) -> str:
+    if queued is None:
+        return f"Slurm has forgotten job {submission.job}, and there is no result; --retry submits it again"
+    word = queued.state.partition(" ")[0]
+    return f"job {queued.id} ended as {word}: {_MEANS.get(word, 'see its log')}; --retry submits it again"
+
+
+def explain(entry: Entry) -> str:
+    """A failed job for a person: what went wrong, the last lines of its log, and where that is."""
+    text = f"{entry.job.name} failed.\n{entry.note}"
+    if (log := log_file(entry)) is not None:
+        said = ANSI.sub("", log.read_text(encoding="utf-8", errors="replace"))
+        lines = ["".join(c for c in line if c.isprintable()) for line in said.splitlines() if line.strip()]
+        text += "\n" + "\n".join(f"  | {line}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
+    return text
+
+
+def log_file(entry: Entry) -> Path | None:
+    """What the run last printed: by its notebook, or outside of it where its notebook did not fail."""
+    notebook = log_of(entry.job)
+    outside = entry.slurm.log if entry.slurm else notebook
+    told = entry.state == "failed" and not failure_of(entry.job).is_file()
+    order = (outside, notebook) if told else (notebook, outside)
+    return next((log for log in order if log.is_file() and log.stat().st_size), None)

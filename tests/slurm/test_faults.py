@@ -1,0 +1,203 @@
+"""What befalls a study on a cluster, each thing really done to a real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from .conftest import Study
+
+pytestmark = pytest.mark.slurm
+
+Make = Callable[..., Study]
+ONE = ("--only", "sft-s0", "--only", "!report")
+
+
+# --- heals alone
+
+
+def test_preemption_loses_no_step(study: Make) -> None:
+    one = study()
+    one.submitted(*ONE, TINY_SLOW="sft-s0")
+    one.until_logged("sft-s0", 2)
+    begun = time.monotonic()
+    one.cluster.ask("srun", "-p", "urgent", "-N3", "--exclusive", "true")  # returns once it had the nodes
+    assert time.monotonic() - begun < 15  # of a grace of 20 s
+    before = len(one.steps("sft-s0"))
+    one.until_over(*ONE)
+    assert one.is_whole("sft-s0")
+    assert 2 <= before < 6 and len({step["pid"] for step in one.steps("sft-s0")}) == 2
+
+
+def test_the_time_limit_is_reached_twice(study: Make) -> None:
+    one = study()
+    one.submitted(*ONE, TINY_SLOW="sft-s0", TINY_PACE="10")
+    job = one.cluster.ask("squeue", "-h", "-o", "%i").strip()
+    done = 0
+    for restarts in (1, 2):
+        one.until_logged("sft-s0", done + 1)  # by this attempt: it runs, and listens
+        # The signal is due 30 s before the end; the controller looks every 30 s.
+        one.cluster.ask("scontrol", "update", f"JobId={job}", "EndTime=now+32")
+        one.until(lambda: f"Restarts={restarts} " in one.cluster.ask("scontrol", "show", "job", job))  # noqa: B023
+        one.cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=10")
+        done = len(one.steps("sft-s0"))
+    one.until_over()
+    assert one.is_whole("sft-s0") and len({step["pid"] for step in one.steps("sft-s0")}) == 3
+
+
+def test_a_node_fails_whose_process_lives_and_there_is_one_writer(study: Make) -> None:
+    one = study()
+    one.submitted(*ONE, TINY_SLOW="sft-s0", TINY_PACE="10")
+    one.until_logged("sft-s0", 1)
+    node = one.states(*ONE)["sft-s0"]["node"]
+    one.cluster.kill(f"slurmd.{node}")
+    try:
+        log = one.root / "runs" / ".jobs" / "launches"
+        one.until(lambda: any("waiting for process" in file.read_text() for file in log.glob("*/*_log.out")))
+        assert one.states(*ONE)["sft-s0"]["node"] != node
+        one.until_over()
+    finally:
+        one.cluster.start("slurmd", "-N", node)
+        one.until(lambda: one.cluster.ask("sinfo", "-h", "-N", "-p", "main", "-t", "idle", "-o", "%N").count("n") == 3)
+    assert one.is_whole("sft-s0") and len({step["pid"] for step in one.steps("sft-s0")}) == 1
+
+
+def test_the_controller_is_killed_and_comes_back(study: Make) -> None:
+    one = study()
+    one.submitted("--only", "!report", TINY_SLOW="sft-s0", TINY_PACE="4")
+    one.until_logged("sft-s0", 3)  # the controller writes down what it knows every 5 s
+    one.cluster.kill("slurmctld")
+    status, _, error = one.launch("--status")
+    assert status == 2 and "squeue" in error and "Traceback" not in error
+    one.cluster.start("slurmctld")
+    assert {run["state"] for run in one.until_over("--only", "!report").values()} == {"finished"}
+    assert one.is_whole("sft-s0") and len({step["pid"] for step in one.steps("sft-s0")}) == 1
+
+
+# --- heals by one --retry
+
+
+def test_a_cancelled_run_stops_its_line_until_it_is_tried_again(study: Make) -> None:
+    one = study()
+    one.submitted("--only", "!report", TINY_SLOW="sft-s0")
+    one.until_logged("sft-s0", 2)
+    one.cluster.ask("scancel", one.states()["sft-s0"]["job"])
+    after = one.until_over()
+    assert after["sft-s0"]["state"] == "failed" and "it was cancelled" in after["sft-s0"]["why"]
+    assert (after["evaluate-sft-s0"]["state"], after["evaluate-sft-s0"]["why"]) == ("blocked", "sft-s0")
+    status, out, _ = one.launch("--only", "!report")
+    assert status == 1 and "submitted 0 runs" in out  # nothing is repeated blindly
+    one.submitted("--only", "!report", "--retry")
+    one.until_over()
+    assert one.is_whole("sft-s0") and one.is_whole("evaluate-sft-s0")
+    assert len({step["pid"] for step in one.steps("sft-s0")}) == 2  # it went on, it did not begin again
+
+
+def test_killed_processes(study: Make) -> None:
+    one = study()
+    runs = {"sft-s0": "submitit", "sft-s1": "papermill", "sft-s2": "ipykernel"}
+    chosen = ("--seeds", "0", "1", "2", "--only", "sft-*", "--only", "!report")
+    one.submitted(*chosen, TINY_SLOW="sft-s*", TINY_PACE="3")
+    for name, word in runs.items():
+        one.until_logged(name, 1)
+        one.processes(name, word)[0].kill()
+    after = one.until_over(*chosen)
+    assert {after[name]["state"] for name in runs} == {"failed"}
+    assert "its process was killed" in after["sft-s0"]["why"]
+    assert "status -9" in after["sft-s1"]["why"] and "was its kernel killed" in after["sft-s2"]["why"]
+    one.submitted(*chosen, "--retry")
+    one.until_over()
+    assert all(one.is_whole(name) and tiny_first(one, name) > 1 for name in runs)
+
+
+def tiny_first(one: Study, name: str) -> int:
+    return int(json.loads((one.jobs([0, 1, 2])[name].folder / "result.json").read_text())["first"])
+
+
+def test_a_full_disk(study: Make) -> None:
+    one = study(data=False)
+    runs = one.root / "runs"
+    runs.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(runs)], check=True)
+    try:
+        one.submitted(*ONE, TINY_SLOW="sft-s0", TINY_PACE="3")
+        one.until_logged("sft-s0", 2)
+        ballast = runs / "ballast"
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        after = one.until_over(*ONE)
+        assert after["sft-s0"]["state"] == "failed"
+        ballast.unlink()
+        one.submitted(*ONE, "--retry")
+        one.until_over()
+        assert one.is_whole("sft-s0")
+    finally:
+        subprocess.run(["umount", "-l", str(runs)], check=True)
+
+
+def test_a_launcher_killed_half_way_submits_nothing_twice(study: Make, tmp_path: Path) -> None:
+    one = study("[sft, cot_sft]")
+    real = one_path("sbatch")
+    shim = tmp_path / "bin" / "sbatch"  # the real one, after whose second submission the launcher is gone
+    shim.parent.mkdir()
+    count = tmp_path / "count"
+    shim.write_text(
+        f'#!/bin/bash\n{real} "$@" || exit 1\n[ "$1" = --test-only ] && exit 0\necho >> "{count}"\n'
+        f'[ $(wc -l < "{count}") = 2 ] && kill -9 $PPID\nexit 0\n'
+    )
+    shim.chmod(0o755)
+    earlier = set(one.cluster.ask("squeue", "-h", "-t", "all", "-o", "%F").split())
+    status, *_ = one.launch("--seeds", "0", "1", PATH=f"{shim.parent}:{os.environ['PATH']}")
+    assert status == -9
+    assert one.launch("--seeds", "0", "1")[0] == 0
+    queued = [line.split() for line in one.cluster.ask("squeue", "-hr", "-t", "all", "-o", "%F %j").splitlines()]
+    names = Counter(name for job, name in queued if job not in earlier and name != "report")
+    assert names == dict.fromkeys(("sft", "cot_sft", "evaluate-sft", "evaluate-cot_sft"), 2)
+    one.until_over("--seeds", "0", "1")
+    one.launch("--seeds", "0", "1", "--retry")  # what was submitted had lost its orders
+    after = one.until_over("--seeds", "0", "1")
+    assert {run["state"] for run in after.values()} == {"finished"}
+
+
+def one_path(program: str) -> str:
+    return subprocess.run(["which", program], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_two_launchers_at_once(study: Make) -> None:
+    one = study("[sft, cot_sft]")
+    launchers = [one.start("--seeds", "0", "1") for _ in range(2)]
+    said = [launcher.communicate(timeout=400) for launcher in launchers]
+    assert [launcher.returncode for launcher in launchers] == [0, 0], said
+    counts = sorted(out.rpartition("submitted ")[2].split()[0] for out, _ in said)
+    assert counts == ["0", "9"]
+    after = one.until_over("--seeds", "0", "1")
+    assert {run["state"] for run in after.values()} == {"finished"}
+
+
+# --- ends truthfully
+
+
+def test_a_run_that_fails_for_good_stops_its_line_only(study: Make) -> None:
+    one = study("[sft, cot_sft]")
+    seeds = ("--seeds", "0", "1")
+    one.submitted(*seeds, TINY_FAIL="sft-s0")
+    after = one.until_over(*seeds)
+    lost = {"cot_sft-s0", "evaluate-sft-s0", "evaluate-cot_sft-s0"}
+    assert {name for name, run in after.items() if run["state"] == "finished"} == after.keys() - lost - {"sft-s0"}
+    assert after["sft-s0"]["state"] == "failed" and "the loss is not finite" in after["sft-s0"]["why"]
+    assert all((after[name]["state"], after[name]["why"]) == ("blocked", "sft-s0") for name in lost)
+    status, out, _ = one.launch("--status", *seeds)
+    assert status == 1
+    for words in ("in cell [4]: ValueError: the loss is not finite", "  | ", "log: ", "needs sft-s0"):
+        assert words in out
+    page = (one.root / "runs" / "report" / "report.html").read_text()
+    assert "evaluate-cot_sft-s1-" in page and "evaluate-cot_sft-s0-" not in page
