@@ -159,8 +159,8 @@ class Index:
         return _unpacked(row)
 
     def by_id(self, id_: str) -> Frame | None:
-        row = self._base.execute("SELECT id, scene, view, time, content FROM frames WHERE id = ?", (id_,)).fetchone()
-        return _unpacked(row) if row else None
+        row = self._base.execute("SELECT n FROM frames WHERE id = ?", (id_,)).fetchone()
+        return self.frame(row[0]) if row else None
 
     def phrases(self) -> list[str]:
         """Every phrase that can be asked about in some frame, by first occurrence."""

@@ -78,6 +78,11 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
     return text.encode("latin-1")
 
 
+def _no_bytes() -> bytes:
+    """How protocol 2 writes b""; with arguments it would be a way to fill the memory."""
+    return b""
+
+
 class _NeverCalled:
     """Stands for the class numpy.ndarray, which pickles only mention."""
 
@@ -88,6 +93,12 @@ _ADMITTED: dict[tuple[str, str], Callable[..., Any] | type] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _NeverCalled,
 }
+for _builtins in ("builtins", "__builtin__"):  # protocols 2 and below
+    _ADMITTED |= {
+        (_builtins, "set"): set,
+        (_builtins, "frozenset"): frozenset,
+        (_builtins, "bytes"): _no_bytes,
+    }
 for _core in ("numpy.core", "numpy._core"):
     _ADMITTED |= {
         (f"{_core}.multiarray", "_reconstruct"): _Array,
@@ -126,8 +137,14 @@ def load(file: Path, most_bytes: int = MOST_BYTES) -> Any:
         raise Refused(f"{file} is no pickle of plain data: {error}") from error
 
 
+_LEAVES = (str, bytes, bytearray, int, float, type(None), np.ndarray)
+
+
 def _finished(root: Any) -> Any:
-    """Puts arrays where they were in the making; every container is visited once, however often it is shared."""
+    """Puts arrays where they were in the making, and sees that all is data.
+
+    Every container is visited once, however often it is shared.
+    """
     holder = [root]
     seen: set[int] = set()
     waiting: list[Any] = [holder]
@@ -136,16 +153,25 @@ def _finished(root: Any) -> Any:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, dict | list):
-            for key, value in list(one.items() if isinstance(one, dict) else enumerate(one)):
-                if isinstance(value, _Array):
-                    one[key] = value.value
-                elif isinstance(value, tuple) and any(isinstance(v, _Array) for v in value):
-                    one[key] = tuple(v.value if isinstance(v, _Array) else v for v in value)
-                elif isinstance(value, _Dtype | _NeverCalled):
-                    raise pickle.UnpicklingError("it holds a type, which is no data")
-                elif isinstance(value, dict | list | tuple):
-                    waiting.append(value)
-        elif isinstance(one, tuple):
-            waiting.extend(v for v in one if isinstance(v, dict | list | tuple))
+        if isinstance(one, dict):
+            waiting.extend(one)
+            for key, value in one.items():
+                one[key] = _in_place(value)
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            one[:] = [_in_place(value) for value in one]
+            waiting.extend(one)
+        elif isinstance(one, tuple | set | frozenset):
+            waiting.extend(one)
+        elif not isinstance(one, _LEAVES):
+            raise pickle.UnpicklingError("it holds something that is no data")
     return holder[0]
+
+
+def _in_place(value: Any) -> Any:
+    """The array for one in the making, also within a tuple."""
+    if isinstance(value, _Array) and value.value is not None:
+        return value.value
+    if type(value) is tuple and any(isinstance(v, _Array) for v in value):
+        return tuple(_in_place(v) for v in value)
+    return value

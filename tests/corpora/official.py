@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import random
@@ -135,7 +136,8 @@ def d3(root: Path, groups: int, images: int, seed: int = 0) -> Path:
         for s in inner:
             text = f"a thing of group {g} with mark {s}"
             records["sentences"][s] = {
-                "id": s, "anno_id": [], "group_id": [g], "is_negative": s % 4 == 0, "raw_sent": text, "raw_sent_zh": "x",
+                "id": s, "anno_id": [], "group_id": [g], "is_negative": s % 4 == 0, "raw_sent": text,
+                "raw_sent_zh": "x",
             }  # fmt: skip
         records["groups"][g] = {
             "id": g, "pos_sent_id": inner[:3], "inner_sent_id": inner, "outer_sent_id": [], "img_id": [],
@@ -145,7 +147,8 @@ def d3(root: Path, groups: int, images: int, seed: int = 0) -> Path:
             i = g * images + n
             records["images"][i] = {
                 "id": i, "file_name": f"group_{g:03d}/{i:07d}.jpg", "height": 400, "width": 600,
-                "flickr_url": f"https://live.staticflickr.com/1/{i + 1000000}_a.jpg", "anno_id": [], "group_id": g, "license": 0,
+                "flickr_url": f"https://live.staticflickr.com/1/{i + 1000000}_a.jpg", "anno_id": [], "group_id": g,
+                "license": 0,
             }  # fmt: skip
             for _ in range(rng.choice((0, 1, 1, 2, 3))):
                 a = len(records["annotations"])
@@ -220,8 +223,11 @@ def mvtrack(root: Path, objects: int, frames: int, views: int = 3, seed: int = 0
 
 
 def star(root: Path, videos: int, questions: int = 3, seed: int = 0) -> Path:
-    """STAR_train.json, and frames/<video>.mp4/ with the first keyframe real and the others empty files."""
+    """STAR_train.json, and frames/<video>.mp4/ with the keyframes, all of one colour."""
     rng = random.Random(seed)
+    content = io.BytesIO()
+    Image.new("RGB", (480, 270), (9, 99, 9)).save(content, "PNG")
+    picture = content.getvalue()
     file = root / "STAR_train.json"
     root.mkdir(parents=True, exist_ok=True)
     names = {"o006": "table", "o016": "sandwich", "o017": "book", "o023": "bag", "o029": "chair"}
@@ -233,11 +239,8 @@ def star(root: Path, videos: int, questions: int = 3, seed: int = 0) -> Path:
             folder = root / "frames" / f"{video}.mp4"
             folder.mkdir(parents=True, exist_ok=True)
             situations = {}
-            for n, key in enumerate(keys):
-                if n == 0:
-                    Image.new("RGB", (480, 270), (9, 99, 9)).save(folder / f"{key}.png")
-                else:
-                    (folder / f"{key}.png").touch()
+            for key in keys:
+                (folder / f"{key}.png").write_bytes(picture)
                 labels = rng.sample(sorted(names), 3)
                 boxes: list[Any] = []
                 for _ in labels:
@@ -254,7 +257,7 @@ def star(root: Path, videos: int, questions: int = 3, seed: int = 0) -> Path:
                 chosen = sorted(rng.sample(keys, 6))
                 record = {
                     "question_id": f"Interaction_T1_{v * questions + q}",
-                    "question": "Which object was held by the person?" if q % 2 else "Which object did the person put down?",
+                    "question": f"Which object {('did the person put down', 'was held by the person')[q % 2]}?",
                     "video_id": video, "start": 1.0, "end": 20.0, "answer": answer if q < 2 else "Yes.",
                     "question_program": [{"function": "Situations", "value_input": []}],
                     "choices": [{"choice_id": 0, "choice": answer, "choice_program": []}],

@@ -19,9 +19,12 @@ class Rules(BaseModel):
     """What all composers keep to. Sizes are shares of the picture's own width and height.
 
     An object with a side below `smallest_target` is too small to be asked for: a picture that has one is not used
-    for its phrase. A reference has no side below `smallest_reference` and touches no edge, as a truncated object
-    would, and shares its place with no other. Crowds are unclear in their frame (readers), so their category is not asked about there. At most
-    `most_targets` targets; `without_target` of the samples have none, where the annotation can prove it.
+    for its phrase. A reference has no side below `smallest_reference`, touches no edge, as a truncated object would,
+    and shares its place with no other. Crowds are unclear in their frame (readers), so their category is not asked
+    about there. At most `most_targets` targets; `without_target` of the samples have none, where the annotation can
+    prove it. `drawn` references are boxes in the picture, the others coordinates in the query; `hard` negatives
+    share something with the anchor; `common` is the share of questions about what all pictures have in common.
+    Frames of a view are `least_gap` apart, in the source's frame numbers. `tries` bounds every search.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
