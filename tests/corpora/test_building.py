@@ -182,3 +182,39 @@ def test_a_composer_that_errs_stops_the_build(
     with pytest.raises(Untrue, match="composers"):
         building.build(SMALL, {"d3": indexes["d3"].file}, tmp_path / "data")
     assert not (tmp_path / "data").exists()
+
+
+def test_the_command_makes_and_repeats(
+    roots: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gemvg_repro.corpora import making, statistics
+
+    folder = tmp_path / "mg"
+    command = [str(folder), "--root", f"star={roots['star']}", "--share", "0.001", "--workers", "1"]
+    assert making.main(command) == 0
+    said = capsys.readouterr().out
+    assert "temporal-star" in said and "paper: referential" in said and "samples, content" in said
+    samples = statistics.overview(folder / "shards")
+    counted = statistics.tables(samples)["kind and source"]
+    assert counted.loc["All", "All"] == len(samples) == shards.manifest(folder / "shards")["rows"]
+    assert making.main(command) == 1
+    assert "exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--root", "coco"], "expected NAME=PATH"),
+        (["--root", "nuscenes=/x"], "nuscenes"),
+        (["--root", "coco=/nowhere"], "/nowhere"),
+        ([], "no source is given"),
+        (["--recipe", "/nowhere.yaml", "--root", "coco=/x"], "no recipe"),
+    ],
+)
+def test_what_the_command_cannot_do_it_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    from gemvg_repro.corpora import making
+
+    assert making.main([str(tmp_path / "mg"), *options]) == 1
+    assert message in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -14,7 +15,8 @@ from gemvg_repro.grounding.answers import completion, read
 from gemvg_repro.grounding.samples import Sample, Target
 
 CELLS = [
-    ("referential", "d3"), ("referential", "coco"), ("semantic", "coco"), ("spatial", "egoexo4d"), ("spatial", "mvtrack"),
+    ("referential", "d3"), ("referential", "coco"), ("semantic", "coco"),
+    ("spatial", "egoexo4d"), ("spatial", "mvtrack"),
     ("temporal", "mvtrack"), ("temporal", "egoexo4d"), ("temporal", "star"), ("reasoning", "star"),
 ]  # fmt: skip
 
@@ -91,7 +93,7 @@ def test_references_are_drawn_or_written(indexes: dict[str, Index]) -> None:
 def test_times_are_apart_and_views_differ(indexes: dict[str, Index]) -> None:
     for sample in composed(indexes["mvtrack"], "temporal", Rules(least_gap=7)):
         times = [indexes["mvtrack"].by_id(p.frame).time for p in sample.pictures]  # type: ignore[union-attr]
-        assert all(b - a >= 7 for a, b in zip(times, times[1:], strict=False))
+        assert all(b - a >= 7 for a, b in pairwise(times))
 
 
 def test_the_same_seed_gives_the_same_samples(indexes: dict[str, Index]) -> None:

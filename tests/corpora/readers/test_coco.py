@@ -22,7 +22,7 @@ OFFICIAL: dict[str, Any] = {
         {"id": 13, "image_id": 2, "category_id": 1, "bbox": [0.0, 0.0, 320.0, 240.0], "area": 9.0, "iscrowd": 1,
          "segmentation": {"size": [240, 320], "counts": [0, 9, 76791]}},
     ],
-    "categories": [{"id": 18, "name": "dog", "supercategory": "animal"}, {"id": 1, "name": "person", "supercategory": "person"}],
+    "categories": [{"id": 18, "name": "dog", "supercategory": "animal"}, {"id": 1, "name": "person"}],
 }  # fmt: skip
 
 
