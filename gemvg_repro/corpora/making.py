@@ -3,7 +3,8 @@
     python -m gemvg_repro.corpora.making data/mg --root coco=/data/coco --root d3=/data/d3
 
 Sources are read into FOLDER/indexes, once: delete an index to read its source again. Frames that occur in the
-benchmarks are taken out, every cell of the recipe is composed and proved, and FOLDER/shards gets the parquet files and their manifest.
+benchmarks are taken out, every cell of the recipe is composed and proved, and FOLDER/shards gets the parquet files and
+their manifest.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def _benchmark(text: str) -> tuple[Path, Path | None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0, or 1 with what was refused."""
-    parser = argparse.ArgumentParser(prog="python -m gemvg_repro.corpora.making", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(
+        prog="python -m gemvg_repro.corpora.making", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("folder", type=Path, help="where indexes/ and shards/ come to lie")
     parser.add_argument(
         "--root", action="append", default=[], metavar="SOURCE=FOLDER",

@@ -22,7 +22,7 @@ def overview(folder: Path) -> pd.DataFrame:
 
 def _of(file: Path) -> pd.DataFrame:
     rows = pq.read_table(file, columns=_COLUMNS)
-    plain = rows.drop(["pictures", "targets", "query", "chain"]).to_pandas()
+    plain: pd.DataFrame = rows.drop(["pictures", "targets", "query", "chain"]).to_pandas()
     targets = rows.column("targets").to_pylist()
     plain["pictures"] = [len(p) for p in rows.column("pictures").to_pylist()]
     plain["targets"] = [len(t) for t in targets]
