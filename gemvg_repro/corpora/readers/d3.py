@@ -33,10 +33,11 @@ def read(folder: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame
     texts = _texts(sentences, skips)
     of_image: dict[Any, list[tuple[Any, Any]]] = {}
     for key, record in annotations.items():
-        if not isinstance(record, dict) or record.get("image_id") not in images:
+        image = record.get("image_id") if isinstance(record, dict) else None
+        if not fields.is_id(image) or image not in images:
             skips.add("annotation of an unknown image", f"annotations[{key!r}]")
             continue
-        of_image.setdefault(record["image_id"], []).append((key, record))
+        of_image.setdefault(image, []).append((key, record))
     files = fields.Folder(root)
     for key, record in images.items():
         frame = _frame(key, record, of_image.get(key, []), texts, files, skips)

@@ -2,6 +2,7 @@
 
 groundtruth.txt has a line `x,y,w,h` in pixels for each frame, valid if w and h are above 0; invisible.txt is one line
 of 0 and 1 (1: occluded or out of view). Line k, from 0, belongs to frame k+1 (MITracker, lib/train/dataset/mvtrack.py).
+A last line without its line break may be cut off within a number, so it is not used.
 Views of one object are synchronous: the same number is the same moment. Some pictures may be left out; they keep
 their numbers. The size of a view's pictures is that of its first one.
 """
@@ -18,6 +19,8 @@ from ..refusal import Refused
 from . import fields
 
 LICENCE = "MVTrack (ShanghaiTech): non-commercial research; faces to be blurred"
+
+_CUT = "cut"
 
 MOST_BYTES = 64 * 2**20
 """Of a text file of annotation."""
@@ -55,7 +58,7 @@ def _split(root: Path, split: str) -> set[str]:
 
 def _sequence(root: Path, folder: Path, skips: Skips) -> Iterator[Frame]:
     name = folder.name
-    boxes, hidden = _lines(folder / "groundtruth.txt"), _flags(folder / "invisible.txt")
+    boxes, hidden = _lines(folder / "groundtruth.txt", _CUT), _flags(folder / "invisible.txt")
     category = clean_phrase(re.sub(r"\d+$", "", folder.parent.name).replace("_", " "))
     if boxes is None or hidden is None or len(boxes) != len(hidden) or category is None:
         skips.add("sequence whose files do not agree or cannot be read", name)
@@ -82,6 +85,8 @@ def _sequence(root: Path, folder: Path, skips: Skips) -> Iterator[Frame]:
 
 def _box(line: str, hidden: str, size: fields.Size) -> Box | str | None:
     """The unit box, None if the object is not seen, or the class of fault."""
+    if line == _CUT:
+        return "last line that may be cut off"
     try:
         numbers = [float(v) for v in line.split(",")]
     except ValueError:
@@ -93,13 +98,16 @@ def _box(line: str, hidden: str, size: fields.Size) -> Box | str | None:
     return fields.box(numbers, "xywh", size)
 
 
-def _lines(file: Path) -> list[str] | None:
+def _lines(file: Path, cut: str | None = None) -> list[str] | None:
+    """The lines that are not empty; `cut` stands for a last one without its line break. None if it cannot be read."""
     try:
         if file.stat().st_size > MOST_BYTES:
             return None
-        return [line.strip().replace("\t", ",") for line in file.read_text("utf-8").splitlines() if line.strip()]
+        text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return None
+    lines = [line.strip().replace("\t", ",") for line in text.splitlines() if line.strip()]
+    return [*lines[:-1], cut] if cut and lines and not text.endswith("\n") else lines
 
 
 def _flags(file: Path) -> list[str] | None:

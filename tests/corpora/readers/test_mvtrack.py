@@ -63,6 +63,13 @@ def test_a_broken_line_gives_no_frame(tmp_path: Path, line: str) -> None:
     assert sum(skips.counts.values()) == 1
 
 
+def test_a_last_line_without_its_break_is_not_used(tmp_path: Path) -> None:
+    write(tmp_path, 1, "1,2,30,40\n2,2,30,4", "0,0")  # of "2,2,30,40"
+    skips = Skips()
+    assert [f.time for f in mvtrack.read(tmp_path, skips)] == [1]
+    assert skips.counts == {"last line that may be cut off": 1}
+
+
 def test_no_sequence_and_no_split_are_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="groundtruth"):
         list(mvtrack.read(tmp_path, Skips()))
