@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from .composition import reasoning, referential, semantic, tracking
 from .composition.checker import Untrue, check
-from .composition.composed import Bench, Composed, Unfit
+from .composition.composed import Bench, Composed, Rules, Unfit
 from .index import Index
 from .recipe import Cell, Recipe
 from .refusal import Refused
@@ -225,19 +225,19 @@ def anchors(index: Index, cell: Cell, seed: int) -> NDArray[np.int64]:
     return occurrences[np.argsort(rng.exponential(size=len(occurrences)) / weight, kind="stable")]
 
 
-_OPEN: dict[tuple[str, str], tuple[Bench, list[str]]] = {}
-"""Of a worker process: the index and the phrases of each cell's source."""
+_OPEN: dict[tuple[str, int, Rules], tuple[Bench, list[str]]] = {}
+"""Of a worker process: what the cell at hand works with, by its index's file and time, and its rules."""
 
 
 def _compose(
     file: Path, recipe: Recipe, cell: Cell, licence: str, number: int, chosen: NDArray[np.int64]
 ) -> tuple[pa.RecordBatch, list[int], Counter[str]]:
     """The checked samples of some anchors: rows, their keys, and the reasons of those that gave none."""
-    where = (str(file), cell.name)
+    where = (str(file), file.stat().st_mtime_ns, recipe.rules_of(cell))
     if where not in _OPEN:
         _OPEN.clear()
         index = Index(file)
-        _OPEN[where] = (Bench(index, recipe.rules_of(cell)), index.phrases())
+        _OPEN[where] = (Bench(index, where[2]), index.phrases())
     bench, phrases = _OPEN[where]
     rows, keys, unfit = [], [], Counter[str]()
     for anchor in chosen.tolist():

@@ -69,6 +69,13 @@ def test_any_number_of_workers_gives_the_same_bytes(
     assert other["content"] != made["content"]
 
 
+def test_other_rules_in_the_same_process_are_kept_to(indexes: dict[str, Index], tmp_path: Path) -> None:
+    for most in (2, 3):
+        wanted = SMALL.model_copy(update={"rules": {"pictures": [2, most]}})
+        building.build(wanted, {"d3": indexes["d3"].file}, tmp_path / str(most))
+        assert max(len(row["pictures"]) for row in rows(tmp_path / str(most))) == most
+
+
 def test_stages_share_out_the_samples(built: tuple[Path, dict[str, Any]]) -> None:
     found = rows(built[0])
     share = {stage: sum(row[stage] for row in found) / len(found) for stage in recipe.STAGES}
@@ -155,6 +162,7 @@ def test_a_mark_is_a_red_frame_on_the_box(tmp_path: Path) -> None:
         ({"shards": 0}, "shards"),
         ({"seeds": 1}, "seeds"),
         ({"rules": {"pictures": "two"}}, "pictures"),
+        ({"rules": {"pictures": [3, 2]}}, "least"),
     ],
 )
 def test_a_wrong_recipe_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:

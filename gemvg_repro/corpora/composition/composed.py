@@ -7,8 +7,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...grounding.samples import Box, Kind
 from ..frames import Frame, Instance
@@ -39,6 +40,12 @@ class Rules(BaseModel):
     common: float = Field(default=0.3, ge=0, le=1)
     least_gap: int = Field(default=1, ge=1)
     tries: int = Field(default=24, ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not 1 <= self.pictures[0] <= self.pictures[1]:
+            raise ValueError(f"pictures {list(self.pictures)}: expected [least, most], with 1 <= least <= most")
+        return self
 
 
 class Unfit(Exception):

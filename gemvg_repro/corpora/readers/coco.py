@@ -117,7 +117,9 @@ def _frame(head: Any, parts: list[Any], names: dict[str, str], skips: Skips) -> 
         if fault:
             skips.add(fault, f"annotations[{n}]")
             unclear.add(name or EVERYTHING)
-            instances = [i for i in instances if fault != "annotation id twice" or i.id != id_]
+            if fault == "annotation id twice":  # which of the two is meant is not known
+                unclear.update(i.category for i in instances if i.id == id_)
+                instances = [i for i in instances if i.id != id_]
         elif not isinstance(box, str):
             taken.add(id_)
             instances.append(Instance(id_, name, box))

@@ -65,6 +65,14 @@ def test_missing_picture_files_are_counted(tmp_path: Path) -> None:
     assert skips.counts == {"image file missing": 1, "annotation of an unknown image": 1, "crowd": 1}
 
 
+def test_of_two_annotations_with_one_id_neither_is_used(tmp_path: Path) -> None:
+    content = json.loads(json.dumps(OFFICIAL))
+    content["annotations"].append({**content["annotations"][0], "category_id": 1})
+    frames, skips = read(tmp_path, content)
+    assert (frames[0].instances, frames[0].unclear) == ((), {"dog", "person"})
+    assert skips.counts == {"crowd": 1, "annotation id twice": 1}
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", "nonsense", '{"images": {}}', json.dumps(OFFICIAL)[:-90], "[" * 9000]
 )
