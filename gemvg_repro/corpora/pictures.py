@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ..grounding.samples import Box, Picture
 from .refusal import Refused
@@ -27,6 +27,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is opened; Pillow's other decoders are not for files of strangers."""
 
 _GREY = 128
+_RED = (255, 0, 0)
 
 
 @contextmanager
@@ -73,6 +74,13 @@ class FilePicture:
         with self._open() as image:
             return scaled(image, self.most_pixels)
 
+    def file(self) -> Path:
+        """Where it lies, links followed. Raises Refused if that is outside of `root`, or there is no file."""
+        try:
+            return self._inside()
+        except Refused as error:
+            raise Refused(f"{self.path!r} in {self.root}: {error}") from error
+
     @contextmanager
     def _open(self) -> Iterator[Image.Image]:
         try:
@@ -106,6 +114,22 @@ class CutOut:
         left, top = math.floor(self.box[0] * width), math.floor(self.box[1] * height)
         right, bottom = math.ceil(self.box[2] * width), math.ceil(self.box[3] * height)
         return whole[top:bottom, left:right]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedPicture:
+    """A picture with one red box drawn into it, as MIG-Bench marks the object that a query is about."""
+
+    of: Picture
+    box: Box
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """RGB, of the shape of the picture."""
+        image = Image.fromarray(self.of.pixels())
+        x1, y1, x2, y2 = (v * side for v, side in zip(self.box, image.size * 2, strict=True))
+        width = max(2, round(min(image.size) / 150))
+        ImageDraw.Draw(image).rectangle((x1, y1, x2 - 1, y2 - 1), outline=_RED, width=width)
+        return np.asarray(image)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,287 @@
+"""How does a training set come about? Every cell of a recipe composed, checked, and written to shards.
+
+Anchors are taken in an order of chance, by the recipe's seed, until the quota is full; what is made of an anchor
+depends on the seed, the cell and the anchor alone. So the result is the same for any number of workers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from .composition import reasoning, referential, semantic, tracking
+from .composition.checker import Untrue, check
+from .composition.composed import Bench, Composed, Rules, Unfit
+from .index import Index
+from .recipe import Cell, Recipe
+from .refusal import Refused
+from .shards import MANIFEST, SHARDS_VERSION, Buckets, batch, finish, row
+
+_CHUNK = 256
+"""Anchors of a task; the result does not depend on it."""
+
+Progress = Callable[[str, int, int], None]
+"""Told (what, done, of so many) now and then."""
+
+
+@dataclass
+class Filled:
+    """What came of a cell: samples made, anchors that gave none by reason, repeated samples left out."""
+
+    cell: Cell
+    made: int = 0
+    unfit: Counter[str] = field(default_factory=Counter)
+
+    def entry(self) -> dict[str, Any]:
+        """Its part of the manifest."""
+        short = self.cell.count - self.made
+        return {
+            "kind": self.cell.kind, "source": self.cell.source, "counted_as": self.cell.counted_as,
+            "quota": self.cell.count, "made": self.made, "short": short, "not_made": dict(sorted(self.unfit.items())),
+        }  # fmt: skip
+
+
+def build(
+    recipe: Recipe, indexes: Mapping[str, Path], folder: Path, *, workers: int = 1,
+    embed: Mapping[str, Path] | None = None, most_pixels: int | None = None, progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Makes the training set in `folder`, which must not exist, and returns its manifest.
+
+    `indexes` has the index file of each source that is there; cells of other sources stay empty, and are named in the
+    manifest. `embed` has the roots of the pictures to store them in the shards. Raises Untrue for a sample that
+    does not follow from its annotation: a fault of this package, never of the data.
+    """
+    if folder.exists():
+        raise Refused(f"{folder} exists; give another folder, or remove it to make the data anew")
+    partial = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    opened = {source: Index(file) for source, file in indexes.items()}
+    filled = []
+    with _pool(workers) as submit:
+        buckets = Buckets(partial, recipe.shards)
+        for cell in recipe.cells:
+            filled.append(_fill(recipe, cell, indexes.get(cell.source), opened, buckets, submit, workers, progress))
+        buckets.close()
+        entries = _finish(buckets, partial, embed, most_pixels, submit, progress)
+    content = hashlib.sha256("".join(e["content"] for e in entries).encode()).hexdigest()
+    made = {
+        "version": SHARDS_VERSION, "content": content, "rows": sum(e["rows"] for e in entries),
+        "cells": {f.cell.name: f.entry() for f in filled},
+        "paper": {name: _of_count(filled, name) for name in recipe.paper},
+        "sources": {name: _facts(index) for name, index in opened.items()},
+        "embedded": embed is not None, "recipe": recipe.model_dump(mode="json"), "shards": entries,
+    }  # fmt: skip
+    _write(partial / MANIFEST, made)
+    partial.replace(folder)
+    return made
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=1, sort_keys=True), "utf-8")
+
+
+def _of_count(filled: list[Filled], name: str) -> dict[str, int]:
+    cells = [f for f in filled if f.cell.counted_as == name]
+    return {"wanted": sum(f.cell.count for f in cells), "made": sum(f.made for f in cells)}
+
+
+def _facts(index: Index) -> dict[str, Any]:
+    skips = index.skips()
+    return {
+        "licence": index.facts.get("licence", ""), "frames": len(index.numbers()),
+        "skipped": skips.counts, "examples": skips.places,
+    }  # fmt: skip
+
+
+Submit = Callable[..., "Future[Any]"]
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Submit]:
+    """Runs tasks in so many processes; with one, here, when they are submitted."""
+    if workers > 1:
+        context = multiprocessing.get_context("spawn")  # a fork of a threaded process may hang
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            yield pool.submit
+        return
+
+    def now(task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(task(*arguments))
+        return future
+
+    yield now
+
+
+def _fill(
+    recipe: Recipe, cell: Cell, file: Path | None, opened: Mapping[str, Index], buckets: Buckets, submit: Submit,
+    workers: int, progress: Progress | None,
+) -> Filled:  # fmt: skip
+    """Composes a cell until its quota is full or its anchors are used up."""
+    filled = Filled(cell)
+    if file is None:
+        filled.unfit["the source is not there"] = cell.count
+        return filled
+    taken: set[int] = set()
+    licence = opened[cell.source].facts.get("licence", "")
+    tasks = _tasks(recipe, cell, opened[cell.source])
+    running: deque[Future[Any]] = deque()
+    for task in islice(tasks, 0 if cell.count == 0 else workers * 2 if workers > 1 else 1):
+        running.append(submit(_compose, file, recipe, cell, licence, *task))
+    while running:
+        rows, keys, unfit = running.popleft().result()
+        _take(recipe, filled, rows, keys, taken, buckets)
+        filled.unfit.update(unfit)
+        if progress:
+            progress(cell.name, filled.made, cell.count)
+        if filled.made >= cell.count:
+            for future in running:
+                future.cancel()
+            break
+        for task in islice(tasks, 1):
+            running.append(submit(_compose, file, recipe, cell, licence, *task))
+    return filled
+
+
+def _take(
+    recipe: Recipe, filled: Filled, rows: pa.RecordBatch, keys: list[int], taken: set[int], buckets: Buckets
+) -> None:
+    """Takes new samples up to the quota, and gives them their stages by their number."""
+    new: list[int] = []
+    for n, key in enumerate(keys):
+        if filled.made + len(new) == filled.cell.count:
+            break
+        if key in taken:
+            filled.unfit["the same sample again"] += 1
+            continue
+        taken.add(key)
+        new.append(n)
+    if not new:
+        return
+    part = rows.take(pa.array(new, type=pa.int64()))
+    numbers = np.arange(filled.made, filled.made + len(new))
+    for stage, chosen in stages_of(numbers, recipe).items():
+        part = part.set_column(part.schema.get_field_index(stage), stage, pa.array(chosen))
+    filled.made += len(new)
+    buckets.add(part)
+
+
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+def stages_of(numbers: NDArray[np.int64], recipe: Recipe) -> dict[str, NDArray[np.bool_]]:
+    """Which samples of a cell, by number from 0, a stage trains on: any stretch of numbers has about its shares.
+
+    Multiples of the golden ratio fill the circle evenly (Weyl); cot_sft takes an arc from its start, grpo from its end.
+    """
+    at = numbers * _GOLDEN % 1.0
+    return {
+        "sft": at < recipe.stages["sft"],
+        "cot_sft": at < recipe.stages["cot_sft"],
+        "grpo": at >= 1 - recipe.stages["grpo"],
+    }
+
+
+def _tasks(recipe: Recipe, cell: Cell, index: Index) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """(round, anchors) in the cell's order of chance."""
+    for number in range(cell.rounds):
+        ordered = anchors(index, cell, _seed(recipe.seed, cell.name, number))
+        for start in range(0, len(ordered), _CHUNK):
+            yield number, ordered[start : start + _CHUNK]
+
+
+def _seed(*parts: object) -> int:
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big")
+
+
+def anchors(index: Index, cell: Cell, seed: int) -> NDArray[np.int64]:
+    """The anchors of a cell in an order of chance, of shape (N,) or, (phrase, frame), of shape (N, 2)."""
+    rng = np.random.default_rng(seed)
+    if cell.kind == "reasoning":
+        return rng.permutation(np.arange(1, index.questions() + 1))
+    if cell.kind in ("spatial", "temporal"):
+        return rng.permutation(index.numbers())
+    occurrences = index.occurrences().astype(np.int64)
+    if not len(occurrences):
+        return occurrences
+    frequency = np.bincount(occurrences[:, 0])[occurrences[:, 0]].astype(float)
+    weight = frequency ** (cell.balance - 1)  # Efraimidis and Spirakis (2006): sampling by weight, without replacement
+    return occurrences[np.argsort(rng.exponential(size=len(occurrences)) / weight, kind="stable")]
+
+
+_OPEN: dict[tuple[str, int, Rules], tuple[Bench, list[str]]] = {}
+"""Of a worker process: what the cell at hand works with, by its index's file and time, and its rules."""
+
+
+def _compose(
+    file: Path, recipe: Recipe, cell: Cell, licence: str, number: int, chosen: NDArray[np.int64]
+) -> tuple[pa.RecordBatch, list[int], Counter[str]]:
+    """The checked samples of some anchors: rows, their keys, and the reasons of those that gave none."""
+    where = (str(file), file.stat().st_mtime_ns, recipe.rules_of(cell))
+    if where not in _OPEN:
+        _OPEN.clear()
+        index = Index(file)
+        _OPEN[where] = (Bench(index, where[2]), index.phrases())
+    bench, phrases = _OPEN[where]
+    rows, keys, unfit = [], [], Counter[str]()
+    for anchor in chosen.tolist():
+        rng = Random(f"{recipe.seed}/{cell.name}/{number}/{anchor}")
+        try:
+            sample = _one(cell, bench, phrases, anchor, rng)
+        except Unfit as reason:
+            unfit[str(reason)] += 1
+            continue
+        prove(sample, bench.index)
+        rows.append(row(cell.name, licence, sample))
+        keys.append(sample.key)
+    return batch(rows), keys, unfit
+
+
+def _one(cell: Cell, bench: Bench, phrases: list[str], anchor: Any, rng: Random) -> Composed:
+    if cell.kind == "reasoning":
+        return reasoning.compose(bench, anchor, rng)
+    if cell.kind == "spatial" or cell.kind == "temporal":
+        return tracking.compose(bench, cell.kind, anchor, rng)
+    phrase, n = phrases[anchor[0] - 1], anchor[1]
+    if cell.kind == "referential":
+        return referential.compose(bench, phrase, n, rng)
+    return semantic.compose(bench, phrase, n, rng)
+
+
+def prove(sample: Composed, index: Index) -> None:
+    """Raises Untrue, with the sample, unless the checker finds it true of the annotation."""
+    try:
+        check(sample, index.by_id, index.question_by_id)
+    except Untrue as error:
+        raise Untrue(f"{error}. A fault of gemvg_repro's composers; the sample is {sample}") from None
+
+
+def _finish(
+    buckets: Buckets, folder: Path, embed: Mapping[str, Path] | None, most_pixels: int | None, submit: Submit,
+    progress: Progress | None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    of = len(buckets.files)
+    shards = [folder / f"train-{n:05d}-of-{of:05d}.parquet" for n in range(of)]
+    futures = [submit(finish, b, s, embed, most_pixels) for b, s in zip(buckets.files, shards, strict=True)]
+    entries = []
+    for future in futures:
+        entries.append(future.result())
+        if progress:
+            progress("shards", len(entries), of)
+    return entries

@@ -1,0 +1,1 @@
+"""Annotated frames to samples, one composer for each kind of association; and the proof of each sample."""

@@ -1,0 +1,168 @@
+"""What does a composer make, and by which rules? A sample that still knows which annotations it was made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ...grounding.samples import Box, Kind
+from ..frames import Frame, Instance
+from ..index import Index, unclear
+
+
+class Rules(BaseModel):
+    """What all composers keep to. Sizes are shares of the picture's own width and height.
+
+    An object with a side below `smallest_target` is too small to be asked for: a picture that has one is not used
+    for its phrase. A reference has no side below `smallest_reference`, touches no edge, as a truncated object would,
+    and shares its place with no other. Crowds are unclear in their frame (readers), so their category is not asked
+    about there. At most `most_targets` targets; `without_target` of the samples have none, where the annotation can
+    prove it. `drawn` references are boxes in the picture, the others coordinates in the query; `hard` negatives
+    share something with the anchor; `common` is the share of questions about what all pictures have in common.
+    Frames of a view are `least_gap` apart, in the source's frame numbers. `tries` bounds every search.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pictures: tuple[int, int] = (2, 6)
+    most_targets: int = Field(default=8, ge=1)
+    smallest_target: float = Field(default=0.01, ge=0)
+    smallest_reference: float = Field(default=0.03, ge=0)
+    without_target: float = Field(default=0.1, ge=0, le=1)
+    drawn: float = Field(default=0.5, ge=0, le=1)
+    hard: float = Field(default=0.5, ge=0, le=1)
+    common: float = Field(default=0.3, ge=0, le=1)
+    least_gap: int = Field(default=1, ge=1)
+    tries: int = Field(default=24, ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not 1 <= self.pictures[0] <= self.pictures[1]:
+            raise ValueError(f"pictures {list(self.pictures)}: expected [least, most], with 1 <= least <= most")
+        return self
+
+
+class Unfit(Exception):
+    """No sample can be made from an anchor; the message is the class of reason, which is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A frame as a picture of a sample, with the box that is drawn into it, if any."""
+
+    frame: str
+    path: str
+    member: int | None
+    width: int
+    height: int
+    mark: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A target: the picture's position from 0, the id of the annotation in its source, and the unit box."""
+
+    picture: int
+    annotation: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A sample of grounding. `template` names its wording; `key` is the same for samples that ask the same."""
+
+    kind: Kind
+    source: str
+    scene: str
+    template: str
+    pictures: tuple[Shown, ...]
+    query: str
+    targets: tuple[Found, ...]
+    chain: str
+    key: int
+    question: str = ""
+
+
+@dataclass
+class Bench:
+    """What a composer works with: an index, the rules, and what it made of which anchor."""
+
+    index: Index
+    rules: Rules
+    unfit: dict[str, int] = field(default_factory=dict)
+
+
+def same_question(*parts: str | Sequence[str]) -> int:
+    """A number of 63 bits that two samples share if these parts are equal; order within a sequence is no part."""
+    ordered = [part if isinstance(part, str) else sorted(part) for part in parts]
+    digest = hashlib.blake2b(json.dumps(ordered).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def fitting(frame: Frame, phrase: str) -> list[Instance]:
+    """The visible instances that a phrase fits, from left to right."""
+    found = [i for i in frame.instances if i.box is not None and phrase in i.phrases]
+    return sorted(found, key=lambda i: i.box or (0.0, 0.0, 0.0, 0.0))
+
+
+def can_be_asked(frame: Frame, phrase: str, rules: Rules) -> bool:
+    """Whether all there is of a phrase in the frame is known, and large enough."""
+    return not unclear(frame, phrase) and all(smallest_side(i) >= rules.smallest_target for i in fitting(frame, phrase))
+
+
+def smallest_side(instance: Instance) -> float:
+    """Of its box; 0 without one."""
+    return min(instance.box[2] - instance.box[0], instance.box[3] - instance.box[1]) if instance.box else 0.0
+
+
+def references(frame: Frame, rules: Rules) -> list[Instance]:
+    """The objects that can be pointed out: not small, not truncated by an edge, and no other one in the same place."""
+    visible = [i for i in frame.instances if i.box is not None]
+    return [i for i in visible if _stands_out(i, rules) and not any(_in_one_place(i, j) for j in visible if j is not i)]
+
+
+def _stands_out(instance: Instance, rules: Rules) -> bool:
+    box = instance.box
+    inside = box is not None and min(box[0], box[1]) > 0.002 and max(box[2], box[3]) < 0.998
+    return inside and smallest_side(instance) >= rules.smallest_reference
+
+
+def _in_one_place(a: Instance, b: Instance) -> bool:
+    """Whether a box does not tell the two from each other."""
+    return all(abs(v - w) < 0.005 for v, w in zip(a.box or (), b.box or (), strict=True))
+
+
+def shown(frames: Iterable[Frame], marked: int | None = None, mark: Box | None = None) -> tuple[Shown, ...]:
+    """Frames as pictures; that of position `marked` has the mark drawn into it."""
+    return tuple(
+        Shown(f.id, f.path, f.member, f.width, f.height, mark if n == marked else None) for n, f in enumerate(frames)
+    )
+
+
+def targets_of(frames: Sequence[Frame], phrase: str, without: int | None, rules: Rules) -> tuple[Found, ...]:
+    """All objects of a phrase but those in the picture at `without`. Raises Unfit if there are too many."""
+    found = tuple(
+        Found(n, i.id, i.box)
+        for n, frame in enumerate(frames)
+        if n != without
+        for i in fitting(frame, phrase)
+        if i.box is not None
+    )
+    if len(found) > rules.most_targets:
+        raise Unfit("too many targets")
+    return found
+
+
+def how_many(rng: Random, rules: Rules, available: int | None = None) -> int:
+    """A number of pictures within the rules, and of those available. Raises Unfit if these are too few."""
+    least, most = rules.pictures
+    most = most if available is None else min(most, available)
+    if most < least:
+        raise Unfit("too few pictures")
+    return rng.randint(least, most)

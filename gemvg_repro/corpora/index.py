@@ -1,0 +1,239 @@
+"""Where are the annotated frames of a source kept? In an SQLite file, looked up by scene, view, time and phrase."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frames import EVERYTHING, Frame, Instance, Question, Skips
+from .refusal import Refused
+
+INDEX_VERSION = 1
+"""Raised by hand when a reader or this file changes what an index holds."""
+
+_TABLES = """
+PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE frames (n INTEGER PRIMARY KEY, id TEXT UNIQUE, scene TEXT, view TEXT, time INT, content TEXT);
+CREATE TABLE phrases (p INTEGER PRIMARY KEY, phrase TEXT UNIQUE);
+CREATE TABLE occurs (p INT, n INT, PRIMARY KEY (p, n)) WITHOUT ROWID;
+CREATE TABLE questions (q INTEGER PRIMARY KEY, id TEXT UNIQUE, content TEXT);
+BEGIN;
+"""
+_INDEXES = """
+CREATE INDEX by_moment ON frames (scene, time, view);
+CREATE INDEX by_view ON frames (scene, view, time);
+CREATE INDEX by_frame ON occurs (n);
+PRAGMA optimize;
+"""
+
+
+def _packed(frame: Frame) -> str:
+    instances = [[i.id, i.category, i.box, i.identity, i.attributes] for i in frame.instances]
+    rest = [frame.path, frame.width, frame.height, frame.member, sorted(frame.unclear), frame.aliases]
+    return json.dumps([*rest, instances], ensure_ascii=False, separators=(",", ":"))
+
+
+def _unpacked(row: Sequence[Any]) -> Frame:
+    id_, scene, view, time, content = row
+    path, width, height, member, unclear, aliases, instances = json.loads(content)
+    found = tuple(
+        Instance(i, category, None if box is None else (box[0], box[1], box[2], box[3]), identity, tuple(attributes))
+        for i, category, box, identity, attributes in instances
+    )
+    return Frame(
+        id_, scene, path, width, height, found, view, time, member, frozenset(unclear), tuple(aliases)
+    )  # fmt: skip
+
+
+def build(
+    file: Path,
+    source: str,
+    read: Callable[[Skips], Iterable[Frame | Question]],
+    *,
+    exhaustive: bool,
+    facts: dict[str, str] | None = None,
+) -> Index:
+    """Reads a source into a new index, which stands under its name only when it is whole.
+
+    `exhaustive`: what a frame does not show is known to be absent. A frame that comes twice with the same content is
+    one; with another content, neither is used. Raises Refused like the reader.
+    """
+    partial = file.with_name(f"{file.name}.{os.getpid()}.part")
+    partial.unlink(missing_ok=True)
+    base = sqlite3.connect(partial, isolation_level=None)
+    skips = Skips()
+    try:
+        base.executescript(_TABLES)
+        _fill(base, read(skips), skips)
+        base.executescript(_INDEXES)
+        count = base.execute("SELECT count(*) FROM frames").fetchone()[0]
+        if not count:
+            raise Refused(f"{source}: no frame could be used; skipped were {skips.counts or 'none'}")
+        known = {"version": str(INDEX_VERSION), "source": source, "exhaustive": str(int(exhaustive)), **(facts or {})}
+        known["skips"] = json.dumps({"counts": skips.counts, "places": skips.places})
+        base.executemany("INSERT INTO facts VALUES (?, ?)", known.items())
+        base.close()
+        partial.replace(file)
+    finally:
+        base.close()
+        partial.unlink(missing_ok=True)
+    return Index(file)
+
+
+def _fill(base: sqlite3.Connection, records: Iterable[Frame | Question], skips: Skips) -> None:
+    phrases: dict[str, int] = {}
+    disagreeing: set[str] = set()
+    for record in records:
+        if isinstance(record, Question):
+            row = json.dumps([record.scene, record.text, record.answer, record.frames])
+            if not base.execute("INSERT OR IGNORE INTO questions VALUES (NULL, ?, ?)", (record.id, row)).rowcount:
+                skips.add("question id twice", record.id)
+            continue
+        content = _packed(record)
+        added = base.execute(
+            "INSERT OR IGNORE INTO frames VALUES (NULL, ?, ?, ?, ?, ?)",
+            (record.id, record.scene, record.view, record.time, content),
+        )
+        if not added.rowcount:
+            same = base.execute("SELECT content = ? FROM frames WHERE id = ?", (content, record.id)).fetchone()[0]
+            if not same and record.id not in disagreeing:
+                disagreeing.add(record.id)
+                skips.add("frame twice, not the same", record.id)
+            continue
+        for phrase in {p for i in record.instances if i.visible for p in i.phrases} - record.unclear:
+            if phrase not in phrases:
+                phrases[phrase] = len(phrases) + 1
+                base.execute("INSERT INTO phrases VALUES (?, ?)", (phrases[phrase], phrase))
+            base.execute("INSERT INTO occurs VALUES (?, ?)", (phrases[phrase], added.lastrowid))
+    for id_ in disagreeing:
+        _drop(base, id_)
+
+
+def _drop(base: sqlite3.Connection, id_: str) -> None:
+    base.execute("DELETE FROM occurs WHERE n = (SELECT n FROM frames WHERE id = ?)", (id_,))
+    base.execute("DELETE FROM frames WHERE id = ?", (id_,))
+
+
+class Index:
+    """An index that is whole, read only; frames by number, by id, or by where they are."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        try:
+            self._base = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+            self.facts = dict(self._base.execute("SELECT key, value FROM facts"))
+        except sqlite3.Error as error:
+            raise Refused(f"{file} is no index of a source: {error}; make it anew") from error
+        if self.facts["version"] != str(INDEX_VERSION):
+            raise Refused(
+                f"{file} is of version {self.facts['version']}, not {INDEX_VERSION}; delete it to make it anew"
+            )
+        self.source = self.facts["source"]
+        self.exhaustive = self.facts["exhaustive"] == "1"
+        self.frame = lru_cache(maxsize=4096)(self._frame)
+        self.frames_with = lru_cache(maxsize=1024)(self._frames_with)
+        self.view = lru_cache(maxsize=256)(self._view)
+        self.in_scene = lru_cache(maxsize=256)(self._in_scene)
+        self.total = lru_cache(maxsize=1)(self.numbers)
+
+    def skips(self) -> Skips:
+        """What its reader did not use."""
+        content = json.loads(self.facts["skips"])
+        return Skips(content["counts"], content["places"])
+
+    def numbers(self) -> NDArray[np.int64]:
+        """The numbers of all frames, in order."""
+        return np.fromiter((n for (n,) in self._base.execute("SELECT n FROM frames ORDER BY n")), dtype=np.int64)
+
+    def _frame(self, n: int) -> Frame:
+        row = self._base.execute("SELECT id, scene, view, time, content FROM frames WHERE n = ?", (n,)).fetchone()
+        return _unpacked(row)
+
+    def by_id(self, id_: str) -> Frame | None:
+        row = self._base.execute("SELECT n FROM frames WHERE id = ?", (id_,)).fetchone()
+        return self.frame(row[0]) if row else None
+
+    def phrases(self) -> list[str]:
+        """Every phrase that can be asked about in some frame, by first occurrence."""
+        return [phrase for (phrase,) in self._base.execute("SELECT phrase FROM phrases ORDER BY p")]
+
+    def _frames_with(self, phrase: str) -> NDArray[np.int32]:
+        """The numbers of frames that show the phrase clearly, in order."""
+        rows = self._base.execute(
+            "SELECT n FROM occurs WHERE p = (SELECT p FROM phrases WHERE phrase = ?) ORDER BY n", (phrase,)
+        )
+        return np.fromiter((n for (n,) in rows), dtype=np.int32)
+
+    def occurrences(self) -> NDArray[np.int32]:
+        """(phrase number from 1, frame number) of every occurrence, of shape (N, 2), in order."""
+        rows = self._base.execute("SELECT p, n FROM occurs ORDER BY p, n")
+        return np.fromiter((v for row in rows for v in row), dtype=np.int32).reshape(-1, 2)
+
+    def moment(self, scene: str, time: int) -> list[int]:
+        """Frames of a scene at a time, by view."""
+        rows = self._base.execute("SELECT n FROM frames WHERE scene = ? AND time = ? ORDER BY view, n", (scene, time))
+        return [n for (n,) in rows]
+
+    def _view(self, scene: str, view: str) -> list[tuple[int, int]]:
+        """(time, frame) of a view of a scene, in time."""
+        rows = self._base.execute(
+            "SELECT time, n FROM frames WHERE scene = ? AND view = ? ORDER BY time, n", (scene, view)
+        )
+        return rows.fetchall()
+
+    def _in_scene(self, scene: str) -> list[int]:
+        """Frames of a scene, in order."""
+        return [n for (n,) in self._base.execute("SELECT n FROM frames WHERE scene = ? ORDER BY n", (scene,))]
+
+    def questions(self) -> int:
+        """How many questions there are; they are numbered from 1."""
+        count: int = self._base.execute("SELECT coalesce(max(q), 0) FROM questions").fetchone()[0]
+        return count
+
+    def question(self, q: int) -> Question | None:
+        row = self._base.execute("SELECT id, content FROM questions WHERE q = ?", (q,)).fetchone()
+        if row is None:
+            return None
+        scene, text, answer, frames = json.loads(row[1])
+        return Question(row[0], scene, text, answer, tuple(frames))
+
+    def question_by_id(self, id_: str) -> Question | None:
+        row = self._base.execute("SELECT q FROM questions WHERE id = ?", (id_,)).fetchone()
+        return self.question(row[0]) if row else None
+
+
+def exclude(file: Path, ids: Iterable[str], reason: str) -> int:
+    """Takes frames out of an index, and the whole scene of a frame that is part of a video; returns how many."""
+    base = sqlite3.connect(file, isolation_level=None)
+    try:
+        base.execute("BEGIN")
+        before = base.execute("SELECT count(*) FROM frames").fetchone()[0]
+        for id_ in ids:
+            row = base.execute("SELECT scene, view FROM frames WHERE id = ?", (id_,)).fetchone()
+            if row and row[1]:
+                base.execute("DELETE FROM occurs WHERE n IN (SELECT n FROM frames WHERE scene = ?)", (row[0],))
+                base.execute("DELETE FROM frames WHERE scene = ?", (row[0],))
+            elif row:
+                _drop(base, id_)
+        gone: int = before - base.execute("SELECT count(*) FROM frames").fetchone()[0]
+        skips = json.loads(base.execute("SELECT value FROM facts WHERE key = 'skips'").fetchone()[0])
+        skips["counts"][reason] = skips["counts"].get(reason, 0) + gone
+        base.execute("UPDATE facts SET value = ? WHERE key = 'skips'", (json.dumps(skips),))
+        base.execute("COMMIT")
+    finally:
+        base.close()
+    return gone
+
+
+def unclear(frame: Frame, phrase: str) -> bool:
+    """Whether the phrase cannot be asked about in the frame."""
+    return phrase in frame.unclear or EVERYTHING in frame.unclear

@@ -1,0 +1,167 @@
+"""Which frames occur in a benchmark? Found by file name, by the id of their source, and by a perceptual hash.
+
+A file name counts if it has at least eight characters: "1.jpg" and "00001.jpg" name a picture in every other folder.
+An id is COCO's 12-digit number, whatever stands around it (RefCOCO, MC-Bench and COCO itself write it differently), or
+a Flickr number in a URL. The hash is the 64-bit pHash of imagehash; it finds scaled and re-encoded copies. A picture
+that is all of one colour has no hash, since it would resemble too many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import imagehash
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from . import pickles
+from .frames import Frame
+from .index import Index, exclude
+from .pictures import FilePicture
+from .refusal import Refused, read_json
+
+_LEAST_NAME = 8
+_GLANCE = 128 * 128
+_FLAT = 4.0  # standard deviation of grey levels
+
+NEAR = 4
+"""Bits of 64 by which the hashes of two copies may differ."""
+
+
+def marks_of(path: str) -> set[str]:
+    """What a file's path says about which picture it is: "name:..." and "coco:..."."""
+    stem = path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0].lower()
+    ids = {f"coco:{int(digits)}" for digits in re.findall(r"(?<!\d)(\d{12})(?!\d)", stem)}
+    return ids | ({f"name:{stem}"} if len(stem) >= _LEAST_NAME else set())
+
+
+def benchmark_paths(file: Path) -> list[str]:
+    """The image paths that a benchmark's annotation names.
+
+    COCO-like JSON (MC-Bench, ODINW, RefCOCO's instances.json): `images[].file_name`. A JSON list (MIG-Bench):
+    `[].images[]`. RefCOCO's refs(...).p: `[].file_name` of all refs but those for training. Raises Refused.
+    """
+    content = pickles.load(file) if file.suffix == ".p" else read_json(file)
+    if isinstance(content, dict):
+        content = content.get("images")
+        names = [r.get("file_name") for r in content if isinstance(r, dict)] if isinstance(content, list) else []
+    elif isinstance(content, list):
+        records = [r for r in content if isinstance(r, dict) and r.get("split") != "train"]
+        names = [n for r in records for n in (*_listed(r.get("images")), r.get("file_name"))]
+    else:
+        names = []
+    found = [name for name in names if isinstance(name, str)]
+    if not found:
+        raise Refused(f"{file} names no images; expected `images[].file_name`, or a list with `images` or `file_name`")
+    return found
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def named(index: Index, benchmarks: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Ids of frames that share a mark with a path of a benchmark, by the benchmark's name."""
+    marks = {name: {m for path in paths for m in marks_of(path)} for name, paths in benchmarks.items()}
+    found: dict[str, list[str]] = {name: [] for name in benchmarks}
+    for n in index.numbers().tolist():
+        frame = index.frame(n)
+        own = marks_of(frame.path) | set(frame.aliases)
+        for name, known in marks.items():
+            if own & known:
+                found[name].append(frame.id)
+    return found
+
+
+def picture_hash(read: Callable[[], NDArray[np.uint8]]) -> int | None:
+    """The 64-bit pHash of a picture's pixels; None if it has no structure or cannot be read."""
+    try:
+        image = Image.fromarray(read()).convert("L")
+    except Refused:
+        return None
+    if float(np.asarray(image).std()) < _FLAT:
+        return None
+    return int(str(imagehash.phash(image)), 16)
+
+
+def _hash_file(root: Path, path: str) -> int | None:
+    return picture_hash(FilePicture(root, path, _GLANCE).pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """Names of pictures and their hashes, of shape (N,) and type uint64; and how many had none."""
+
+    names: tuple[str, ...]
+    values: NDArray[np.uint64]
+    without: int
+
+
+def hash_files(root: Path, paths: Sequence[str], workers: int = 1) -> Hashes:
+    """Hashes image files below a root: a pass over their pixels, decoded small, in so many processes."""
+    task = partial(_hash_file, root)
+    if workers > 1:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(task, paths, chunksize=64))
+    else:
+        found = [task(path) for path in paths]
+    kept = [(path, value) for path, value in zip(paths, found, strict=True) if value is not None]
+    values = np.array([value for _, value in kept], dtype=np.uint64)
+    return Hashes(tuple(path for path, _ in kept), values, len(paths) - len(kept))
+
+
+def alike(own: Hashes, benchmark: Hashes, most_bits: int = NEAR) -> list[tuple[str, str, int]]:
+    """(own name, benchmark's name, bits that differ) of every own picture that is near one of the benchmark's."""
+    found = []
+    for start in range(0, len(own.values), 1024):
+        block = own.values[start : start + 1024]
+        if not benchmark.values.size:
+            break
+        bits = np.bitwise_count(block[:, None] ^ benchmark.values[None, :])
+        nearest = bits.argmin(axis=1)
+        for n in np.flatnonzero(bits.min(axis=1) <= most_bits).tolist():
+            other = int(nearest[n])
+            found.append((own.names[start + n], benchmark.names[other], int(bits[n, other])))
+    return found
+
+
+def image_frames(index: Index) -> Iterator[Frame]:
+    """The frames whose pictures are image files of their own."""
+    for n in index.numbers().tolist():
+        frame = index.frame(n)
+        if frame.member is None:
+            yield frame
+
+
+def remove(
+    index: Index, root: Path | None, benchmarks: Mapping[str, tuple[Path, Path | None]], workers: int = 1
+) -> tuple[Index, dict[str, int]]:
+    """Takes every frame that occurs in a benchmark out of an index; returns it anew, and how many went, by reason.
+
+    `benchmarks` has, by name, the annotation file and the folder of its images (None: no pass over pixels). `root` is
+    the folder of the source's own pictures (None: likewise). Of a video the whole scene goes.
+    """
+    paths = {name: benchmark_paths(file) for name, (file, _) in benchmarks.items()}
+    gone = {}
+    for name, ids in named(index, paths).items():
+        gone[f"in {name}, by name"] = exclude(index.file, ids, f"in {name}, by name")
+    index = Index(index.file)
+    if root is None:
+        return index, gone
+    by_path: dict[str, list[str]] = {}
+    for frame in image_frames(index):
+        by_path.setdefault(frame.path, []).append(frame.id)
+    own = hash_files(root, list(by_path), workers)
+    for name, (_, folder) in benchmarks.items():
+        if folder is not None:
+            near = alike(own, hash_files(folder, sorted(set(paths[name])), workers))
+            ids = [id_ for path, _, _ in near for id_ in by_path[path]]
+            gone[f"in {name}, by picture"] = exclude(index.file, ids, f"in {name}, by picture")
+    return Index(index.file), gone

@@ -1,0 +1,145 @@
+"""How does one make MG-Data-240K from the official downloads that one has? One command, and it can be repeated.
+
+    python -m gemvg_repro.corpora.making data/mg --root coco=/data/coco --root d3=/data/d3
+
+Sources are read into FOLDER/indexes, once: delete an index to read its source again. Frames that occur in the
+benchmarks are taken out, every cell of the recipe is composed and proved, and FOLDER/shards gets the parquet files and
+their manifest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from . import building, leakage, recipe
+from .index import Index
+from .official import SOURCES, indexed
+from .refusal import Refused
+
+Benchmarks = Mapping[str, tuple[Path, Path | None]]
+
+
+def make(
+    folder: Path, roots: Mapping[str, Path], wanted: recipe.Recipe, benchmarks: Benchmarks, *, workers: int = 1,
+    embed: bool = False, most_pixels: int | None = None, progress: building.Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Makes FOLDER/shards from the sources that `roots` has, and returns the manifest. Raises Refused.
+
+    `benchmarks` has, by name, an annotation file and the folder of its images, or None for names only.
+    """
+    known: set[str] = {cell.source for cell in wanted.cells}
+    if unknown := sorted(set(roots) - known):
+        raise Refused(f"no cell of the recipe is from {', '.join(unknown)}; its sources are {', '.join(sorted(known))}")
+    if not roots:
+        raise Refused(f"no source is given; expected the root of one of {', '.join(sorted(known))}")
+    if (folder / "shards").exists():
+        raise Refused(f"{folder / 'shards'} exists; remove it to make the data anew, or give another folder")
+    (folder / "indexes").mkdir(parents=True, exist_ok=True)
+    files = {}
+    for name, root in roots.items():
+        file = folder / "indexes" / f"{name}.sqlite"
+        if progress:
+            progress(f"reading {name}", 0, 1)
+        index = Index(file) if file.is_file() else indexed(name, root, file)
+        if benchmarks:
+            leakage.remove(index, SOURCES[name].pictures(root), benchmarks, workers)
+        files[name] = file
+    pictures = {name: SOURCES[name].pictures(root) for name, root in roots.items()} if embed else None
+    return building.build(
+        wanted, files, folder / "shards", workers=workers, embed=pictures, most_pixels=most_pixels, progress=progress
+    )
+
+
+class _Bars:
+    """A bar with time left for each cell, as long as it runs."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._what = ""
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        if what != self._what:
+            self.close()
+            self._bar, self._what = tqdm(total=of, desc=what, unit="", file=sys.stderr), what
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def table(manifest: Mapping[str, Any]) -> str:
+    """Each cell's quota and what was made, the paper's counts, and what was not used."""
+    lines = [f"{'cell':24} {'quota':>8} {'made':>8} {'short':>8}"]
+    for name, cell in manifest["cells"].items():
+        lines.append(f"{name:24} {cell['quota']:8} {cell['made']:8} {cell['short']:8}")
+    for name, count in manifest["paper"].items():
+        lines.append(f"{'paper: ' + name:24} {count['wanted']:8} {count['made']:8} {count['wanted'] - count['made']:8}")
+    for name, source in manifest["sources"].items():
+        lines += [f"{name}: {what}: {n}" for what, n in sorted(source["skipped"].items())]
+    return "\n".join([*lines, f"{manifest['rows']} samples, content {manifest['content']}"])
+
+
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    parted = [text.partition("=") for text in texts]
+    if wrong := [
+        text for text, (name, sign, value) in zip(texts, parted, strict=True) if not (name and sign and value)
+    ]:
+        raise Refused(f"{option} {wrong[0]!r}: expected NAME=PATH")
+    return {name: value for name, _, value in parted}
+
+
+def _benchmark(text: str) -> tuple[Path, Path | None]:
+    file, _, images = text.partition(",")
+    return Path(file), Path(images) if images else None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0, or 1 with what was refused."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gemvg_repro.corpora.making", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("folder", type=Path, help="where indexes/ and shards/ come to lie")
+    parser.add_argument(
+        "--root", action="append", default=[], metavar="SOURCE=FOLDER",
+        help=f"the root of a source's official files, once for each that you have: {', '.join(SOURCES)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exclude", action="append", default=[], metavar="BENCHMARK=FILE[,IMAGES]",
+        help="take out what occurs in it: by names in its annotation file, by pictures in the folder IMAGES",
+    )  # fmt: skip
+    parser.add_argument("--recipe", type=Path, default=recipe.FILE, help="another recipe than the paper's")
+    parser.add_argument("--share", type=float, default=1.0, help="of every count, such as 0.01 to try it out")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; the result is the same")
+    parser.add_argument("--embed", action="store_true", help="store the pictures in the shards; mind their licences")
+    parser.add_argument("--most-pixels", type=int, default=None, help="scale embedded pictures down to so many")
+    asked = parser.parse_args(arguments)
+    bars = _Bars()
+    try:
+        roots = {name: Path(root) for name, root in _pairs(asked.root, "--root").items()}
+        benchmarks = {name: _benchmark(text) for name, text in _pairs(asked.exclude, "--exclude").items()}
+        wanted = recipe.load(asked.recipe)
+        wanted = wanted if asked.share == 1 else wanted.scaled(asked.share)
+        made = make(
+            asked.folder, roots, wanted, benchmarks,
+            workers=asked.workers, embed=asked.embed, most_pixels=asked.most_pixels, progress=bars,
+        )  # fmt: skip
+    except Refused as refused:
+        bars.close()
+        sys.stderr.write(f"{refused}\n")
+        return 1
+    bars.close()
+    sys.stdout.write(table(made) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Where do the official files of a source lie below its root, and how are they read?
+
+coco       annotations/instances_train2017.json, train2017/
+d3         d3_pkl/{images,annotations,sentences,groups}.pkl, d3_images/
+egoexo4d   annotations/relations_train.json, takes/; or, processed, <take_uid>/annotation.json
+mvtrack    <objN>/<objN>-<view>/, with mvtrack_train_split.txt or train_split.txt if there is one
+star       STAR_train.json; frames/<video>.mp4/ or Charades_v1_480/<video>.mp4; Action Genome's two pickles if there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import index
+from .frames import Frame, Question, Skips
+from .index import Index
+from .readers import coco, d3, egoexo, mvtrack, star
+from .refusal import Refused
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a source is read from its root, and where its pictures are.
+
+    `exhaustive`: what a frame does not show is known to be absent. `read` takes the root, what is skipped, and
+    whether picture files are looked for.
+    """
+
+    licence: str
+    exhaustive: bool
+    read: Callable[[Path, Skips, bool], Iterable[Frame | Question]]
+    pictures: Callable[[Path], Path]
+
+
+def _coco(root: Path, skips: Skips, look: bool) -> Iterable[Frame]:
+    return coco.read(root / "annotations" / "instances_train2017.json", skips, root / "train2017" if look else None)
+
+
+def _d3(root: Path, skips: Skips, look: bool) -> Iterable[Frame]:
+    return d3.read(root / "d3_pkl", skips, root / "d3_images" if look else None)
+
+
+def _egoexo(root: Path, skips: Skips, look: bool) -> Iterable[Frame]:
+    relations = root / "annotations" / "relations_train.json"
+    return egoexo.read(relations if relations.is_file() else root, skips, root if look else None)
+
+
+def _mvtrack(root: Path, skips: Skips, look: bool) -> Iterable[Frame]:
+    listed = any((root / f"{name}train_split.txt").is_file() for name in ("", "mvtrack_"))
+    return mvtrack.read(root, skips, "train" if listed else None)
+
+
+def _star(root: Path, skips: Skips, look: bool) -> Iterable[Frame | Question]:
+    pickled = root if (root / "object_bbox_and_relationship.pkl").is_file() else None
+    frames = _star_pictures(root) if look or pickled is None else None
+    return star.read(root / "STAR_train.json", skips, frames, pickled)
+
+
+def _star_pictures(root: Path) -> Path:
+    return next((f for f in (root / "frames", root / "Charades_v1_480") if f.is_dir()), root / "frames")
+
+
+SOURCES: Mapping[str, Source] = {
+    "coco": Source(coco.LICENCE, True, _coco, lambda root: root / "train2017"),
+    "d3": Source(d3.LICENCE, True, _d3, lambda root: root / "d3_images"),
+    "egoexo4d": Source(egoexo.LICENCE, False, _egoexo, lambda root: root),
+    "mvtrack": Source(mvtrack.LICENCE, False, _mvtrack, lambda root: root),
+    "star": Source(star.LICENCE, False, _star, _star_pictures),
+}
+
+
+def indexed(source: str, root: Path, file: Path, look: bool = True) -> Index:
+    """The index of a source, made at `file` from its official files. Raises Refused.
+
+    `look` False supposes that every picture file is there.
+    """
+    if source not in SOURCES:
+        raise Refused(f"no source {source!r}; there are {', '.join(SOURCES)}")
+    if not root.is_dir():
+        raise Refused(f"{source}: {root} is no folder; expected the root of its official files")
+    known = SOURCES[source]
+    return index.build(
+        file, source, lambda skips: known.read(root, skips, look),
+        exhaustive=known.exhaustive, facts={"licence": known.licence},
+    )  # fmt: skip

@@ -1,0 +1,177 @@
+"""What is in a pickle of unknown origin, if it holds plain containers, numbers, text and numeric arrays only?
+
+Nothing of what a pickle names is called. The few names that numpy's arrays need stand for code of this module,
+which takes the raw bytes and checks them; any other name refuses the file.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .refusal import Refused
+
+MOST_BYTES = 2**30
+"""The largest pickle that is opened; what it holds takes several times as much memory."""
+
+_KINDS = "biuf"
+
+
+class _Dtype:
+    """A numeric dtype, as numpy pickles it: a code such as "f4", then its byte order."""
+
+    def __init__(self, code: Any = None, *_: Any) -> None:
+        text = code.decode("ascii") if isinstance(code, bytes) else code
+        if not isinstance(text, str) or len(text) > 4 or text.lstrip("<>=|")[:1] not in (*_KINDS, "?"):
+            raise pickle.UnpicklingError(f"an array of {str(text)[:40]!r}; only numbers are admitted")
+        self.dtype = np.dtype(text)
+
+    def __setstate__(self, state: Any) -> None:
+        order = state[1].decode() if isinstance(state[1], bytes) else state[1]
+        if order not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError("a byte order that does not exist")
+        self.dtype = np.dtype(f"{order}{self.dtype.str[1:]}")
+
+
+def _array(raw: Any, dtype: Any, shape: Any, order: str) -> np.ndarray[Any, Any]:
+    if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes | bytearray):
+        raise pickle.UnpicklingError("an array that is not made of numbers")
+    if isinstance(shape, int):
+        shape = (shape,)
+    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        raise pickle.UnpicklingError("an array without a proper shape")
+    return np.frombuffer(bytes(raw), dtype=dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
+class _Array:
+    """An array in the making: `_reconstruct`, then the state (version, shape, dtype, Fortran order, bytes)."""
+
+    def __init__(self, *_: Any) -> None:
+        self.value: np.ndarray[Any, Any] | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, fortran, raw = state if len(state) == 5 else (None, *state)
+        if isinstance(raw, str):  # protocol 2, read as latin-1
+            raw = raw.encode("latin-1")
+        self.value = _array(raw, dtype, shape, "F" if fortran else "C")
+
+
+def _scalar(dtype: Any, raw: Any = b"") -> int | float | bool:
+    if isinstance(raw, str):
+        raw = raw.encode("latin-1")
+    value: int | float | bool = _array(raw, dtype, (1,), "C")[0].item()
+    return value
+
+
+def _from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray[Any, Any]:
+    return _array(raw, dtype, shape, str(order))
+
+
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError("text in an unexpected encoding")
+    return text.encode("latin-1")
+
+
+def _no_bytes() -> bytes:
+    """How protocol 2 writes b""; with arguments it would be a way to fill the memory."""
+    return b""
+
+
+class _NeverCalled:
+    """Stands for the class numpy.ndarray, which pickles only mention."""
+
+
+_ADMITTED: dict[tuple[str, str], Callable[..., Any] | type] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _encode,
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _NeverCalled,
+}
+for _builtins in ("builtins", "__builtin__"):  # protocols 2 and below
+    _ADMITTED |= {
+        (_builtins, "set"): set,
+        (_builtins, "frozenset"): frozenset,
+        (_builtins, "bytes"): _no_bytes,
+    }
+for _core in ("numpy.core", "numpy._core"):
+    _ADMITTED |= {
+        (f"{_core}.multiarray", "_reconstruct"): _Array,
+        (f"{_core}.multiarray", "scalar"): _scalar,
+        (f"{_core}.numeric", "_frombuffer"): _from_buffer,
+    }
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ADMITTED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module[:60]}.{name[:60]}, which data has no need of") from None
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("it refers to something outside of itself")
+
+
+def load(file: Path, most_bytes: int = MOST_BYTES) -> Any:
+    """The content of a pickle: dict, list, tuple, set, text, numbers, bytes, numeric numpy arrays.
+
+    Raises Refused if it is missing, larger than `most_bytes`, cut off, or holds anything else.
+    """
+    try:
+        size = file.stat().st_size
+        if size > most_bytes:
+            raise Refused(f"{file} has {size} bytes; a pickle of at most {most_bytes} is opened")
+        with file.open("rb") as content:
+            return _finished(_Unpickler(content, encoding="latin-1").load())
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}") from error
+    except Refused:
+        raise
+    except Exception as error:  # a broken pickle makes the machine that reads it raise anything
+        raise Refused(f"{file} is no pickle of plain data: {error}") from error
+
+
+_LEAVES = (str, bytes, bytearray, int, float, type(None), np.ndarray)
+
+
+def _finished(root: Any) -> Any:
+    """Puts arrays where they were in the making, and sees that all is data.
+
+    Every container is visited once, however often it is shared.
+    """
+    holder = [root]
+    seen: set[int] = set()
+    waiting: list[Any] = [holder]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, dict):
+            waiting.extend(one)
+            for key, value in one.items():
+                one[key] = _in_place(value)
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            one[:] = [_in_place(value) for value in one]
+            waiting.extend(one)
+        elif isinstance(one, tuple | set | frozenset):
+            waiting.extend(one)
+        elif not isinstance(one, _LEAVES):
+            raise pickle.UnpicklingError("it holds something that is no data")
+    return holder[0]
+
+
+def _in_place(value: Any) -> Any:
+    """The array for one in the making, also within a tuple."""
+    if isinstance(value, _Array) and value.value is not None:
+        return value.value
+    if type(value) is tuple and any(isinstance(v, _Array) for v in value):
+        return tuple(_in_place(v) for v in value)
+    return value

@@ -1,0 +1,1 @@
+"""The five source datasets in their official files, each to annotated frames; and conversations about pictures."""

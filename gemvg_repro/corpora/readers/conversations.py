@@ -1,0 +1,113 @@
+"""Which conversations about several pictures does a LLaVA-style file give?
+
+The form (LLaVA, docs/Finetune_Custom_Data.md; multi-image by LLaVA-NeXT-Interleave and Migician): a JSON list, or JSON
+lines, of {id, image: path | [paths], conversations: [{from: human | gpt, value}]}. `<image>` marks where each picture
+stands. Turns alternate and begin with the human.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import streams
+from ..frames import Skips
+from ..refusal import Refused
+from . import fields
+
+MARK = "<image>"
+MOST_LINE = 2**22
+"""Characters of a line of JSON lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Pictures by relative path, and (question, answer) turns about them, without marks of pictures.
+
+    `choice` of a turn is the letter that its answer begins with, if its question offers letters; else None.
+    """
+
+    id: str
+    images: tuple[str, ...]
+    turns: tuple[tuple[str, str], ...]
+
+    def choice(self, turn: int) -> str | None:
+        question, answer = self.turns[turn]
+        offered = re.findall(r"(?:^|[\s(])([A-H])[.):]\s", question)
+        given = re.fullmatch(r"\(?([A-H])(?:[.):].*)?", answer.strip(), re.DOTALL)
+        return given[1] if given and len(offered) > 1 and given[1] in offered else None
+
+
+def read(file: Path, skips: Skips, root: Path | None = None, least_images: int = 1) -> Iterator[Conversation]:
+    """Conversations in order. `root` is the folder of the image files; None does not look for them.
+
+    Raises Refused if it is neither a list nor lines of such records.
+    """
+    files = fields.Folder(root)
+    seen = 0
+    for n, record in enumerate(_records(file)):
+        seen += 1
+        conversation = _conversation(record, f"[{n}]", skips)
+        if conversation is None:
+            continue
+        missing = [path for path in conversation.images if not files.has(path)]
+        if missing:
+            skips.add("picture missing", f"[{n}]: {missing[0]}")
+        elif len(conversation.images) < least_images:
+            skips.add("fewer pictures than asked for", f"[{n}]")
+        else:
+            yield conversation
+    if not seen:
+        raise Refused(f"{file} has no conversation; expected a JSON list, or lines, of records with `conversations`")
+
+
+def _records(file: Path) -> Iterator[Any]:
+    try:
+        with file.open("rb") as content:
+            first = content.read(4096).lstrip()[:1]
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}") from error
+    if first != b"{":
+        yield from streams.items(file, "item")
+        return
+    with file.open("r", encoding="utf-8") as lines:
+        for n, line in enumerate(iter(lambda: lines.readline(MOST_LINE), ""), 1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise Refused(f"{file}, line {n}: no JSON: {error}; is the download complete?") from error
+
+
+def _conversation(record: Any, where: str, skips: Skips) -> Conversation | None:
+    said = record.get("conversations") if isinstance(record, dict) else None
+    if not isinstance(said, list) or len(said) < 2 or len(said) % 2:
+        skips.add("conversation without pairs of turns", where)
+        return None
+    pictures = record.get("image", record.get("images", []))
+    pictures = [pictures] if isinstance(pictures, str) else pictures
+    if not isinstance(pictures, list) or not all(fields.path(p) for p in pictures):
+        skips.add("picture without a usable path", where)
+        return None
+    values = []
+    for n, turn in enumerate(said):
+        speaker = ("human", "user") if n % 2 == 0 else ("gpt", "assistant")
+        value = turn.get("value") if isinstance(turn, dict) else None
+        if not isinstance(value, str) or turn.get("from") not in speaker or "<|im_" in value:
+            skips.add("turn of the wrong speaker, or without text", where)
+            return None
+        values.append(value)
+    marks = sum(value.count(MARK) for value in values)
+    if marks not in (0, len(pictures)) or any(MARK in value for value in values[1::2]):
+        skips.add("pictures and their marks do not agree", where)
+        return None
+    plain = [" ".join(value.replace(MARK, " ").split()) for value in values]
+    if not all(plain):
+        skips.add("turn of the wrong speaker, or without text", where)
+        return None
+    id_ = record.get("id", where)
+    return Conversation(str(id_), tuple(pictures), tuple(zip(plain[::2], plain[1::2], strict=True)))

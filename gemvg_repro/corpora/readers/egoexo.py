@@ -1,0 +1,177 @@
+"""Which annotated frames does Ego-Exo4D give? relations_{train,val}.json, or the folders that process_data.py makes.
+
+A mask is a COCO run-length string inside an LZ-string (Ego-Exo4D-docs, annotations/relations.md); in the processed
+annotation.json of a take (ego-exo4d-relation, correspondence/SegSwap/data/process_data.py) it is the plain run-length
+object. Both refer to the full frame; the processed pictures are smaller, which unit boxes do not notice. A frame in
+`annotated_frames` without a mask does not show the object; a frame in neither list says nothing of it. Only the
+objects that a take's task is about are annotated, so nothing else is known to be absent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .. import streams
+from ..frames import Frame, Instance, Skips, clean_phrase, unit_box
+from ..masks import MaskError, box_of, counts_of, lz_decode
+from ..refusal import Refused, read_json
+from . import fields
+
+LICENCE = "Ego-Exo4D: licence agreement signed with the Ego4D consortium; not to be passed on"
+
+_Sightings = dict[tuple[str, int], dict[str, tuple[Any, fields.Size | None]]]
+"""By camera and frame number: each object's box (None: not visible; text: a fault) and the frame's size."""
+
+
+def read(source: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame]:
+    """Frames of every take, in order. `source` is a relations file, or the folder of processed takes.
+
+    `root` holds takes/<take_name>/frame_aligned_videos/<camera>.mp4 or, processed, <take_uid>/<camera>/<frame>.jpg;
+    with None, the first is supposed for a relations file. Raises Refused if it is neither.
+    """
+    files = fields.Folder(root)
+    if source.is_dir():
+        yield from _processed(source, skips, fields.Folder(root or source))
+        return
+    seen = 0
+    for uid, take in streams.pairs(source, "annotations"):
+        seen += 1
+        if not isinstance(take, dict) or not isinstance(take.get("object_masks"), dict):
+            skips.add("take without object_masks", uid)
+            continue
+        name = fields.path(take.get("take_name"))
+        sightings = _sightings(uid, take["object_masks"], skips)
+        for (camera, time), seen_there in sorted(sightings.items()):
+            video = f"takes/{name}/frame_aligned_videos/{camera}.mp4" if name else None
+            frame = _frame(uid, camera, time, seen_there, video, files, skips)
+            if frame:
+                yield frame
+    if not seen:
+        raise Refused(f"{source} is no relations file of Ego-Exo4D: it has no takes in `annotations`")
+
+
+def _processed(folder: Path, skips: Skips, files: fields.Folder) -> Iterator[Frame]:
+    takes = sorted(folder.glob("*/annotation.json"))
+    if not takes:
+        raise Refused(f"{folder} has no <take_uid>/annotation.json, which process_data.py writes")
+    for file in takes:
+        content = read_json(file)
+        uid = file.parent.name
+        masks = content.get("masks") if isinstance(content, dict) else None
+        if not isinstance(masks, dict):
+            skips.add("take without masks", uid)
+            continue
+        cut = content.get("subsample_idx")
+        frames = [n for n in cut if isinstance(n, int)] if isinstance(cut, list) else []
+        wrapped = {
+            name: {
+                camera: {"annotation": notes, "annotated_frames": frames}
+                for camera, notes in cameras.items()
+                if isinstance(notes, dict)
+            }
+            for name, cameras in masks.items()
+            if isinstance(cameras, dict)
+        }
+        # which of the sampled frames were annotated is not kept, so a frame without a mask says nothing
+        for (camera, time), there in sorted(_sightings(uid, wrapped, skips, absent=False).items()):
+            frame = _frame(uid, camera, time, there, None, files, skips)
+            if frame:
+                yield frame
+
+
+def _sightings(uid: str, objects: dict[str, Any], skips: Skips, absent: bool = True) -> _Sightings:
+    found: _Sightings = {}
+    for name, cameras in objects.items():
+        if not isinstance(cameras, dict) or _category(name) is None:
+            skips.add("object without cameras or a usable name", f"{uid}.{name}")
+            continue
+        for camera, notes in cameras.items():
+            where = f"{uid}.{name}.{camera}"
+            masks = notes.get("annotation") if isinstance(notes, dict) else None
+            listed = notes.get("annotated_frames", []) if isinstance(notes, dict) else None
+            if not isinstance(masks, dict) or not isinstance(listed, list) or fields.path(camera) != camera:
+                skips.add("camera without annotation", where)
+                continue
+            _of_camera(where, name, camera, masks, listed if absent else [], found, skips)
+    return found
+
+
+def _of_camera(
+    where: str, name: str, camera: str, masks: dict[str, Any], listed: list[Any], found: _Sightings, skips: Skips
+) -> None:
+    for number, mask in masks.items():
+        if not re.fullmatch(r"\d{1,9}", number):
+            skips.add("frame number that is none", f"{where}.{number}")
+            continue
+        box, size = _box(mask)
+        if isinstance(box, str):
+            skips.add(box, f"{where}.{number}")
+        found.setdefault((camera, int(number)), {})[name] = (box, size)
+    for time in listed:
+        if isinstance(time, bool) or not isinstance(time, int) or time < 0:
+            skips.add("frame number that is none", f"{where}.annotated_frames")
+        elif str(time) not in masks:
+            found.setdefault((camera, time), {})[name] = (None, None)
+
+
+def _box(mask: Any) -> tuple[Any, fields.Size | None]:
+    """The unit box, None for an empty mask, or the class of fault; and the size of the frame."""
+    if not isinstance(mask, dict):
+        return "mask that cannot be read", None
+    stated = mask.get("size")
+    width, height = mask.get("width"), mask.get("height")
+    if isinstance(stated, list) and len(stated) == 2:
+        height, width = stated
+    size = fields.size(width, height)
+    if size is None:
+        return "mask without a usable size", None
+    try:
+        runs = mask.get("counts")
+        if "encodedMask" in mask:
+            runs = lz_decode(mask["encodedMask"])
+        counts = counts_of(runs) if isinstance(runs, str) else runs
+        if counts is None:
+            raise MaskError("no runs")
+        corners = box_of(counts, *size)
+    except (MaskError, TypeError):
+        return "mask that cannot be read", size
+    return "empty mask" if corners is None else unit_box(corners, *size), size
+
+
+def _frame(
+    uid: str, camera: str, time: int, seen: dict[str, tuple[Any, fields.Size | None]], video: str | None,
+    files: fields.Folder, skips: Skips,
+) -> Frame | None:  # fmt: skip
+    where = f"{uid}.{camera}.{time}"
+    sizes = {size for _, size in seen.values() if size}
+    if len(sizes) > 1:
+        skips.add("frame whose masks differ in size", where)
+        return None
+    picture = f"{uid}/{camera}/{time}.jpg"
+    if video and (files.root is None or (files.has(video) and not files.has(picture))):
+        path, member = video, time
+    elif files.has(picture):
+        path, member = picture, None
+    else:
+        skips.add("picture or video missing", where)
+        return None
+    instances, unclear = [], set()
+    for name, (box, _) in sorted(seen.items()):
+        category = str(_category(name))
+        if isinstance(box, str):
+            unclear.add(category)
+        else:
+            instances.append(Instance(f"{where}.{name}", category, box, identity=name))
+    # aria: 1408 x 1408, others 3840 x 2160; only its proportions matter where no mask states the size
+    size = sizes.pop() if sizes else ((1408, 1408) if camera.startswith("aria") else (3840, 2160))
+    return Frame(
+        f"{uid}/{camera}/{time}", uid, path, *size, tuple(instances), camera, time, member, frozenset(unclear)
+    )  # fmt: skip
+
+
+def _category(name: str) -> str | None:
+    """The words of an object's name, which ends in a running number: "stainless bowl_0"."""
+    return clean_phrase(re.sub(r"_\d+$", "", name).replace("_", " "))

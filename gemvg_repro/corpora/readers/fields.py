@@ -1,0 +1,90 @@
+"""What can be relied on in a record of somebody else's file? Numbers, boxes and names, or the class of fault."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ...grounding.samples import Box
+from ..frames import unit_box
+from ..pictures import MOST_STORED_PIXELS, FilePicture
+from ..refusal import Refused, leaves_folder
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+def is_id(value: Any) -> bool:
+    """Whether it can name a record: an integer, or text that is not empty."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value != "")
+
+
+def four(value: Any) -> tuple[float, float, float, float] | None:
+    """Four finite numbers, else None."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes) or len(value) != 4:
+        return None
+    if any(isinstance(v, bool) or not isinstance(v, int | float) or not math.isfinite(v) for v in value):
+        return None
+    return (float(value[0]), float(value[1]), float(value[2]), float(value[3]))
+
+
+def box(value: Any, convention: Literal["xywh", "xyxy"], size: Size) -> Box | str:
+    """A box in pixels as a unit box, or the class of fault."""
+    numbers = four(value)
+    if numbers is None:
+        return "box that is no four finite numbers"
+    x, y, right, bottom = numbers
+    if convention == "xywh":
+        if right < 0 or bottom < 0:
+            return "box of negative width or height"
+        right, bottom = x + right, y + bottom
+    return unit_box((x, y, right, bottom), *size)
+
+
+def size(width: Any, height: Any) -> Size | None:
+    """Width and height if they can be those of a picture."""
+    for side in (width, height):
+        if not isinstance(side, int) or isinstance(side, bool) or side < 1:
+            return None
+    return (width, height) if width * height <= MOST_STORED_PIXELS else None
+
+
+def path(value: Any) -> str | None:
+    """A relative path that stays in its folder, with forward slashes; else None."""
+    if not isinstance(value, str) or not value or "\0" in value or leaves_folder(value):
+        return None
+    return value.replace("\\", "/") if os.sep == "/" and "\\" not in value else None
+
+
+class Folder:
+    """Which files are below a source's root? Looked up without opening them; None as root says yes to all."""
+
+    def __init__(self, root: Path | None) -> None:
+        self.root = root
+        self._listed: dict[str, frozenset[str]] = {}
+
+    def has(self, relative: str) -> bool:
+        if self.root is None:
+            return True
+        folder, _, name = relative.rpartition("/")
+        if folder not in self._listed:
+            if len(self._listed) > 256:
+                self._listed.clear()
+            try:
+                with os.scandir(self.root / folder) as entries:
+                    self._listed[folder] = frozenset(entry.name for entry in entries)
+            except OSError:
+                self._listed[folder] = frozenset()
+        return name in self._listed[folder]
+
+    def size(self, relative: str) -> Size | None:
+        """Stored width and height of an image below the root, from its header; None if it cannot be read."""
+        if self.root is None:
+            return None
+        try:
+            return FilePicture(self.root, relative).size()
+        except Refused:
+            return None

@@ -1,0 +1,80 @@
+"""Which picture is frame n of a video? Decoded by PyAV (FFmpeg), counted in the order of presentation from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..pictures import MOST_STORED_PIXELS, FilePicture
+from ..refusal import Refused
+
+SUFFIXES = (".mp4",)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    try:
+        with av.open(str(file), mode="r", format="mp4") as container:
+            stream = container.streams.video[0]
+            if not 0 < stream.width * stream.height <= MOST_STORED_PIXELS:
+                raise Refused(f"{file} has pictures of {stream.width}x{stream.height} pixels")
+            yield stream
+    except Refused:
+        raise
+    except (av.FFmpegError, OSError, IndexError, ValueError) as error:
+        raise Refused(f"{file} cannot be read as a video: {error}; is the download complete?") from error
+
+
+def size_of_video(file: Path) -> tuple[int, int] | None:
+    """Width and height as stated in the file's head; None if it cannot be read."""
+    try:
+        with _opened(file) as stream:
+            return stream.width, stream.height
+    except Refused:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPicture:
+    """Frame `member`, from 0, of the mp4 at `path` below `root`; scaled down to `most_pixels` like a FilePicture.
+
+    A seek goes to the last key frame before it, so a picture costs the decoding of a few. `pixels` raises Refused
+    if the file leads out of `root`, is missing, no mp4, cut off, or has fewer frames.
+    """
+
+    root: Path
+    path: str
+    member: int
+    most_pixels: int | None = None
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """RGB, of shape (height, width, 3)."""
+        file = FilePicture(self.root, self.path).file()
+        with _opened(file) as stream:
+            rate = stream.average_rate
+            if not rate or not stream.time_base:
+                raise Refused(f"{file} does not say how many frames a second it has")
+            start = stream.start_time or 0
+            wanted = start + round(self.member / rate / stream.time_base)
+            half = 1 / rate / stream.time_base / 2
+            stream.container.seek(wanted, stream=stream, backward=True, any_frame=False)
+            for frame in stream.container.decode(stream):
+                if frame.pts is not None and frame.pts >= wanted - half:
+                    if frame.pts > wanted + half:
+                        break
+                    return self._scaled(frame.to_image())
+        raise Refused(f"{file} has no frame {self.member}, counted from 0; are annotation and video of one release?")
+
+    def _scaled(self, image: Image.Image) -> NDArray[np.uint8]:
+        most = self.most_pixels or image.width * image.height
+        scale = min(1.0, (most / (image.width * image.height)) ** 0.5)
+        size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
+        return np.asarray(image if size == image.size else image.resize(size, Image.Resampling.BOX))

@@ -1,0 +1,85 @@
+"""How many samples of which kind from which source? A recipe in YAML, checked before anything is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .composition.composed import Rules
+from .refusal import Refused
+
+FILE = Path(__file__).with_name("recipe.yaml")
+"""The paper's."""
+
+Stage = Literal["sft", "cot_sft", "grpo"]
+STAGES: tuple[Stage, ...] = ("sft", "cot_sft", "grpo")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cell(_Strict):
+    """A quota: so many samples of a kind from a source, by the recipe's rules and those of its own."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    kind: Literal["referential", "semantic", "spatial", "temporal", "reasoning"]
+    source: str
+    count: int = Field(ge=0)
+    counted_as: str | None = None
+    rounds: int = Field(default=1, ge=1)
+    balance: float = Field(default=1.0, ge=0, le=1)
+    rules: Mapping[str, Any] = {}
+
+
+class Recipe(_Strict):
+    """Cells, the paper's counts that they must add up to, and the stages' shares."""
+
+    seed: int
+    paper: Mapping[str, int]
+    cells: tuple[Cell, ...]
+    rules: Mapping[str, Any] = {}
+    stages: Mapping[Stage, float]
+    shards: int = Field(ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        names = Counter(cell.name for cell in self.cells)
+        if twice := [name for name, n in names.items() if n > 1]:
+            raise ValueError(f"cells need names of their own; twice there is {', '.join(twice)}")
+        for count, wanted in self.paper.items():
+            got = sum(cell.count for cell in self.cells if cell.counted_as == count)
+            if got != wanted:
+                raise ValueError(f"the cells counted as {count} add up to {got}, not to the {wanted} under `paper`")
+        if unknown := {c.counted_as for c in self.cells} - {None, *self.paper}:
+            raise ValueError(f"counted_as {', '.join(map(str, unknown))}: `paper` has no such count")
+        if set(self.stages) != set(STAGES) or not all(0 <= share <= 1 for share in self.stages.values()):
+            raise ValueError(f"stages: expected a share from 0 to 1 for each of {', '.join(STAGES)}")
+        if self.stages["cot_sft"] + self.stages["grpo"] > 1:
+            raise ValueError("stages: cot_sft and grpo share no sample, so their shares may not exceed 1 together")
+        for cell in self.cells:
+            self.rules_of(cell)
+        return self
+
+    def rules_of(self, cell: Cell) -> Rules:
+        """The rules that a cell is composed by."""
+        return Rules.model_validate({**self.rules, **cell.rules})
+
+    def scaled(self, share: float) -> Recipe:
+        """The same recipe with a share of every count, rounded up; the paper's counts follow."""
+        cells = tuple(c.model_copy(update={"count": -int(-c.count * share // 1)}) for c in self.cells)
+        paper = {name: sum(c.count for c in cells if c.counted_as == name) for name in self.paper}
+        return self.model_copy(update={"cells": cells, "paper": paper})
+
+
+def load(file: Path = FILE) -> Recipe:
+    """Reads a recipe. Raises Refused with what is wrong with it."""
+    try:
+        return Recipe.model_validate(yaml.safe_load(file.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, TypeError) as error:
+        raise Refused(f"{file} is no recipe: {error}; {FILE} is one") from error

@@ -1,0 +1,228 @@
+"""From official files to shards: quotas, hashes, stages, pictures; read back by `datasets` and as samples."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+from PIL import Image
+
+from gemvg_repro.corpora import building, recipe, shards
+from gemvg_repro.corpora.composition.composed import Composed
+from gemvg_repro.corpora.index import Index
+from gemvg_repro.corpora.pictures import MarkedPicture
+from gemvg_repro.corpora.refusal import Refused
+
+SMALL = recipe.load().scaled(0.001)
+
+
+@pytest.fixture(scope="module")
+def built(indexes: dict[str, Index], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("built") / "data"
+    return folder, building.build(SMALL, {name: index.file for name, index in indexes.items()}, folder)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+def test_the_paper_s_counts() -> None:
+    counts = {"referential": 97000, "semantic": 77000, "spatial": 20000, "temporal": 46000}
+    whole = recipe.load()
+    assert dict(whole.paper) == counts and sum(counts.values()) == 240_000
+    for name, count in counts.items():
+        assert sum(cell.count for cell in whole.cells if cell.counted_as == name) == count
+
+
+def test_quotas_are_met_exactly_or_the_shortfall_is_named(built: tuple[Path, dict[str, Any]]) -> None:
+    folder, made = built
+    found = rows(folder)
+    for cell in SMALL.cells:
+        entry = made["cells"][cell.name]
+        assert entry["made"] == sum(row["cell"] == cell.name for row in found)
+        assert entry["short"] == cell.count - entry["made"] and entry["quota"] == cell.count
+        assert entry["short"] == 0 or entry["not_made"]
+    assert made["paper"]["referential"] == {"wanted": 97, "made": 97}
+    assert len({row["digest"] for row in found}) == len(found) == made["rows"]
+
+
+def test_a_cell_without_enough_anchors_says_how_many_are_short(indexes: dict[str, Index], tmp_path: Path) -> None:
+    made = building.build(recipe.load().scaled(0.01), {"star": indexes["star"].file}, tmp_path / "data")
+    star = made["cells"]["reasoning-star"]
+    assert star["made"] > 0 and star["short"] == star["quota"] - star["made"] > 0
+    assert made["cells"]["referential-coco"]["not_made"] == {"the source is not there": 600}
+
+
+def test_any_number_of_workers_gives_the_same_bytes(
+    built: tuple[Path, dict[str, Any]], indexes: dict[str, Index], tmp_path: Path
+) -> None:
+    folder, made = built
+    again = tmp_path / "again"
+    files = {name: index.file for name, index in indexes.items()}
+    assert building.build(SMALL, files, again, workers=2) == made
+    for file in sorted(folder.iterdir()):
+        assert file.read_bytes() == (again / file.name).read_bytes()
+    other = building.build(SMALL.model_copy(update={"seed": 1}), files, tmp_path / "other")
+    assert other["content"] != made["content"]
+
+
+def test_other_rules_in_the_same_process_are_kept_to(indexes: dict[str, Index], tmp_path: Path) -> None:
+    for most in (2, 3):
+        wanted = SMALL.model_copy(update={"rules": {"pictures": [2, most]}})
+        building.build(wanted, {"d3": indexes["d3"].file}, tmp_path / str(most))
+        assert max(len(row["pictures"]) for row in rows(tmp_path / str(most))) == most
+
+
+def test_stages_share_out_the_samples(built: tuple[Path, dict[str, Any]]) -> None:
+    found = rows(built[0])
+    share = {stage: sum(row[stage] for row in found) / len(found) for stage in recipe.STAGES}
+    assert share["sft"] == 1
+    assert share["cot_sft"] == pytest.approx(0.25, abs=0.04) and share["grpo"] == pytest.approx(0.07, abs=0.03)
+    assert not any(row["cot_sft"] and row["grpo"] for row in found)
+    numbers = np.arange(100_000)
+    for start in (0, 777, 50_000):
+        flags = building.stages_of(numbers[start : start + 1000], SMALL)
+        assert abs(flags["cot_sft"].mean() - 0.25) < 0.005 and abs(flags["grpo"].mean() - 0.07) < 0.005
+
+
+def test_datasets_streams_the_shards(built: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, made = built
+    files = [str(folder / entry["file"]) for entry in made["shards"]]
+    stream = load_dataset("parquet", data_files=files, split="train", streaming=True, cache_dir=str(tmp_path))
+    assert [row["digest"] for row in stream] == [row["digest"] for row in rows(folder)]
+
+
+def test_licences_travel_with_every_row(built: tuple[Path, dict[str, Any]]) -> None:
+    folder, made = built
+    assert all(row["licence"] for row in rows(folder))
+    assert set(made["sources"]) == {"coco", "d3", "egoexo4d", "mvtrack", "star"}
+    assert all(source["licence"] for source in made["sources"].values())
+
+
+def test_changed_missing_and_foreign_shards_are_refused(indexes: dict[str, Index], tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    files = {"star": indexes["star"].file}
+    made = building.build(SMALL, files, folder)
+    shards.verify(folder)
+    with pytest.raises(Refused, match="exists"):
+        building.build(SMALL, files, folder)
+    filled = next(folder / e["file"] for e in made["shards"] if e["rows"])
+    table = pq.read_table(filled)
+    pq.write_table(table.slice(1), filled)
+    with pytest.raises(Refused, match="not the content"):
+        shards.verify(folder)
+    filled.write_bytes(b"nothing")
+    with pytest.raises(Refused, match="cannot be read"):
+        shards.verify(folder)
+    (folder / shards.MANIFEST).write_text("{}")
+    with pytest.raises(Refused, match="no manifest"):
+        shards.verify(folder)
+
+
+def test_pictures_by_reference_and_embedded_are_the_same(
+    indexes: dict[str, Index], roots: dict[str, Path], tmp_path: Path
+) -> None:
+    pictures = {"star": roots["star"] / "frames"}
+    files = {"star": indexes["star"].file}
+    building.build(SMALL, files, tmp_path / "by-reference")
+    building.build(SMALL, files, tmp_path / "embedded", embed=pictures)
+    referred = list(shards.samples(tmp_path / "by-reference", "sft", pictures))
+    embedded = list(shards.samples(tmp_path / "embedded", "sft", {}))
+    assert [s.query for s in referred] == [s.query for s in embedded] and len(referred) > 10
+    drawn = 0
+    for a, b in zip(referred, embedded, strict=True):
+        for p, q in zip(a.pictures, b.pictures, strict=True):
+            assert p.pixels().shape == q.pixels().shape == (270, 480, 3)
+            assert np.abs(p.pixels().astype(int) - q.pixels()).mean() < 2
+            drawn += isinstance(p, MarkedPicture)
+    assert drawn > 3
+    with pytest.raises(Refused, match="give the folder"):
+        next(iter(shards.samples(tmp_path / "by-reference", "sft", {})))
+
+
+def test_a_mark_is_a_red_frame_on_the_box(tmp_path: Path) -> None:
+    from gemvg_repro.corpora.pictures import FilePicture
+
+    Image.new("RGB", (100, 50)).save(tmp_path / "a.png")
+    pixels = MarkedPicture(FilePicture(tmp_path, "a.png"), (0.1, 0.2, 0.5, 0.8)).pixels()
+    red = np.argwhere(pixels[..., 0] == 255)
+    assert (red.min(axis=0).tolist(), red.max(axis=0).tolist()) == ([10, 10], [39, 49])
+    assert pixels[25, 30].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"paper": {"referential": 1}}, "add up to"),
+        ({"stages": {"sft": 1.0, "cot_sft": 0.9, "grpo": 0.2}}, "share no sample"),
+        ({"stages": {"sft": 1.0}}, "stages"),
+        ({"shards": 0}, "shards"),
+        ({"seeds": 1}, "seeds"),
+        ({"rules": {"pictures": "two"}}, "pictures"),
+        ({"rules": {"pictures": [3, 2]}}, "least"),
+    ],
+)
+def test_a_wrong_recipe_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    content = {**recipe.load().model_dump(mode="json"), **change}
+    file = tmp_path / "recipe.yaml"
+    file.write_text(json.dumps(content))
+    with pytest.raises(Refused, match=message):
+        recipe.load(file)
+
+
+def test_a_composer_that_errs_stops_the_build(
+    indexes: dict[str, Index], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    from gemvg_repro.corpora.composition.checker import Untrue
+
+    honest = building._one
+
+    def err(*arguments: Any) -> Composed:
+        sample = honest(*arguments)
+        return replace(sample, targets=sample.targets[1:]) if sample.targets else sample
+
+    monkeypatch.setattr(building, "_one", err)
+    with pytest.raises(Untrue, match="composers"):
+        building.build(SMALL, {"d3": indexes["d3"].file}, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_command_makes_and_repeats(
+    roots: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gemvg_repro.corpora import making, statistics
+
+    folder = tmp_path / "mg"
+    command = [str(folder), "--root", f"star={roots['star']}", "--share", "0.001", "--workers", "1"]
+    assert making.main(command) == 0
+    said = capsys.readouterr().out
+    assert "temporal-star" in said and "paper: referential" in said and "samples, content" in said
+    samples = statistics.overview(folder / "shards")
+    counted = statistics.tables(samples)["kind and source"]
+    assert counted.loc["All", "All"] == len(samples) == shards.manifest(folder / "shards")["rows"]
+    assert making.main(command) == 1
+    assert "exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--root", "coco"], "expected NAME=PATH"),
+        (["--root", "nuscenes=/x"], "nuscenes"),
+        (["--root", "coco=/nowhere"], "/nowhere"),
+        ([], "no source is given"),
+        (["--recipe", "/nowhere.yaml", "--root", "coco=/x"], "no recipe"),
+    ],
+)
+def test_what_the_command_cannot_do_it_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    from gemvg_repro.corpora import making
+
+    assert making.main([str(tmp_path / "mg"), *options]) == 1
+    assert message in capsys.readouterr().err

@@ -1,0 +1,91 @@
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gemvg_repro.corpora import leakage
+from gemvg_repro.corpora.official import indexed
+from gemvg_repro.corpora.refusal import Refused
+
+from . import official
+
+
+def photograph(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """Soft patches, such as photographs are made of."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def write(file: Path, content: Any) -> Path:
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_the_paths_of_each_benchmark_s_form(tmp_path: Path) -> None:
+    mig = write(
+        tmp_path / "mig.json", [{"images": ["./MIG-Bench/images/1.jpg", "./x/a_long_name.jpg"], "task": "diff"}]
+    )
+    mc = write(tmp_path / "mc.json", {"images": [{"id": 0, "file_name": "D3/a.jpg"}], "annotations": []})
+    refs = tmp_path / "refs(unc).p"
+    name = "COCO_train2014_000000000009_11.jpg"
+    refs.write_bytes(pickle.dumps([{"file_name": name, "split": "val"}, {"file_name": "other.jpg", "split": "train"}]))
+    assert leakage.benchmark_paths(mig) == ["./MIG-Bench/images/1.jpg", "./x/a_long_name.jpg"]
+    assert leakage.benchmark_paths(mc) == ["D3/a.jpg"]
+    assert leakage.benchmark_paths(refs) == [name]
+    with pytest.raises(Refused, match="names no images"):
+        leakage.benchmark_paths(write(tmp_path / "x.json", {"images": [1]}))
+
+
+def test_marks_are_ids_and_names_that_say_something() -> None:
+    assert leakage.marks_of("val2014/COCO_train2014_000000000009_11.jpg") >= {"coco:9"}
+    assert leakage.marks_of("train2017/000000000009.jpg") >= {"coco:9"}
+    assert leakage.marks_of("img/00001.jpg") == leakage.marks_of("1.jpg") == set()
+    assert leakage.marks_of("a\\b\\Long_Name.JPG") == {"name:long_name"}
+
+
+def test_copies_are_found_scaled_and_compressed_and_others_are_not() -> None:
+    def of(image: Image.Image) -> int | None:
+        return leakage.picture_hash(lambda: np.asarray(image.convert("RGB")))
+
+    originals = [of(photograph(n)) for n in range(60)]
+    scaled = [of(photograph(n).resize((160, 120), Image.Resampling.BOX)) for n in range(60)]
+    bits = np.bitwise_count(np.array(originals, np.uint64)[:, None] ^ np.array(scaled, np.uint64)[None, :])
+    assert (bits.diagonal() <= leakage.NEAR).all()
+    assert (bits[~np.eye(60, dtype=bool)] > leakage.NEAR).all()
+    assert of(Image.new("RGB", (50, 50), (90, 90, 90))) is None
+
+
+def test_frames_of_a_benchmark_leave_the_index(tmp_path: Path) -> None:
+    root = tmp_path / "coco"
+    official.coco(root, 8)
+    images = root / "train2017"
+    images.mkdir()
+    for n in range(8):
+        size = json.loads((root / "annotations" / "instances_train2017.json").read_text())["images"][n]
+        photograph(n, (size["width"], size["height"])).save(images / f"{n + 9:012d}.jpg")
+    benchmark = tmp_path / "bench"
+    benchmark.mkdir()
+    photograph(3, (200, 150)).save(benchmark / "1.jpg", quality=70)
+    photograph(99, (200, 150)).save(benchmark / "2.jpg")
+    files = {
+        "MIG-Bench": (write(tmp_path / "mig.json", [{"images": ["1.jpg", "2.jpg"]}]), benchmark),
+        "RefCOCO": (write(tmp_path / "i.json", {"images": [{"file_name": "COCO_train2014_000000000009.jpg"}]}), None),
+    }
+    index, gone = leakage.remove(indexed("coco", root, tmp_path / "coco.sqlite"), images, files)
+    assert gone == {"in MIG-Bench, by name": 0, "in RefCOCO, by name": 1, "in MIG-Bench, by picture": 1}
+    left = {index.frame(n).id for n in index.numbers().tolist()}
+    assert left == {str(n) for n in range(9, 17)} - {"9", "12"}
+    assert index.skips().counts["in MIG-Bench, by picture"] == 1
+    assert {int(n) for n in index.occurrences()[:, 1]} <= set(index.numbers().tolist())
+
+
+def test_of_a_video_the_whole_scene_goes(tmp_path: Path) -> None:
+    official.star(tmp_path / "star", 3)
+    index = indexed("star", tmp_path / "star", tmp_path / "star.sqlite")
+    frame = index.frame(int(index.numbers()[0]))
+    count = len(index.in_scene(frame.scene))
+    assert leakage.exclude(index.file, [frame.id], "in a test") == count > 1
