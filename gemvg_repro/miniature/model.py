@@ -35,7 +35,11 @@ class Sizes:
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen2VLConfig:
-    """Qwen2-VL's configuration in these sizes; rope_theta 1e6 would leave so small a head no sense of position."""
+    """Qwen2-VL's configuration in these sizes.
+
+    Small heads have few channels: with a rope_theta of 1e6 hardly any would tell places, and with one near 1 none
+    could compare contents over a distance.
+    """
     half = sizes.hidden // sizes.heads // 2
     across = round(half * 3 / 8)
     sections = [
