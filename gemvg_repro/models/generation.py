@@ -1,4 +1,4 @@
-"""What does the model answer? Greedy generation in batches of prompts of similar length."""
+"""What does the model answer? Generation in batches of prompts of similar length."""
 
 from __future__ import annotations
 
@@ -30,10 +30,15 @@ def answer(
     *,
     batch: int,
     max_new_tokens: int,
+    temperature: float = 0.0,
 ) -> Iterator[list[Prediction]]:
-    """Answers every sample, a batch at a time; the longest prompts come first, so that memory is tried early."""
-    greedy = GenerationConfig(
-        do_sample=False,
+    """Answers every sample, a batch at a time; the longest prompts come first, so that memory is tried early.
+
+    Greedily, or, with a `temperature`, one answer a sample drawn from the whole distribution by torch's generator.
+    """
+    how = GenerationConfig(
+        do_sample=temperature > 0,
+        **({"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}),
         max_new_tokens=max_new_tokens,
         eos_token_id=processor.tokenizer.eos_token_id,
         pad_token_id=processor.tokenizer.pad_token_id,
@@ -43,7 +48,7 @@ def answer(
     model.eval()
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
-        yield _answer_batch(model, processor, chosen, mode, greedy)
+        yield _answer_batch(model, processor, chosen, mode, how)
     model.train(was_training)
 
 
@@ -53,7 +58,7 @@ def _answer_batch(
     processor: ImageOnlyProcessor,
     samples: Sequence[Sample],
     mode: Mode,
-    greedy: GenerationConfig,
+    how: GenerationConfig,
 ) -> list[Prediction]:
     inputs = processor(
         text=[prompt_text(processor, sample, mode) for sample in samples],
@@ -61,10 +66,10 @@ def _answer_batch(
         padding=True,
         return_tensors="pt",
     ).to(model.device)
-    generated = model.generate(**inputs, generation_config=greedy)[:, inputs["input_ids"].shape[1] :].cpu()
+    generated = model.generate(**inputs, generation_config=how)[:, inputs["input_ids"].shape[1] :].cpu()
     predictions = []
     for sample, ids in zip(samples, generated, strict=True):
-        ended = (ids == greedy.eos_token_id).nonzero()
+        ended = (ids == how.eos_token_id).nonzero()
         length = int(ended[0]) + 1 if len(ended) else len(ids)
         text = processor.tokenizer.decode(ids[:length], skip_special_tokens=False)
         predictions.append(Prediction(sample.id, mode, text, length))

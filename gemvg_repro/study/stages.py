@@ -33,6 +33,7 @@ from .runs import Log, Run
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
+_SEED_OF_REWARDS = 0
 
 
 def train(asked: TrainParameters) -> Path:
@@ -101,7 +102,7 @@ def _reinforce(
     checkpoints: Path,
     record: Any,
 ) -> None:
-    """Stage 3, with the reward of greedy answers to fixed validation prompts before and after it."""
+    """Stage 3, with the reward of answers to fixed validation prompts before and after it."""
     settings = profile.grpo.for_steps(asked.steps)
     variant: Variant = asked.mode  # type: ignore[assignment]
     modes = VARIANT_MODES[variant]
@@ -128,13 +129,22 @@ def _rewards(
     settings: GRPOSettings,
     when: str,
 ) -> pd.DataFrame:
-    """One row a sample, mode and term of the reward of its greedy answer, and `total`, their weighted sum."""
+    """One row a sample, mode and term of the reward of an answer, and `total`, their weighted sum.
+
+    Answers are drawn at the temperature of the training, whose aim is the reward of drawn answers, from one seed before
+    and after; what it does to greedy ones is what the evaluations show.
+    """
     reward = Reward(settings.weights)
+    torch.manual_seed(_SEED_OF_REWARDS)
     known = {sample.id: sample for sample in samples}
     rows = []
     for mode in modes:
         limit = profile.evaluate.max_new_tokens[mode]
-        for batch in answer(model, processor, samples, mode, batch=profile.evaluate.batch, max_new_tokens=limit):
+        batches = answer(
+            model, processor, samples, mode,
+            batch=profile.evaluate.batch, max_new_tokens=limit, temperature=settings.temperature,
+        )  # fmt: skip
+        for batch in batches:
             for said in batch:
                 sample = known[said.sample]
                 score = reward(sample, read(said.text, len(sample.pictures)), mode)

@@ -57,7 +57,7 @@ class GRPOSettings(_Stage):
 
     `weights` of the reward's terms, by name; `beta` weighs the KL to the start. Every
     `watch_every` steps the divergence from the start is taken on `divergence_samples` of validation; before and
-    after the training, the reward of the greedy answers to `watched_samples` of them.
+    after the training, the reward of drawn answers to `watched_samples` of them.
     """
 
     prompts: int

@@ -95,7 +95,7 @@ def test_a_part_of_the_profile_moves_the_runs_that_it_concerns(change: dict[str,
 
 def test_versions_of_libraries_and_of_the_results_move_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     before = ids(Profile())
-    monkeypatch.setattr(identity, "RESULTS_VERSION", 2)
+    monkeypatch.setattr(identity, "RESULTS_VERSION", 99)
     raised = ids(Profile())
     monkeypatch.setattr(identity, "library_versions", lambda: {"torch": "3.0"})
     assert all(len({before[run], raised[run], ids(Profile())[run]}) == 3 for run in before)
