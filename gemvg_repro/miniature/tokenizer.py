@@ -78,11 +78,8 @@ def _vocabulary() -> list[str]:
 
 def coordinate_ids(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
     """The ids of the coordinates' tokens in ascending order, for each of COORDINATE_FORMS."""
-    ids: list[list[int]] = [
-        tokenizer([form.format(n) for n in COORDINATES], add_special_tokens=False)["input_ids"]
-        for form in COORDINATE_FORMS
-    ]
-    return [[one for (one,) in form] for form in ids]
+    spelled = [[form.format(n) for n in COORDINATES] for form in COORDINATE_FORMS]
+    return [[ids[0] for ids in tokenizer(form, add_special_tokens=False)["input_ids"]] for form in spelled]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:

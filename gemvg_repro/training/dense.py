@@ -67,7 +67,7 @@ class Labels:
         for tells, frame in zip(told, frames, strict=True):
             _tell(tells, frame, cell)
         flat = torch.from_numpy(told.reshape(len(frames), cells * cells, 7))
-        rows, columns = np.divmod(np.arange(cells * cells), cells) * np.array(cell) + cell / 2
+        rows, columns = np.array(np.divmod(np.arange(cells * cells), cells)) * cell + cell / 2
         own = torch.from_numpy(np.stack([columns, rows, columns, rows], axis=-1).astype(np.float32))
         places = [place for sample in samples for place in range(len(sample))]
         return cls(
@@ -136,7 +136,7 @@ class DenseHeads(nn.Module):
         shape = (*labels.category.shape, hidden_states[0].shape[-1])
         near, far = (F.rms_norm(hidden_states[layer][shown], shape[-1:]).view(shape) for layer in (0, LAYER))
         relative, _ = _losses(self.near(near), labels, labels.cell)
-        told, pictures = self.far(far).split([sum(_PARTS.values()), MOST_PICTURES], dim=-1)
+        told, pictures = torch.split(self.far(far), [sum(_PARTS.values()), MOST_PICTURES], dim=-1)
         absolute, close = _losses(told, labels, torch.full_like(labels.cell, SIDE / 2))
         where = F.cross_entropy(pictures.flatten(0, 1), labels.picture.flatten())
         return {"near": relative, "far": absolute + where, "far_boxes": close}
@@ -159,7 +159,7 @@ class DenseHeads(nn.Module):
 
 def _losses(told: Tensor, labels: Labels, origin: Tensor) -> tuple[Tensor, Tensor]:
     """Cross entropies, and the smooth L1 of boxes counted from `origin`; colour and box only where a thing is."""
-    category, colour, box, centre = told.split(list(_PARTS.values()), dim=-1)
+    category, colour, box, centre = torch.split(told, list(_PARTS.values()), dim=-1)
     there = labels.category != _NOTHING
     boxes, wanted = (box * _UNIT + origin)[there], labels.box[there]
     loss = (

@@ -30,7 +30,7 @@ from transformers import Qwen2VLForConditionalGeneration
 from ..benchmarks import generalised
 from ..grounding.samples import Mode
 from ..miniature.curriculum import PHASES, lessons
-from ..miniature.dataset import Recipe, generate
+from ..miniature.dataset import Recipe, Split, generate
 from ..miniature.model import Sizes, save_random
 from ..miniature.tokenizer import COORDINATE_STEP, coordinate_ids
 from ..miniature.world import Frame
@@ -166,7 +166,7 @@ def _step(
         about = point(batch, inputs["input_ids"], labels, cell)
         parts["pointing"], parts["right"] = heads.pointing(states.hidden_states, shown, about)
         loss = loss + phase.words * (parts["words"] + parts["pointing"])
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     return {name: round(float(value.detach()), 4) for name, value in parts.items()}
 
 
@@ -207,7 +207,7 @@ def _batches(name: str, phase: Phase, done: int) -> Iterator[list[Conversation]]
             rng = Random(f"{SEED}/{name}/{window}")
             numbers = range(window * WINDOW * size, (window + 1) * WINDOW * size)
             by_scene = groupby(lessons(name, numbers, turns, SEED), key=lambda sample: sample.scene)
-            asked = [[Turn(s, _mode(rng, s.chain)) for s in scene] for _, scene in by_scene]
+            asked: list[Conversation] = [[Turn(s, _mode(rng, s.chain)) for s in scene] for _, scene in by_scene]
             ordered = batched_by_length(asked, size, rng)
             yield from (ordered[start : start + size] for start in range(0, len(ordered), size))
 
@@ -241,7 +241,8 @@ def measure(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcesso
         single_share=1.0, understanding_share=0.0,
     )  # fmt: skip
     found: dict[str, float] = {}
-    for name, split in (("single", "train"), ("several", "validation")):
+    splits: dict[str, Split] = {"single": "train", "several": "validation"}
+    for name, split in splits.items():
         samples = list(generate(split, held_out))
         batches = answer(model, processor, samples, "direct", batch=100, max_new_tokens=60)
         said = {told.sample: told.text for batch in batches for told in batch}
