@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ def make(asked: DataParameters) -> Mapping[str, Any]:
     with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
         if run.finished is not None:
             return run.finished
+        started = time.monotonic()
         if asked.data:
             content = {"source": asked.data, **_facts_of_file(asked, profile.data)}
         elif profile.data.recipe is not None:
@@ -36,7 +38,7 @@ def make(asked: DataParameters) -> Mapping[str, Any]:
             raise ValueError(
                 f"profile {asked.profile} has no data of its own; give a COCO-format file: -p data FILE.json"
             )
-        return run.finish(content)
+        return run.finish({**content, "cost": {"seconds": round(time.monotonic() - started, 1)}})
 
 
 def _draw(folder: Path, recipe: dataset.Recipe) -> dict[str, Any]:

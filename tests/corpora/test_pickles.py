@@ -67,7 +67,7 @@ class _Runs:
         np.ndarray,
         slice(1),
     ],
-    ids=repr,
+    ids=lambda hostile: type(hostile).__name__,
 )
 def test_what_is_more_than_data_is_refused(tmp_path: Path, hostile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
