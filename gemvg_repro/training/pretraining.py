@@ -54,7 +54,8 @@ SAVE_EVERY = 200
 
 @dataclass(frozen=True)
 class Phase:
-    """So many steps of so many conversations; `words` and `places` weigh the loss of answers and of dense labels."""
+    """So many steps of so many conversations; `words` weighs the losses of answers and of where their words point,
+    `places` those of the dense labels."""
 
     steps: int
     conversations: int
@@ -103,7 +104,7 @@ def pretrain(folder: Path) -> str:
 
 def _scale_by_fan_in(module: nn.Module) -> None:
     """Draws the weights anew: Qwen2's standard deviation of 0.02 suits wide layers, and so narrow a tower learns
-    categories half as fast from it."""
+    categories more slowly from it (docs/log.md)."""
     for weight in module.parameters():
         if weight.ndim > 1:
             nn.init.normal_(weight, std=1 / math.sqrt(weight[0].numel()))
