@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from PIL import Image
-from transformers import GenerationConfig, Qwen2VLForConditionalGeneration
+from transformers import Qwen2VLForConditionalGeneration
 
 from ..benchmarks.predictions import Prediction
 from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
 from ..grounding.samples import Mode, Sample
+from .decoding import Speech, say
 from .processor import ImageOnlyProcessor
 
 
@@ -36,19 +37,13 @@ def answer(
 
     Greedily, or, with a `temperature`, one answer a sample drawn from the whole distribution by torch's generator.
     """
-    how = GenerationConfig(
-        do_sample=temperature > 0,
-        **({"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}),
-        max_new_tokens=max_new_tokens,
-        eos_token_id=processor.tokenizer.eos_token_id,
-        pad_token_id=processor.tokenizer.pad_token_id,
-    )
+    speech = Speech((processor.tokenizer.eos_token_id,), max_new_tokens, temperature)
     order = sorted(samples, key=lambda s: (-len(s.pictures), -len(s.query), s.id))
     was_training = model.training
     model.eval()
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
-        yield _answer_batch(model, processor, chosen, mode, how)
+        yield _answer_batch(model, processor, chosen, mode, speech)
     model.train(was_training)
 
 
@@ -58,19 +53,15 @@ def _answer_batch(
     processor: ImageOnlyProcessor,
     samples: Sequence[Sample],
     mode: Mode,
-    how: GenerationConfig,
+    speech: Speech,
 ) -> list[Prediction]:
     inputs = processor(
         text=[prompt_text(processor, sample, mode) for sample in samples],
         images=[[Image.fromarray(p.pixels()) for p in sample.pictures] for sample in samples],
-        padding=True,
-        return_tensors="pt",
-    ).to(model.device)
-    generated = model.generate(**inputs, generation_config=how)[:, inputs["input_ids"].shape[1] :].cpu()
+    )
+    pictures = {name: torch.as_tensor(inputs[name]) for name in ("pixel_values", "image_grid_thw")}
     predictions = []
-    for sample, ids in zip(samples, generated, strict=True):
-        ended = (ids == how.eos_token_id).nonzero()
-        length = int(ended[0]) + 1 if len(ended) else len(ids)
-        text = processor.tokenizer.decode(ids[:length], skip_special_tokens=False)
-        predictions.append(Prediction(sample.id, mode, text, length))
+    for sample, ids in zip(samples, say(model, inputs["input_ids"], pictures, speech), strict=True):
+        text = processor.tokenizer.decode(ids, skip_special_tokens=False)
+        predictions.append(Prediction(sample.id, mode, text, len(ids)))
     return predictions

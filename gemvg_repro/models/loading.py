@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
+from .padding import need_no_mask
 from .processor import ImageOnlyProcessor, load_processor
 from .vision import encode_pictures_together
 
@@ -28,6 +29,7 @@ def load(
     )
     model = model.to(device())
     encode_pictures_together(model)
+    need_no_mask(model)
     return model, load_processor(folder, max_pixels)
 
 

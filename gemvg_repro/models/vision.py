@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from types import MethodType
 from typing import Any
 
@@ -50,16 +51,8 @@ def _attention(qkv: Tensor, scaling: float) -> Tensor:
 def _encode_distinct(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
     """The vision tower's forward on each distinct picture once; its output is handed out to all that equal it."""
     patches = grid_thw.prod(-1).tolist()
-    first: dict[tuple[bytes, tuple[int, ...]], int] = {}
     pictures = torch.split(hidden_states, patches)
-    chosen: list[int] = []
-    copy_of = []
-    for i, (pixels, grid) in enumerate(zip(pictures, grid_thw.tolist(), strict=True)):
-        key = (pixels.detach().cpu().view(torch.uint8).numpy().tobytes(), tuple(grid))
-        if key not in first:
-            first[key] = len(chosen)
-            chosen.append(i)
-        copy_of.append(first[key])
+    copy_of, chosen = first_equal(list(zip(pictures, grid_thw, strict=True)))
     stock = type(self).forward
     if len(chosen) == len(pictures):
         return stock(self, hidden_states, grid_thw=grid_thw, **kwargs)
@@ -70,6 +63,20 @@ def _encode_distinct(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwarg
     states = output.last_hidden_state.split([patches[i] for i in chosen])
     output.last_hidden_state = torch.cat([states[c] for c in copy_of])
     return output
+
+
+def first_equal(items: Sequence[Sequence[Tensor]]) -> tuple[list[int], list[int]]:
+    """For each item (some tensors) the number of the distinct item that it equals; and the first of each of those."""
+    numbers: dict[tuple[tuple[torch.Size, bytes], ...], int] = {}
+    firsts: list[int] = []
+    equals = []
+    for i, tensors in enumerate(items):
+        key = tuple((t.shape, t.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()) for t in tensors)
+        if key not in numbers:
+            numbers[key] = len(firsts)
+            firsts.append(i)
+        equals.append(numbers[key])
+    return equals, firsts
 
 
 def encode_pictures_together(model: Qwen2VLForConditionalGeneration) -> None:

@@ -25,7 +25,7 @@ from .parameters import (
 from .profiles import load_profile
 from .runs import library_versions, read_json, run_id
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Raised by hand when code moves numbers: every run is then another run."""
 
 CONTINUES: Mapping[TrainMode, TrainMode | None] = {

@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from PIL import Image
 from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from ..grounding.answers import Reading, read_ids
 from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, question
@@ -22,8 +22,10 @@ from ..models.processor import ImageOnlyProcessor
 from .arguments import Record, StepLog, build_optimiser, freeze_vision, shared_arguments
 from .collation import ConversationCollator, Turn
 from .divergence import Divergence
-from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
+from .resuming import SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
+from .scoring import score_labels_only
 from .settings import GRPOSettings
+from .sharing import GroundingGRPOTrainer
 
 Variant = Literal["cot", "direct", "hybrid"]
 
@@ -49,10 +51,6 @@ _LOGGED = {
 }
 
 RewardFunction = Callable[..., list[float]]
-
-
-class GroundingGRPOTrainer(ResumesExactly, GRPOTrainer):  # type: ignore[misc]
-    """TRL's GRPOTrainer; only resuming differs."""
 
 
 def reward_functions(samples: Sequence[Sample], processor: ImageOnlyProcessor) -> list[RewardFunction]:
@@ -99,6 +97,34 @@ def with_pictures(samples: Sequence[Sample]) -> Callable[[list[dict[str, Any]]],
     return collate
 
 
+def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, modes: int, use_cpu: bool) -> GRPOConfig:
+    """TRL's own configuration of stage 3; the rollouts of a sample are split between `modes` groups."""
+    return GRPOConfig(
+        **shared_arguments(folder, settings, seed, use_cpu),
+        per_device_train_batch_size=settings.micro_batch,
+        gradient_accumulation_steps=settings.prompts * settings.rollouts // settings.micro_batch,
+        num_generations=settings.rollouts // modes,
+        num_iterations=settings.iterations,
+        max_completion_length=settings.max_new_tokens,
+        temperature=settings.temperature,
+        top_p=1.0,
+        top_k=0,
+        repetition_penalty=1.0,
+        shuffle_dataset=False,
+        chat_template_kwargs=CHAT_TEMPLATE_KWARGS,
+        beta=settings.beta,
+        epsilon=settings.epsilon,
+        epsilon_high=settings.epsilon_high,
+        loss_type=settings.loss_type,
+        scale_rewards=settings.scale_rewards,
+        importance_sampling_level="token",
+        mask_truncated_completions=False,
+        multi_objective_aggregation="sum_then_normalize",
+        reward_weights=[settings.weights[term] for term in TERMS],
+        use_vllm=False,
+    )
+
+
 def reinforce(
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
@@ -121,31 +147,6 @@ def reinforce(
     """
     modes = VARIANT_MODES[variant]
     freeze_vision(model, settings.frozen_vision)
-    answers_a_step = settings.prompts * settings.rollouts
-    arguments = GRPOConfig(
-        **shared_arguments(folder, settings, seed, use_cpu=model.device.type == "cpu"),
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=answers_a_step // settings.micro_batch,
-        num_generations=settings.rollouts // len(modes),
-        num_iterations=settings.iterations,
-        max_completion_length=settings.max_new_tokens,
-        temperature=settings.temperature,
-        top_p=1.0,
-        top_k=0,
-        repetition_penalty=1.0,
-        shuffle_dataset=False,
-        chat_template_kwargs=CHAT_TEMPLATE_KWARGS,
-        beta=settings.beta,
-        epsilon=settings.epsilon,
-        epsilon_high=settings.epsilon_high,
-        loss_type=settings.loss_type,
-        scale_rewards=settings.scale_rewards,
-        importance_sampling_level="token",
-        mask_truncated_completions=False,
-        multi_objective_aggregation="sum_then_normalize",
-        reward_weights=[settings.weights[term] for term in TERMS],
-        use_vllm=False,
-    )
     collate = ConversationCollator(processor, step)
     divergence = Divergence(model, collate([[Turn(s, mode)] for mode in modes for s in watched]))
 
@@ -157,12 +158,13 @@ def reinforce(
     trainer = GroundingGRPOTrainer(
         model=model,
         reward_funcs=reward_functions(samples, processor),
-        args=arguments,
+        args=grpo_arguments(folder, settings, seed, len(modes), use_cpu=model.device.type == "cpu"),
         train_dataset=prompts_in_order(samples, modes, settings.steps * settings.prompts, seed),
         processing_class=processor,
         optimizers=(build_optimiser(model, settings.optimiser), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, watch), StopsWhenAsked(stop, settings.iterations)],
     )
+    score_labels_only(model, ("log_probs", "entropy"), settings.temperature)
     trainer.remove_callback(PrinterCallback)
     trainer.data_collator = with_pictures(samples)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

@@ -16,6 +16,7 @@ from ..models.processor import ImageOnlyProcessor
 from .arguments import Record, StepLog, build_optimiser, freeze_vision, shared_arguments
 from .collation import Conversation, ConversationCollator, Turn
 from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
+from .scoring import score_labels_only
 from .settings import SFTSettings
 
 _LOGGED = {
@@ -73,6 +74,20 @@ def batched_by_length(conversations: list[Conversation], batch: int, rng: Random
     return ordered
 
 
+def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool) -> SFTConfig:
+    """TRL's own configuration of a stage."""
+    return SFTConfig(
+        **shared_arguments(folder, settings, seed, use_cpu),
+        per_device_train_batch_size=settings.micro_batch,
+        gradient_accumulation_steps=settings.conversations // settings.micro_batch,
+        train_sampling_strategy="sequential",
+        include_num_input_tokens_seen="non_padding",  # counted across resumes, unlike TRL's own count
+        max_length=None,
+        loss_type="nll",
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+
+
 def finetune(
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
@@ -92,24 +107,15 @@ def finetune(
     """
     freeze_vision(model, settings.frozen_vision)
     collate = ConversationCollator(processor, step)
-    arguments = SFTConfig(
-        **shared_arguments(folder, settings, seed, use_cpu=model.device.type == "cpu"),
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.conversations // settings.micro_batch,
-        train_sampling_strategy="sequential",
-        include_num_input_tokens_seen="non_padding",  # counted across resumes, unlike TRL's own count
-        max_length=None,
-        loss_type="nll",
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
     trainer = ConversationSFTTrainer(
         model=model,
-        args=arguments,
+        args=sft_arguments(folder, settings, seed, use_cpu=model.device.type == "cpu"),
         data_collator=lambda rows: collate([asked[row["index"]] for row in rows]),
         train_dataset=Dataset.from_dict({"index": range(len(asked))}),
         processing_class=processor,
         optimizers=(build_optimiser(model, settings.optimiser), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED), StopsWhenAsked(stop)],
     )
+    score_labels_only(model, ("log_probs", "entropy", "is_top1"))
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

@@ -1,0 +1,259 @@
+"""How much faster than stock are we? `python -m tests.training.speed [sft] [grpo] [answers] [ties] [--rounds N]`
+
+Side by side in this process, by turns, one thread, the miniature's base and settings. Stock is TRL's own trainer, with
+TRL's collator where it has one, on transformers' own model and image processor, with our configuration, optimiser,
+samples and rewards; and transformers' generate on one sample at a time. A step counts whole, from the end of the one
+before it: data, generation, rewards, gradient, optimiser. Each trainer's first step of a round is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from datasets import Dataset
+from PIL import Image
+from transformers import (
+    AutoTokenizer,
+    GenerationConfig,
+    PrinterCallback,
+    Qwen2VLForConditionalGeneration,
+    TrainerCallback,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from trl import GRPOTrainer, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+from gemvg_repro.grounding.answers import completion
+from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, question
+from gemvg_repro.grounding.samples import Mode, Sample
+from gemvg_repro.miniature.dataset import Split, generate
+from gemvg_repro.models.generation import answer, prompt_text
+from gemvg_repro.models.loading import load
+from gemvg_repro.models.processor import ImageOnlyProcessor
+from gemvg_repro.study.profiles import load_profile
+from gemvg_repro.training.arguments import build_optimiser
+from gemvg_repro.training.collation import Conversation
+from gemvg_repro.training.grpo import (
+    VARIANT_MODES,
+    grpo_arguments,
+    prompts_in_order,
+    reinforce,
+    reward_functions,
+    with_pictures,
+)
+from gemvg_repro.training.sft import conversations, finetune, sft_arguments
+
+PROFILE = load_profile("miniature")
+STEPS = 4
+"""Of a trainer in each round; the first is not counted."""
+
+Model = Qwen2VLForConditionalGeneration
+
+
+def stock_model() -> tuple[Model, ImageOnlyProcessor]:
+    """The base as transformers loads it, without any of our fast paths."""
+    folder = PROFILE.base_folder()
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    images = Qwen2VLImageProcessorPil.from_pretrained(folder)
+    processor = ImageOnlyProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
+    return Model.from_pretrained(folder), processor
+
+
+@cache
+def samples(split: Split, count: int) -> tuple[Sample, ...]:
+    """As many scenes of the study's world; in training each with several questions."""
+    assert PROFILE.data.recipe is not None
+    return tuple(generate(split, replace(PROFILE.data.recipe, **{split: count}, understanding_test=0)))
+
+
+class Clock(TrainerCallback):  # type: ignore[misc]
+    """Notes when each step ends."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+    @property
+    def steps(self) -> list[float]:
+        """Seconds of every step but the first."""
+        return [b - a for a, b in zip(self.ends, self.ends[1:], strict=False)]
+
+
+def trained(trainer: SFTTrainer | GRPOTrainer) -> list[float]:
+    trainer.remove_callback(PrinterCallback)
+    clock = Clock()
+    trainer.add_callback(clock)
+    trainer.train()
+    return clock.steps
+
+
+def recorded(train: Callable[[Callable[[dict[str, Any]], None]], None]) -> list[float]:
+    """The same for a training of ours, which tells when a step ends."""
+    clock = Clock()
+    train(lambda entry: clock.ends.append(time.perf_counter()))
+    return clock.steps
+
+
+SFT = replace(PROFILE.sft, steps=STEPS, save_every=1000)
+
+
+def trl_row(turns: Conversation) -> dict[str, Any]:
+    """A conversation as TRL takes it; its loss then is on all that follows the first question."""
+    said: list[dict[str, str]] = []
+    for turn in turns:
+        said.append({"role": "user", "content": question(turn.sample, turn.mode)})
+        said.append({"role": "assistant", "content": completion(turn.sample, turn.mode, PROFILE.coordinate_step)})
+    images = [Image.fromarray(p.pixels()) for p in turns[0].sample.pictures]
+    return {
+        "prompt": said[:1], "completion": said[1:], "images": images, "chat_template_kwargs": CHAT_TEMPLATE_KWARGS,
+    }  # fmt: skip
+
+
+def stock_sft(asked: Sequence[Conversation], folder: Path) -> list[float]:
+    model, processor = stock_model()
+    collate = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
+    trainer = SFTTrainer(
+        model=model,
+        args=sft_arguments(folder, SFT, 0, use_cpu=True),
+        data_collator=lambda rows: collate([trl_row(asked[row["index"]]) for row in rows]),
+        train_dataset=Dataset.from_dict({"index": range(len(asked))}),
+        processing_class=processor,
+        optimizers=(build_optimiser(model, SFT.optimiser), None),
+    )
+    return trained(trainer)
+
+
+def our_sft(asked: Sequence[Conversation], folder: Path) -> list[float]:
+    model, processor = load(PROFILE.base_folder(), "float32")
+    return recorded(
+        lambda record: finetune(
+            model, processor, asked, SFT, step=PROFILE.coordinate_step, seed=0, folder=folder, record=record
+        )
+    )
+
+
+GRPO = replace(PROFILE.grpo, steps=STEPS, save_every=1000, watch_every=1000)
+
+
+def stock_grpo(asked: Sequence[Sample], folder: Path) -> list[float]:
+    model, processor = stock_model()
+    modes = VARIANT_MODES["hybrid"]
+    torch.manual_seed(0)
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=reward_functions(asked, processor),
+        args=grpo_arguments(folder, GRPO, 0, len(modes), use_cpu=True),
+        train_dataset=prompts_in_order(asked, modes, GRPO.steps * GRPO.prompts, 0),
+        processing_class=processor,
+        optimizers=(build_optimiser(model, GRPO.optimiser), None),
+    )
+    trainer.data_collator = with_pictures(asked)
+    return trained(trainer)
+
+
+def our_grpo(asked: Sequence[Sample], folder: Path) -> list[float]:
+    model, processor = load(PROFILE.base_folder(), "float32")
+    watched = samples("validation", 8)
+    return recorded(
+        lambda record: reinforce(
+            model, processor, asked, watched, "hybrid", GRPO,
+            step=PROFILE.coordinate_step, seed=0, folder=folder, record=record,
+        )
+    )  # fmt: skip
+
+
+def one_at_a_time(model: Model, processor: ImageOnlyProcessor, sample: Sample, mode: Mode) -> list[int]:
+    """The official way of asking: transformers' generate on one prompt, greedily; the ids of the answer."""
+    images = [[Image.fromarray(p.pixels()) for p in sample.pictures]]
+    inputs = processor(text=[prompt_text(processor, sample, mode)], images=images, return_tensors="pt")
+    how = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=PROFILE.evaluate.max_new_tokens[mode],
+        eos_token_id=processor.tokenizer.eos_token_id,
+        pad_token_id=processor.tokenizer.pad_token_id,
+    )
+    with torch.inference_mode():
+        ids: list[int] = model.generate(**inputs, generation_config=how)[0, inputs["input_ids"].shape[1] :].tolist()
+    return ids
+
+
+ONE, MANY = 20, 400
+"""Samples of a round, asked one at a time and in batches."""
+
+
+def stock_answers(asked: Sequence[Sample], mode: Mode) -> list[float]:
+    """Seconds a sample."""
+    model, processor = stock_model()
+    one_at_a_time(model, processor, asked[0], mode)
+    started = time.perf_counter()
+    for sample in asked[:ONE]:
+        one_at_a_time(model, processor, sample, mode)
+    return [(time.perf_counter() - started) / ONE]
+
+
+def our_answers(asked: Sequence[Sample], mode: Mode) -> list[float]:
+    model, processor = load(PROFILE.base_folder(), "float32")
+    settings = PROFILE.evaluate
+    limit = settings.max_new_tokens[mode]
+    list(answer(model, processor, asked[:2], mode, batch=2, max_new_tokens=limit))
+    started = time.perf_counter()
+    for _ in answer(model, processor, asked, mode, batch=settings.batch, max_new_tokens=limit):
+        pass
+    return [(time.perf_counter() - started) / len(asked)]
+
+
+def contest(name: str, rounds: int, stock: Callable[[], list[float]], ours: Callable[[], list[float]]) -> None:
+    """Prints both medians, by turns."""
+    spent: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        spent[0].extend(stock())
+        spent[1].extend(ours())
+    a, b = map(statistics.median, spent)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{name:24} {a:9.3f} s {b:9.4f} s {a / b:7.2f} times   {len(spent[0])} and {len(spent[1])}"
+          f" measured, peak so far {peak:.0f} MB", flush=True)  # fmt: skip
+
+
+def in_folder(train: Callable[[Path], list[float]]) -> list[float]:
+    with TemporaryDirectory() as folder:
+        return train(Path(folder))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", default=["sft", "grpo", "answers"], help="sft, grpo, answers")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{'':24} {'stock':>11} {'ours':>11}")
+    if "sft" in asked.what:
+        talks = conversations(samples("train", 200), SFT, 0)
+        contest("SFT step", asked.rounds, lambda: in_folder(lambda f: stock_sft(talks, f)),
+                lambda: in_folder(lambda f: our_sft(talks, f)))  # fmt: skip
+    if "grpo" in asked.what:
+        firsts = [s for s in samples("train", 200) if s.id.endswith("-0")]
+        contest("GRPO step, hybrid", asked.rounds, lambda: in_folder(lambda f: stock_grpo(firsts, f)),
+                lambda: in_folder(lambda f: our_grpo(firsts, f)))  # fmt: skip
+    if "answers" in asked.what:
+        test = samples("test", MANY)
+        for mode in ("direct", "cot"):
+            contest(f"an answer, {mode}", asked.rounds, lambda: stock_answers(test, mode),  # noqa: B023
+                    lambda: our_answers(test, mode))  # noqa: B023  # fmt: skip
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main()
