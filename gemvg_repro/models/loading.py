@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
-from .padding import need_no_mask
+from .padding import leave_out_padding
 from .processor import ImageOnlyProcessor, load_processor
 from .vision import encode_pictures_together
 
@@ -29,7 +29,7 @@ def load(
     )
     model = model.to(device())
     encode_pictures_together(model)
-    need_no_mask(model)
+    leave_out_padding(model)
     return model, load_processor(folder, max_pixels)
 
 

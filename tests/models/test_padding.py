@@ -1,0 +1,56 @@
+"""Rows without their padding have the states and gradients that transformers gives them with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import Qwen2VLForConditionalGeneration
+
+from gemvg_repro.models.loading import save
+from gemvg_repro.training.collation import ConversationCollator, Turn
+
+from ..tiny_model import folder, model_and_processor, samples
+
+
+@pytest.mark.parametrize("pictured", [True, False], ids=["pictures", "text"])
+def test_states_and_gradients_are_the_stock_ones(pictured: bool) -> None:
+    ours, processor = model_and_processor()
+    stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
+    talks = [[Turn(s, "direct"), *[Turn(s, "cot")] * (n % 3)] for n, s in enumerate(samples()[:6])]
+    batch = ConversationCollator(processor, 20)(talks)
+    del batch["labels"]
+    if not pictured:
+        batch = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        batch["input_ids"] = batch["input_ids"].masked_fill(batch["input_ids"] == ours.config.image_token_id, 5)
+    shown = batch["attention_mask"].bool()
+    assert not shown.all()
+    found = []
+    for model in (stock, ours):
+        out = model.model(**batch, use_cache=False, output_hidden_states=True)
+        weight = torch.linspace(-1, 1, out.last_hidden_state.numel()).view_as(out.last_hidden_state)
+        (out.last_hidden_state * weight * shown[..., None]).sum().backward()
+        states = [s.detach()[shown] for s in (out.last_hidden_state, *out.hidden_states)]
+        found.append((states, {n: p.grad for n, p in model.named_parameters()}))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-5)
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(found[1][1][name], gradient, rtol=1e-3, atol=1e-3, msg=name)
+
+
+def test_other_batches_are_left_to_transformers() -> None:
+    """Padding on the left, and a pass that fills a cache."""
+    ours, _ = model_and_processor()
+    stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
+    ids = torch.arange(12).view(2, 6) + 20
+    for mask, cached in ((torch.tensor([[0, 0, 1, 1, 1, 1], [1] * 6]), False), (torch.ones(2, 6).long(), True)):
+        outputs = [m.model(input_ids=ids, attention_mask=mask, use_cache=cached) for m in (ours, stock)]
+        torch.testing.assert_close(*(o.last_hidden_state[mask.bool()] for o in outputs))
+        assert (outputs[0].past_key_values is not None) == cached
+
+
+def test_a_saved_checkpoint_names_no_attention_of_ours(tmp_path: Path) -> None:
+    model, processor = model_and_processor()
+    save(model, processor, tmp_path / "model")
+    assert "sdpa_by_row" not in (tmp_path / "model" / "config.json").read_text()
+    assert Qwen2VLForConditionalGeneration.from_pretrained(tmp_path / "model").config._attn_implementation == "sdpa"
