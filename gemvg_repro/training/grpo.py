@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -24,15 +24,7 @@ from .collation import ConversationCollator, Turn
 from .divergence import Divergence
 from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
 from .settings import GRPOSettings
-
-Variant = Literal["cot", "direct", "hybrid"]
-
-VARIANT_MODES: dict[Variant, tuple[Mode, ...]] = {
-    "cot": ("cot",),
-    "direct": ("direct",),
-    "hybrid": ("direct", "cot"),
-}
-"""The modes in which each sample is asked. `hybrid` is paired: every sample in both, each mode a group of its own."""
+from .variants import FORMS, TakesForm, Variant
 
 _LOGGED = {
     "loss": "loss",
@@ -51,8 +43,8 @@ _LOGGED = {
 RewardFunction = Callable[..., list[float]]
 
 
-class GroundingGRPOTrainer(ResumesExactly, GRPOTrainer):  # type: ignore[misc]
-    """TRL's GRPOTrainer; only resuming differs."""
+class GroundingGRPOTrainer(TakesForm, ResumesExactly, GRPOTrainer):  # type: ignore[misc]
+    """TRL's GRPOTrainer; only resuming differs, and what the controls do to groups and rewards."""
 
 
 def reward_functions(samples: Sequence[Sample], processor: ImageOnlyProcessor) -> list[RewardFunction]:
@@ -119,14 +111,15 @@ def reinforce(
     rollouts between its modes. `watched` samples, of validation, show how far the policy has moved from
     where it began: the KL divergence in the variant's own modes.
     """
-    modes = VARIANT_MODES[variant]
+    form = FORMS[variant]
+    modes = form.modes
     freeze_vision(model, settings.frozen_vision)
     answers_a_step = settings.prompts * settings.rollouts
     arguments = GRPOConfig(
         **shared_arguments(folder, settings, seed, use_cpu=model.device.type == "cpu"),
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=answers_a_step // settings.micro_batch,
-        num_generations=settings.rollouts // len(modes),
+        num_generations=form.group(settings.rollouts),
         num_iterations=settings.iterations,
         max_completion_length=settings.max_new_tokens,
         temperature=settings.temperature,
@@ -138,7 +131,7 @@ def reinforce(
         beta=settings.beta,
         epsilon=settings.epsilon,
         epsilon_high=settings.epsilon_high,
-        loss_type=settings.loss_type,
+        loss_type=form.loss_type or settings.loss_type,
         scale_rewards=settings.scale_rewards,
         importance_sampling_level="token",
         mask_truncated_completions=False,
@@ -163,6 +156,7 @@ def reinforce(
         optimizers=(build_optimiser(model, settings.optimiser), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, watch), StopsWhenAsked(stop, settings.iterations)],
     )
+    trainer.form = form
     trainer.remove_callback(PrinterCallback)
     trainer.data_collator = with_pictures(samples)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
