@@ -7,12 +7,15 @@ import pandas as pd
 from .collect import Collection
 from .estimates import Estimate
 from .numbers import difference, look_up, pick, seeds_of
-from .typesetting import Number
+from .typesetting import Number, code_in_html
 from .variants import LONGER, MODES, PAPER, SHORTCUTS, START, look
 
 
-def summary(collection: Collection, numbers: pd.DataFrame, profile: str) -> str:
-    """The paragraph, as HTML; the words come from here, the numbers from the runs."""
+def summary(collection: Collection, numbers: pd.DataFrame, profile: str, power: str = "") -> str:
+    """The paragraph, as HTML; the words come from here, the numbers from the runs.
+
+    `power` says, before any result, how small a difference can be told from none.
+    """
     finished = sum(run.state == "finished" for run in collection.counted)
     expected = len(collection.counted) + len(collection.missing)
     if not len(pick(numbers, benchmark="generalised", metric="f1")):
@@ -23,7 +26,8 @@ def summary(collection: Collection, numbers: pd.DataFrame, profile: str) -> str:
         )
     sentences = [
         f"<b>In the {'miniature' if profile == 'miniature' else f'profile {profile}'}</b>, with "
-        f"{finished} of {expected} runs finished:",
+        f"{finished} of {expected} runs finished.",
+        code_in_html(power),
         _start(numbers),
         *_gains(numbers),
         _control(numbers),
