@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MODES = ("cot_sft", "hybrid", "sft_more")
 
 
 def papermill(notebook: str, output: Path, **parameters: object) -> subprocess.CompletedProcess[str]:
@@ -53,6 +54,21 @@ def test_evaluation_leaves_predictions_scores_and_a_gallery(runs: Path) -> None:
         lines = (run / f"predictions-{benchmark}.jsonl").read_text().splitlines()
         assert len(scores) == len(lines) - 1 > 0
     assert len(json.loads((run / "gallery" / "gallery.json").read_text())) >= 5
+
+
+def test_the_controls_run_from_the_same_notebooks(runs: Path) -> None:
+    """More SFT takes the steps that cost what two of GRPO do; the base is scored without any training."""
+    done = papermill("train.ipynb", runs / "more.ipynb", runs=runs, mode="sft_more", steps=2, prerequisites="require")
+    assert done.returncode == 0, done.stderr[-3000:]
+    costs = {run: json.loads(next(runs.glob(f"{run}-s0-*/result.json")).read_text())["cost"] for run in MODES}
+    assert costs["sft_more"]["steps"] > costs["cot_sft"]["steps"] == costs["hybrid"]["steps"] == 2
+    parameters = costs["cot_sft"]["flops"] / costs["cot_sft"]["tokens_trained"] / 6
+    assert costs["sft_more"]["flops"] == costs["sft_more"]["tokens_trained"] * parameters * 6
+    assert costs["hybrid"]["flops"] == costs["hybrid"]["tokens_trained"] * parameters * 8
+    done = papermill("evaluate.ipynb", runs / "base.ipynb", runs=runs, mode="base", samples=10)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (result,) = runs.glob("evaluate-base-*/result.json")
+    assert list(json.loads(result.read_text())["prerequisites"]) == ["data"]
 
 
 def test_a_finished_run_is_left_as_it_is(runs: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
+from .checksums import check_sums, write_sums
 from .padding import leave_out_padding
 from .processor import ImageOnlyProcessor, load_processor
 from .vision import encode_pictures_together
@@ -22,8 +23,10 @@ def load(
 ) -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyProcessor]:
     """A Qwen2-VL model on the device, and its processor, from a local folder or a hub's name.
 
-    Only safetensors are read, and no code of the checkpoint's runs.
+    Only safetensors are read, and no code of the checkpoint's runs. Raises AlteredCheckpoint if the folder has the
+    hashes of its files, as what is saved here does, and they are not those.
     """
+    check_sums(Path(folder))
     model = Qwen2VLForConditionalGeneration.from_pretrained(
         folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
     )
@@ -39,4 +42,5 @@ def save(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor, 
     model.save_pretrained(partial)
     processor.tokenizer.save_pretrained(partial)
     processor.image_processor.save_pretrained(partial)
+    write_sums(partial)
     partial.rename(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..grounding.samples import GROUNDING_KINDS
+from . import seeds
 from .collect import PURPOSES, Collection, Run
 from .estimates import (
     Estimate,
@@ -22,7 +23,7 @@ from .estimates import (
     replicates,
     resampling,
 )
-from .variants import MODEL_FREE, SHORTCUTS, START, position
+from .variants import MODEL_FREE, REFERENCES, SHORTCUTS, position
 
 COLUMNS = ["run", "variant", "seed", "mode", "benchmark", "kind", "metric", "value", "low", "high", "n"]
 
@@ -48,6 +49,10 @@ class _Scores:
     def of_seeds(self, seeds: set[int | None]) -> list[pd.DataFrame]:
         return [table for run, table in zip(self.runs, self.tables, strict=True) if run.seed in seeds]
 
+    def of_each_seed(self) -> list[tuple[Run, pd.DataFrame]]:
+        """The runs that have a seed, which the base has not."""
+        return [(run, table) for run, table in zip(self.runs, self.tables, strict=True) if run.seed is not None]
+
 
 def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Every number of the finished runs, with columns COLUMNS.
@@ -59,9 +64,10 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
         f1, precision, recall: kind is one of the five, or "mean".
         iou, picture_accuracy, count_accuracy, none_accuracy, unreadable, tokens: kind "all".
         accuracy: kind "understanding", or a task of MIG-Bench or "mean".
-        f1_minus_<variant>; times_<shortcut>: how many times the shortcut's mean F1 the variant reaches.
+        f1_minus_<variant>: interval over samples, the seeds held fixed; f1_minus_<variant>_over_seeds: by t over n
+        seeds. times_<shortcut>: how many times the shortcut's mean F1 the variant reaches.
         before, after, gain: GRPO's reward on the validation prompts; kind is its term.
-        seconds_in_all (with all prerequisites), and COSTS.
+        seconds_in_all (with all prerequisites), and COSTS; over all seeds <cost>_of_stage, of the variant's last stage.
 
     Args:
         collection: the runs; only finished ones are read.
@@ -85,7 +91,13 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
         *_rewards(collection, resamples, seed),
         *_costs(collection),
     ]
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = _typed(rows)
+    over_seeds = _typed(seeds.rows(table))
+    return pd.concat([table, over_seeds], ignore_index=True) if len(over_seeds) else table
+
+
+def _typed(rows: Iterable[_Row | Mapping[str, object]]) -> pd.DataFrame:
+    table = pd.DataFrame(list(rows), columns=COLUMNS)
     return table.astype({"seed": "Int64", "n": "Int64", "value": float, "low": float, "high": float})
 
 
@@ -111,6 +123,18 @@ def look_up(table: pd.DataFrame, **wanted: str) -> Estimate | None:
         return None
     row = rows.iloc[0]
     return Estimate(row["value"], row["low"], row["high"], 0 if pd.isna(row["n"]) else int(row["n"]))
+
+
+def difference(table: pd.DataFrame, other: str, **wanted: str) -> Estimate | None:
+    """F1 of a variant minus that of `other`: over seeds where they have two in common, else over samples."""
+    over_seeds = look_up(table, **wanted, metric=f"f1_minus_{other}{seeds.OVER_SEEDS}")
+    return over_seeds or look_up(table, **wanted, metric=f"f1_minus_{other}")
+
+
+def seeds_of(table: pd.DataFrame) -> tuple[int, ...]:
+    """The seeds with which the generalised test set was evaluated."""
+    found = table[(table["benchmark"] == "generalised") & table["seed"].notna()]["seed"]
+    return tuple(sorted(map(int, found.unique())))
 
 
 def _scores(collection: Collection) -> list[_Scores]:
@@ -140,7 +164,7 @@ def _generalised(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
         draws = draw(one.tables[0])
         measured = estimates(one.tables, draws)
         yield from (_row(one, *key, estimate) for key, estimate in measured.items())
-        for run, table in zip(one.runs, one.tables, strict=True):
+        for run, table in one.of_each_seed():
             own = measured if len(one.runs) == 1 else estimates([table], draws)
             yield from (_row(one, *key, estimate, run) for key, estimate in own.items())
 
@@ -149,9 +173,9 @@ def _differences(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
     """F1 of a variant minus that of another: same samples, same mode, and the seeds that both have."""
     generalised = {(one.mode, one.variant): one for one in scores if one.benchmark == "generalised"}
     for (mode, variant), one in generalised.items():
-        for other in (START, *(("cot", "direct") if variant == "hybrid" else ())):
+        for other in REFERENCES.get(variant, ()):
             reference = generalised.get((mode, other))
-            if reference is None or other == variant:
+            if reference is None:
                 continue
             seeds = {run.seed for run in one.runs} & {run.seed for run in reference.runs}
             if not seeds:
@@ -186,7 +210,7 @@ def _accuracies(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
         if one.benchmark not in ("understanding", "mig_bench"):
             continue
         grouped = "task" if one.benchmark == "mig_bench" else "kind"
-        singles = [((table,), run) for run, table in zip(one.runs, one.tables, strict=True)]
+        singles = [((table,), run) for run, table in one.of_each_seed()]
         for tables, run in [(one.tables, None), *singles]:
             hits = _mean_hits(tables, grouped)
             for group, rows in hits.groupby("group", sort=True):
@@ -250,17 +274,16 @@ def _costs(collection: Collection) -> Iterator[_Row]:
         costs = [directories[name].result.get("cost", {}) for name in needed(run)]
         return float(sum(cost.get("seconds", np.nan) for cost in costs))
 
-    totals: dict[str, list[tuple[Run, float]]] = {}
+    trained: dict[str, list[tuple[Run, dict[str, float]]]] = {}
     for run in [one for purpose in PURPOSES for one in collection.finished(purpose)]:
         cost = run.result.get("cost", {})
         costs = {metric: cost[metric] for metric in COSTS if cost.get(metric) is not None}
         for metric, value in (costs | {"seconds_in_all": in_all(run)}).items():
             yield (run.name, run.variant, run.seed, "", run.purpose, "", metric, value, None, None, None)
         if run.purpose == "training":
-            totals.setdefault(run.variant, []).append((run, in_all(run)))
-    for variant, each in totals.items():
-        names, average = (
-            " ".join(run.name for run, _ in each),
-            float(np.mean([seconds for _, seconds in each])),
-        )
-        yield (names, variant, None, "", "training", "", "seconds_in_all", average, None, None, None)
+            own = {f"{metric}_of_stage": value for metric, value in costs.items()}
+            trained.setdefault(run.variant, []).append((run, own | {"seconds_in_all": in_all(run)}))
+    for variant, each in trained.items():
+        names = " ".join(run.name for run, _ in each)
+        for name, average in pd.DataFrame([costs for _, costs in each]).mean(skipna=False).items():
+            yield (names, variant, None, "", "training", "", str(name), average, None, None, None)

@@ -6,13 +6,16 @@ import pandas as pd
 
 from .collect import Collection
 from .estimates import Estimate
-from .numbers import look_up, pick
-from .typesetting import Number
-from .variants import MODES, REINFORCED, SHORTCUTS, START, look
+from .numbers import difference, look_up, pick, seeds_of
+from .typesetting import Number, code_in_html
+from .variants import LONGER, MODES, PAPER, SHORTCUTS, START, look
 
 
-def summary(collection: Collection, numbers: pd.DataFrame, profile: str) -> str:
-    """The paragraph, as HTML; the words come from here, the numbers from the runs."""
+def summary(collection: Collection, numbers: pd.DataFrame, profile: str, power: str = "") -> str:
+    """The paragraph, as HTML; the words come from here, the numbers from the runs.
+
+    `power` says, before any result, how small a difference can be told from none.
+    """
     finished = sum(run.state == "finished" for run in collection.counted)
     expected = len(collection.counted) + len(collection.missing)
     if not len(pick(numbers, benchmark="generalised", metric="f1")):
@@ -23,9 +26,11 @@ def summary(collection: Collection, numbers: pd.DataFrame, profile: str) -> str:
         )
     sentences = [
         f"<b>In the {'miniature' if profile == 'miniature' else f'profile {profile}'}</b>, with "
-        f"{finished} of {expected} runs finished:",
+        f"{finished} of {expected} runs finished.",
+        code_in_html(power),
         _start(numbers),
         *_gains(numbers),
+        _control(numbers),
         _hybrid(numbers),
         _caveat(numbers),
     ]
@@ -57,14 +62,28 @@ def _gains(numbers: pd.DataFrame) -> list[str]:
     sentences = []
     for mode, label in MODES.items():
         parts = []
-        for variant in REINFORCED:
+        for variant in PAPER:
             where = {"benchmark": "generalised", "variant": variant, "mode": mode, "kind": "mean"}
-            difference = look_up(numbers, **where, metric=f"f1_minus_{START}")
-            if difference is not None:
-                parts.append(f"{look(variant).label.removeprefix('GRPO, ')} {_points(difference, True)}")
+            if (gain := difference(numbers, START, **where)) is not None:
+                parts.append(f"{look(variant).label.removeprefix('GRPO, ')} {_points(gain, True)}")
         if parts:
             sentences.append(f"Asked {label}, GRPO changes that start's mean F1 by: {', '.join(parts)} points.")
     return sentences
+
+
+def _control(numbers: pd.DataFrame) -> str:
+    """Whether GRPO gains more than SFT that goes on for as much arithmetic, in a mode that the variant trains."""
+    findings = []
+    for variant, mode in (("direct", "direct"), ("cot", "cot"), ("hybrid", "direct"), ("hybrid", "cot")):
+        where = {"benchmark": "generalised", "variant": variant, "mode": mode, "kind": "mean"}
+        if (gain := difference(numbers, LONGER, **where)) is not None:
+            name = look(variant).label.removeprefix("GRPO, ")
+            findings.append(f"{name}, asked {MODES[mode]}, is {_verdict(gain)} that ({_points(gain, True)})")
+    return f"Against SFT that goes on for as much arithmetic: {'; '.join(findings)}." if findings else ""
+
+
+def _verdict(gain: Estimate) -> str:
+    return "better than" if gain.low > 0 else "worse than" if gain.high < 0 else "not told apart from"
 
 
 def _hybrid(numbers: pd.DataFrame) -> str:
@@ -72,29 +91,23 @@ def _hybrid(numbers: pd.DataFrame) -> str:
     findings = []
     for other in ("direct", "cot"):
         where = {"benchmark": "generalised", "variant": "hybrid", "mode": other, "kind": "mean"}
-        difference = look_up(numbers, **where, metric=f"f1_minus_{other}")
-        if difference is not None:
-            verdict = (
-                "better than" if difference.low > 0 else "worse than" if difference.high < 0 else "not told apart from"
-            )
+        if (gain := difference(numbers, other, **where)) is not None:
             name = look(other).label.removeprefix("GRPO, ")
-            findings.append(f"asked {MODES[other]} it is {verdict} {name} ({_points(difference, True)})")
+            findings.append(f"asked {MODES[other]} it is {_verdict(gain)} {name} ({_points(gain, True)})")
     return f"Hybrid in the pure forms' own modes: {'; '.join(findings)}." if findings else ""
 
 
 def _caveat(numbers: pd.DataFrame) -> str:
-    seeds = pick_seeds(numbers)
-    if seeds == 1:
+    seeds = len(seeds_of(numbers))
+    if seeds < 2:
         return (
-            "All of this is one seed: the intervals cover the test samples only, and another training may "
-            "reorder the variants."
+            "<b>All of this is one seed, so the variants cannot be ranked over seeds</b>: the intervals cover the test "
+            "samples only, and another training may reorder the variants."
         )
-    return f"Means over {seeds} seeds: the intervals cover the test samples; the bar plot shows every seed."
-
-
-def pick_seeds(numbers: pd.DataFrame) -> int:
-    """How many seeds the generalised test set was evaluated with."""
-    return int(numbers[numbers["benchmark"] == "generalised"]["seed"].nunique())
+    return (
+        f"Over {seeds} seeds: differences are paired by seed, with intervals by t, which cover the luck of a training; "
+        "those of single variants cover the test samples only."
+    )
 
 
 def _boxed(text: str) -> str:

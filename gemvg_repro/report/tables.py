@@ -8,9 +8,21 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..grounding.samples import GROUNDING_KINDS
-from .numbers import look_up, pick
+from .numbers import difference, look_up, pick, seeds_of
 from .typesetting import Cell, Number, Table, blocks, percent, ranked, scaled
-from .variants import MODEL_FREE, MODES, SHORTCUTS, START, VARIANTS, look, position, rank_of_term
+from .variants import (
+    CONTROLS,
+    LONGER,
+    MODEL_FREE,
+    MODES,
+    REFERENCES,
+    SHORTCUTS,
+    START,
+    VARIANTS,
+    look,
+    position,
+    rank_of_term,
+)
 
 INTERVALS = (
     "Small print: 95 % intervals, from 1,000 bootstrap resamples of the test set's scenes, drawn within "
@@ -23,7 +35,7 @@ _HEADS = (
     *(f"{kind} ↑" for kind in GROUNDING_KINDS),
     "none right ↑",
     "unreadable ↓",
-    "tokens",
+    "tokens said",
 )
 
 _LARGEST = (True,) * 7 + (False,)
@@ -41,7 +53,9 @@ _COSTS = {
 def variants(numbers: pd.DataFrame) -> Table:
     """The variants in both modes of inference, and the shortcuts beneath in the same columns."""
     names = present(numbers)
-    unit, seconds = ("hours", 3600) if _longest(numbers) > 2 * 3600 else ("minutes", 60)
+    unit, second = ("hours", 1 / 3600) if _largest(numbers, "seconds_in_all") > 2 * 3600 else ("minutes", 1 / 60)
+    arithmetic, flop = _flops(numbers)
+    spent = (("tokens_trained_of_stage", 1e-6, 2), ("flops_of_stage", flop, 2), ("seconds_in_all", second, 1))
     rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
     for mode, label in MODES.items():
         lines = [_measures(numbers, "generalised", variant, mode) for variant in names]
@@ -49,47 +63,55 @@ def variants(numbers: pd.DataFrame) -> Table:
         best = [ranked(column, largest) for column, largest in zip(columns, _LARGEST, strict=False)]
         marked = zip(*best, *columns[len(best) :], strict=True)
         for variant, cells in zip(names, marked, strict=True):
-            spent = look_up(numbers, variant=variant, benchmark="training", metric="seconds_in_all")
-            time = "" if variant == "base" else scaled(spent, 1 / seconds)
-            rows.append(((f"asked {label}", _with_seeds(numbers, variant)), [*cells, time]))
+            where = {"variant": variant, "benchmark": "training"}
+            costs: list[Cell] = [scaled(look_up(numbers, **where, metric=m), unit, d) for m, unit, d in spent]
+            costs = ["", "", ""] if variant == "base" else costs
+            rows.append(((f"asked {label}", _with_seeds(numbers, variant)), [*cells, *costs]))
     for shortcut, label in SHORTCUTS.items():
         variant = "" if shortcut in MODEL_FREE else START
-        rows.append((("shortcuts", label), [*_measures(numbers, shortcut, variant, "direct")[:-1], "", ""]))
+        rows.append((("shortcuts", label), [*_measures(numbers, shortcut, variant, "direct")[:-1], *[""] * 4]))
     return blocks(
         "variants",
         f"F1@0.5 in per cent on the generalised test set{_sizes(numbers)}.",
-        [*_HEADS, unit],
+        [*_HEADS, "M tokens", arithmetic, unit],
         rows,
         "Best value of a block bold, second underlined. None right: share of the samples without any target "
-        f"that are answered so. Tokens: length of an answer. {unit.capitalize()}: of all trainings that lead "
-        f"to the variant. Grey and shuffled pictures: {look(START).label}, asked direct{_tried(numbers)}.",
+        f"that are answered so. Tokens said: length of an answer. M tokens, {arithmetic}: of the variant's last stage, "
+        f"where generation counts as a forward pass; {look(LONGER).label} is given what the dearest of the "
+        f"paper's three is estimated to take. {unit.capitalize()}: of all trainings that lead to the variant. Grey and "
+        f"shuffled pictures: {look(START).label}, asked direct{_tried(numbers)}.",
         INTERVALS,
     )
 
 
 def differences(numbers: pd.DataFrame) -> Table:
-    """What each variant after the common start changes, and whether hybrid differs from the pure forms."""
-    pairs = [(variant, START) for variant in present(numbers) if variant not in (START, "base", "sft")]
-    pairs += [("hybrid", other) for other in ("cot", "direct")]
+    """What each variant after the common start changes, against it, against the control, and among the forms."""
+    names = present(numbers)
+    pairs = [(other, name) for other in VARIANTS for name in names if other in REFERENCES.get(name, ())]
     rows = []
     for mode, label in MODES.items():
-        for variant, other in pairs:
-            where = {
-                "variant": variant,
-                "mode": mode,
-                "benchmark": "generalised",
-                "metric": f"f1_minus_{other}",
-            }
-            cells = [percent(look_up(numbers, **where, kind=kind), True) for kind in ("mean", *GROUNDING_KINDS)]
-            rows.append(((f"asked {label}", f"{look(variant).label} against {look(other).label}"), cells))
+        for other, variant in pairs:
+            where = {"variant": variant, "mode": mode, "benchmark": "generalised"}
+            cells = [percent(difference(numbers, other, **where, kind=k), True) for k in ("mean", *GROUNDING_KINDS)]
+            rows.append(((f"asked {label}", f"against {look(other).label}", look(variant).label), cells))
     return blocks(
         "differences",
         f"Paired differences of F1@0.5, in points{_sizes(numbers)}.",
         ["mean F1", *GROUNDING_KINDS],
         rows,
-        "The same samples and seeds, resampled together. An interval that includes 0 tells nothing apart. "
-        "The intervals are not corrected for how many comparisons are made here.",
+        _PAIRED[len(seeds_of(numbers)) > 1],
+        "An interval that includes 0 tells nothing apart. The intervals are not corrected for how many comparisons are "
+        "made here.",
     )
+
+
+_PAIRED = {
+    False: "Of one seed: intervals over the same samples, resampled together. Another training may reorder the "
+    "variants, so they cannot be ranked over seeds.",
+    True: "Means over the seeds that both have, paired by seed, with intervals by t: they cover the luck of a "
+    "training. Where a pair has one seed in common, the interval is over the samples.",
+}
+"""Whether there are several seeds -> what the intervals of differences cover."""
 
 
 def shortcuts(numbers: pd.DataFrame) -> Table:
@@ -187,9 +209,9 @@ def costs(numbers: pd.DataFrame) -> Table:
 
 
 def present(numbers: pd.DataFrame) -> list[str]:
-    """What tables list: the variants of the ablation, run or not, then whatever else was evaluated."""
+    """What tables list: the variants of the ablation, run or not, and whatever else was evaluated."""
     evaluated = pick(numbers, benchmark="generalised", metric="f1", kind="mean")["variant"]
-    return sorted({*VARIANTS, *evaluated}, key=position)
+    return sorted({*VARIANTS, *evaluated}.difference(set(CONTROLS).difference(evaluated)), key=position)
 
 
 def _measures(numbers: pd.DataFrame, benchmark: str, variant: str, mode: str) -> list[Cell]:
@@ -202,9 +224,9 @@ def _measures(numbers: pd.DataFrame, benchmark: str, variant: str, mode: str) ->
 
 
 def _sizes(numbers: pd.DataFrame) -> str:
-    f1 = _headline(numbers)
-    seeds = f1["seed"].nunique()
-    return f" ({_most_samples(numbers):,} samples, {seeds} seed{'s' * (seeds != 1)})" if len(f1) else ""
+    seeds = len(seeds_of(numbers))
+    told = f", {seeds} seed{'s' * (seeds != 1)}" if seeds else ""
+    return f" ({_most_samples(numbers):,} samples{told})" if _most_samples(numbers) else ""
 
 
 def _most_samples(numbers: pd.DataFrame) -> int:
@@ -230,8 +252,15 @@ def _headline(numbers: pd.DataFrame) -> pd.DataFrame:
     return numbers[generalised & (numbers["kind"] == "mean")]
 
 
-def _longest(numbers: pd.DataFrame) -> float:
-    return float(numbers[numbers["metric"] == "seconds_in_all"]["value"].max())
+def _largest(numbers: pd.DataFrame, metric: str) -> float:
+    return float(numbers[numbers["metric"] == metric]["value"].max())
+
+
+def _flops(numbers: pd.DataFrame) -> tuple[str, float]:
+    """The unit that the largest amount of arithmetic is told in, and how many of it a FLOP is."""
+    units = {"TFLOP": 1e-12, "PFLOP": 1e-15, "EFLOP": 1e-18}
+    most = _largest(numbers, "flops_of_stage")
+    return next((unit for unit in units.items() if not most * unit[1] >= 1000), ("EFLOP", 1e-18))
 
 
 def _amount(value: float, digits: int) -> Cell:

@@ -72,10 +72,11 @@ class Table:
     def html(self) -> str:
         """A figure element: needs the report's style sheet to look its best, and none to be read."""
         if not len(self.frame):
-            return f'<p class="not-run">{escaped_html(self.caption, 300)} Not run yet.</p>'
+            why = code_in_html(" ".join(self.notes) or "Not run yet.")
+            return f'<p class="not-run">{escaped_html(self.caption, 300)} {why}</p>'
         kind = "report text" if self.prose else "report"
         styler = self._styler(_html, _html_head).set_table_attributes(f'class="{kind}"').set_uuid(self.name)
-        notes = "".join(f"<p>{escaped_html(note, 1000)}</p>" for note in self._all_notes())
+        notes = "".join(f"<p>{code_in_html(note)}</p>" for note in self._all_notes())
         caption = f"<figcaption>{escaped_html(self.caption, 1000)}</figcaption>"
         return f'<figure class="report">{caption}{styler.to_html()}<div class="notes">{notes}</div></figure>'
 
@@ -161,6 +162,11 @@ def records(name: str, caption: str, rows: Sequence[Mapping[str, str]]) -> Table
     return Table(name, caption, frame, prose=True)
 
 
+def code_in_html(text: str) -> str:
+    """The text escaped, and what stands in back quotes as code."""
+    return _CODE.sub(r"<code>\1</code>", escaped_html(text, 1000))
+
+
 def _html_head(text: object) -> str:
     return escaped_html(text).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")
 
@@ -169,7 +175,7 @@ def _html(cell: Cell) -> str:
     if cell is NOT_RUN:
         return '<span class="dash">\N{EN DASH}</span>'
     if isinstance(cell, str):
-        return _CODE.sub(r"<code>\1</code>", escaped_html(cell, 1000))
+        return code_in_html(cell)
     tag = {1: "b", 2: "u"}.get(cell.rank, "span")
     value = f"<{tag}>{cell.value()}</{tag}>"
     return f"{value}<small>{cell.interval()}</small>" if cell.interval() else value

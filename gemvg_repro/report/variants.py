@@ -19,16 +19,37 @@ VARIANTS: dict[str, Look] = {
     "base": Look("base", "#8c8c8c"),
     "sft": Look("SFT", "#56b4e9"),
     "cot_sft": Look("CoT SFT", "#0072b2"),
+    "sft_more": Look("CoT SFT, longer", "#d55e00"),
     "cot": Look("GRPO, pure CoT", "#e69f00"),
     "direct": Look("GRPO, pure direct", "#cc79a7"),
     "hybrid": Look("GRPO, hybrid", "#009e73"),
+    "joint": Look("GRPO, joint hybrid", "#7bc8a4"),
+    "sequence": Look("GRPO, hybrid, loss by sequence", "#4d4d4d"),
+    "shuffled": Look("GRPO, hybrid, shuffled reward", "#c9b400"),
 }
 """Order and colour are these in every table and figure."""
 
-REINFORCED = ("cot", "direct", "hybrid")
-"""The variants trained by GRPO, all of them from START."""
-
 START = "cot_sft"
+
+LONGER = "sft_more"
+"""The control that goes on from START by SFT, for as much arithmetic as GRPO."""
+
+PAPER = ("cot", "direct", "hybrid")
+"""The paper's three variants of GRPO, all of them from START."""
+
+CONTROLS = ("joint", "sequence", "shuffled")
+"""`hybrid` but for one thing. They are shown where they were run."""
+
+REINFORCED = (*PAPER, *CONTROLS)
+
+REFERENCES: dict[str, tuple[str, ...]] = {
+    LONGER: (START,),
+    "cot": (START, LONGER),
+    "direct": (START, LONGER),
+    "hybrid": (START, LONGER, "cot", "direct"),
+    **dict.fromkeys(CONTROLS, (START, LONGER, "hybrid")),
+}
+"""What each variant is compared with."""
 
 MODES = {"direct": "direct", "cot": "CoT"}
 """How the model is asked when it is evaluated; not to be confused with the variants of the same names."""

@@ -25,6 +25,7 @@ from ..models.processor import ImageOnlyProcessor
 from . import sources
 from .identity import identify, threads_of
 from .parameters import EvaluateParameters, resolve
+from .plan import Job
 from .prerequisites import ensure
 from .profiles import EvaluationSettings, Profile, load_profile
 from .runs import Run
@@ -58,7 +59,7 @@ def evaluate(asked: EvaluateParameters) -> Path:
     needed = ensure(asked)
     identity = identify(asked, profile)
     torch.set_num_threads(threads_of("evaluate", profile))
-    checkpoint = resolve(asked.checkpoint) if asked.checkpoint else needed[asked.mode].folder
+    checkpoint = _checkpoint(asked, needed, profile)
     with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
         if run.finished is None:
             started = time.monotonic()
@@ -70,6 +71,13 @@ def evaluate(asked: EvaluateParameters) -> Path:
             _draw(run, tasks, texts)
             run.finish(_result(asked, needed, summaries, texts, time.monotonic() - started))
         return run.folder
+
+
+def _checkpoint(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Profile) -> Path:
+    """The folder of the model, or of the run that made it; of the base it may be a hub's name."""
+    if asked.checkpoint:
+        return resolve(asked.checkpoint)
+    return Path(profile.base_folder()) if asked.mode == "base" else needed[asked.mode].folder
 
 
 def _evaluate_published(asked: EvaluateParameters) -> Path:
@@ -212,7 +220,7 @@ def _result(
 ) -> dict[str, Any]:
     return {
         "mode": asked.mode,
-        "seed": asked.seed,
+        "seed": None if asked.mode == "base" else asked.seed,
         "metrics": summaries,
         "cost": {
             "seconds": round(seconds, 1),

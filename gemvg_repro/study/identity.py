@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,11 +34,22 @@ CONTINUES: Mapping[TrainMode, TrainMode | None] = {
     "cot": "cot_sft",
     "direct": "cot_sft",
     "hybrid": "cot_sft",
+    "sft_more": "cot_sft",
+    "joint": "cot_sft",
+    "shuffled": "cot_sft",
+    "sequence": "cot_sft",
 }
 """The training that each mode goes on from; None: from the base."""
 
 SECTIONS = ("data", "sft", "cot_sft", "grpo", "evaluate")
-"""Parts of a profile that move the numbers of one kind of run only. Every other part moves all of them."""
+"""Parts of a profile that move the numbers of some kinds of runs only. Every other part moves all of them."""
+
+_TRAINED_BY: Mapping[TrainMode, tuple[str, ...]] = {
+    "sft": ("sft",),
+    "cot_sft": ("cot_sft",),
+    "sft_more": ("cot_sft", "grpo"),  # it costs what GRPO costs
+}
+"""The sections that move a training; of those that are not listed, `grpo`."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -109,7 +120,7 @@ def _data(data: str, profile: SomeProfile) -> Identity:
         return Identity(
             "data", {"kind": "data", "results_version": RESULTS_VERSION, "file": _annotations(resolve(data))}
         )
-    return Identity("data", _moving("data", "data", profile))
+    return Identity("data", _moving("data", ("data",), profile))
 
 
 def _training(parameters: TrainParameters, profile: SomeProfile) -> Identity:
@@ -117,7 +128,7 @@ def _training(parameters: TrainParameters, profile: SomeProfile) -> Identity:
     data = _data(parameters.data, profile)
     earlier = CONTINUES[mode]
     start = data if earlier is None else _training(parameters.model_copy(update={"mode": earlier}), profile)
-    moving = _moving(mode, "grpo" if earlier == "cot_sft" else mode, profile) | {
+    moving = _moving(mode, _TRAINED_BY.get(mode, ("grpo",)), profile) | {
         "mode": mode,
         "seed": seed,
         "steps": parameters.steps,
@@ -130,15 +141,18 @@ def _training(parameters: TrainParameters, profile: SomeProfile) -> Identity:
 
 
 def _evaluation(parameters: EvaluateParameters, profile: SomeProfile) -> Identity:
-    data = _data(parameters.data, profile)
-    training = _training(parameters.training, profile)
-    name, model, needs = training.name, training.id, [training, data]
     if parameters.benchmark:
         return _benchmark(parameters, profile)
+    data = _data(parameters.data, profile)
+    needs = [data]
     if parameters.checkpoint:
         name, model = _checkpoint(resolve(parameters.checkpoint))
-        needs = [data]
-    moving = _moving("evaluate", "evaluate", profile) | {
+    elif parameters.training is None:
+        name, model = "base", _base(profile)
+    else:
+        training = _training(parameters.training, profile)
+        name, model, needs = training.name, training.id, [training, data]
+    moving = _moving("evaluate", ("evaluate",), profile) | {
         "model": model,
         "data": data.id,
         "samples": parameters.samples,
@@ -149,7 +163,7 @@ def _evaluation(parameters: EvaluateParameters, profile: SomeProfile) -> Identit
 def _benchmark(parameters: EvaluateParameters, profile: SomeProfile) -> Identity:
     """A checkpoint's answers to a published benchmark, whose files are known as `_files` says."""
     model, key = _checkpoint(resolve(parameters.checkpoint))
-    moving = _moving("evaluate", "evaluate", profile) | {
+    moving = _moving("evaluate", ("evaluate",), profile) | {
         "model": key,
         "benchmark": parameters.benchmark,
         "mode": parameters.mode,
@@ -168,14 +182,14 @@ def _files(root: Path) -> str:
     return run_id({n: _hash(path) if path.suffix in annotations else path.stat().st_size for n, path in named})
 
 
-def _moving(kind: str, section: str, profile: SomeProfile) -> dict[str, Any]:
+def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[str, Any]:
     """What all runs of a kind share: versions, threads, and the parts of the profile that concern them."""
     settings = json.loads(json.dumps(profile.model_dump()))  # tuples become lists, as in parameters.json
-    others = {"name", "threads", "base", *SECTIONS} - {section}
-    if section == "data":
+    others = {"name", "threads", "base", *SECTIONS}.difference(sections)
+    if kind == "data":
         settings = {"data": settings.get("data")}
     return {
-        "kind": kind if section in ("data", "evaluate") else "train",
+        "kind": kind if kind in ("data", "evaluate") else "train",
         "results_version": RESULTS_VERSION,
         "versions": library_versions(),
         "threads": threads_of(kind, profile),
@@ -184,10 +198,16 @@ def _moving(kind: str, section: str, profile: SomeProfile) -> dict[str, Any]:
 
 
 def _base(profile: SomeProfile) -> str:
-    """The weights that training starts from: the hash of a file of this package, or the profile's name."""
-    base = profile.model_dump().get("base") or ""
-    weights = _PACKAGE / str(base) / "model.safetensors"
-    return f"sha256:{_hash(weights)}" if base and weights.is_file() else str(base)
+    """What training starts from: the hash of a folder's content, or a hub's name.
+
+    In SHA256SUMS, which `models.load` checks, stand the hashes of all files of the base that comes with the package.
+    """
+    base = str(profile.model_dump().get("base") or "")
+    folder = _PACKAGE / base
+    if not base or not folder.is_dir():
+        return base
+    sums = folder / "SHA256SUMS"
+    return f"sha256:{_hash(sums) if sums.is_file() else _files(folder)}"
 
 
 def _checkpoint(folder: Path) -> tuple[str, str]:

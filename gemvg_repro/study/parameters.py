@@ -14,8 +14,11 @@ from ..benchmarks.registry import NAMES
 from ..grounding.samples import MODES
 from .profiles import load_profile
 
-TrainMode = Literal["sft", "cot_sft", "cot", "direct", "hybrid"]
+TrainMode = Literal["sft", "cot_sft", "cot", "direct", "hybrid", "sft_more", "joint", "shuffled", "sequence"]
 TRAIN_MODES: tuple[TrainMode, ...] = get_args(TrainMode)
+
+VariantName = Literal["base", TrainMode]
+"""What can be evaluated: the base too, on which nothing is trained."""
 
 _PLAIN = (str, int, float, bool, list, dict, type(None))
 
@@ -103,7 +106,7 @@ class TrainParameters(Parameters):
     """Of train.ipynb: one training run.
 
     `steps` above 0 stops this run, and the prerequisites that it trains, after that many optimiser steps:
-    a smaller study with ids of its own.
+    a smaller study with ids of its own. `sft_more` then takes what so many steps of GRPO cost.
     """
 
     notebook: ClassVar[str] = "train.ipynb"
@@ -114,12 +117,20 @@ class TrainParameters(Parameters):
     steps: int = Field(default=0, ge=0)
     prerequisites: Literal["train", "require"] = "train"
 
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _is_trained(cls, mode: object) -> object:
+        if mode == "base":
+            raise ValueError("nothing is trained on the base; notebooks/evaluate.ipynb scores it as it is")
+        return mode
+
 
 class EvaluateParameters(Parameters):
     """Of evaluate.ipynb: score one model, in both inference modes.
 
-    The model is that of train.ipynb with the same mode, seed, profile, data and steps, or `checkpoint`: a run
-    directory or a folder of weights. `samples` above 0 scores only the first so many.
+    The model is that of train.ipynb with the same mode, seed, profile, data and steps; for mode `base` the profile's
+    base as it is, whatever the seed; or `checkpoint`: a run directory or a folder of weights. `samples` above 0 scores
+    only the first so many.
 
     With `benchmark`, a published one whose files lie at `root`, that checkpoint answers the whole of it instead, and
     `mode` is the inference mode: direct or cot.
@@ -127,7 +138,7 @@ class EvaluateParameters(Parameters):
 
     notebook: ClassVar[str] = "evaluate.ipynb"
 
-    mode: TrainMode = "sft"
+    mode: VariantName = "sft"
     seed: int = Field(default=0, ge=0)
     data: str = ""
     steps: int = Field(default=0, ge=0)
@@ -159,8 +170,10 @@ class EvaluateParameters(Parameters):
         return checkpoint
 
     @property
-    def training(self) -> TrainParameters:
-        """The training run whose model is scored when no checkpoint is given."""
+    def training(self) -> TrainParameters | None:
+        """The training run whose model is scored when no checkpoint is given; None for the base."""
+        if self.mode == "base":
+            return None
         return TrainParameters(**{k: v for k, v in dict(self).items() if k in TrainParameters.model_fields})
 
 

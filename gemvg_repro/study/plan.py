@@ -118,7 +118,7 @@ class Job:
     @property
     def seed(self) -> int | None:
         """The seed; None for what all seeds share."""
-        return self.parameters.get("seed")
+        return None if self.parameters.get("mode") == "base" else self.parameters.get("seed")
 
     @property
     def is_report(self) -> bool:
@@ -145,6 +145,8 @@ def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]
     jobs: dict[str, Job] = {}
     kinds: tuple[type[Parameters], ...] = (TrainParameters, EvaluateParameters)
     for kind, point in product(kinds, grid.points()):
+        if kind is TrainParameters and point["mode"] == "base":
+            continue
         known = {k: v for k, v in point.items() if k in kind.model_fields}
         for job in chain(kind.check({**known, "prerequisites": "require"}), root, runs):
             jobs.setdefault(job.key, job)
@@ -220,7 +222,7 @@ def check_notebook(notebook: Path, kind: type[Parameters]) -> None:
 
 def chain(parameters: Parameters, root: Path, runs: Path) -> Iterator[Job]:
     """The jobs that a notebook with these parameters needs, in an order that they can run in, and its own."""
-    if isinstance(parameters, EvaluateParameters) and not parameters.checkpoint:
+    if isinstance(parameters, EvaluateParameters) and not parameters.checkpoint and parameters.training:
         yield from chain(parameters.training, root, runs)
     elif isinstance(parameters, TrainParameters) and (earlier := CONTINUES[parameters.mode]):
         yield from chain(parameters.model_copy(update={"mode": earlier}), root, runs)

@@ -10,7 +10,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-KINDS = ("data", "sft", "cot_sft", "cot", "direct", "hybrid", "evaluate", "report")
+from .parameters import TRAIN_MODES
+
+KINDS = ("data", *TRAIN_MODES, "evaluate", "report")
 """The kinds of runs that may have needs of their own: the training modes and the other notebooks."""
 
 START_S = 60

@@ -19,10 +19,13 @@ from ..grounding.samples import Mode, Sample
 from ..models.generation import answer
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
-from ..training.grpo import VARIANT_MODES, Variant, reinforce
+from ..training.budget import flops_a_token, steps_of_equal_cost
+from ..training.collation import Conversation, ConversationCollator
+from ..training.grpo import prompts_in_order, reinforce
 from ..training.resuming import newest_checkpoint
-from ..training.settings import GRPOSettings
+from ..training.settings import GRPOSettings, SFTSettings
 from ..training.sft import conversations, finetune
+from ..training.variants import FORMS, Variant
 from . import sources
 from .identity import CONTINUES, identify, threads_of
 from .parameters import TrainParameters
@@ -70,26 +73,47 @@ def _carry_out(run: Run, asked: TrainParameters, profile: Profile, needed: Mappi
         run.progress(entry["step"], entry["total_steps"], entry["seconds_left"], **measures)
         announce(entry["step"], entry["total_steps"], entry["seconds_left"], measures)
 
-    if asked.mode == "sft" or asked.mode == "cot_sft":
-        settings = profile.sft if asked.mode == "sft" else profile.cot_sft
-        settings = settings.for_steps(asked.steps)
-        samples = sources.load(data, asked, "train")
-        chosen = conversations(samples, settings, asked.seed)
+    if asked.mode in FORMS:
+        passes = flops_a_token(profile.grpo)
+        _reinforce(run, asked, profile, data, model, processor, checkpoints, record)
+    else:
+        settings, chosen = lessons(asked, profile, sources.load(data, asked, "train"), processor)
+        passes = flops_a_token(settings)
         finetune(
             model, processor, chosen, settings,
             step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.asked_to_stop,
         )  # fmt: skip
         run.stop_if_asked()
-    else:
-        _reinforce(run, asked, profile, data, model, processor, checkpoints, record)
     partial = run.folder / f"{MODEL}.part"
     shutil.rmtree(partial, ignore_errors=True)
     if not (run.folder / MODEL).is_dir():
         save(model, processor, run.folder / MODEL)
     spent = spent_before + time.monotonic() - started
-    result = _result(asked, needed, log, spent, sum(p.numel() for p in model.parameters()))
+    result = _result(asked, needed, log, spent, passes * sum(p.numel() for p in model.parameters()))
     run.finish(_with_answers(result, log, profile.grpo.prompts * profile.grpo.rollouts))
     shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def lessons(
+    asked: TrainParameters, profile: Profile, samples: Sequence[Sample], processor: ImageOnlyProcessor
+) -> tuple[SFTSettings, list[Conversation]]:
+    """What a supervised stage trains on, and for how long.
+
+    `sft_more` goes on where the supervised stages before it, which go through the scenes of a seed in one order, have
+    stopped: its data is fresh as long as there is any. It takes as many steps as cost what the dearest variant of GRPO
+    does, by an estimate from the settings and the data.
+    """
+    if asked.mode != "sft_more":
+        settings = (profile.sft if asked.mode == "sft" else profile.cot_sft).for_steps(asked.steps)
+        return settings, conversations(samples, settings, asked.seed)
+    seen = max(s.for_steps(asked.steps).steps * s.conversations for s in (profile.sft, profile.cot_sft))
+    grpo = profile.grpo.for_steps(asked.steps)
+    first = _first_of_each_scene(samples)
+    prompts = [first[i] for i in prompts_in_order(first, ("direct",), grpo.steps * grpo.prompts, asked.seed)["index"]]
+    collate = ConversationCollator(processor, profile.coordinate_step)
+    like_before = conversations(samples, profile.cot_sft, asked.seed, seen=seen)
+    settings = profile.cot_sft.for_steps(steps_of_equal_cost(like_before, prompts, profile.cot_sft, grpo, collate))
+    return settings, conversations(samples, settings, asked.seed, seen=seen)
 
 
 def _reinforce(
@@ -105,7 +129,7 @@ def _reinforce(
     """Stage 3, with the reward of answers to fixed validation prompts before and after it."""
     settings = profile.grpo.for_steps(asked.steps)
     variant: Variant = asked.mode  # type: ignore[assignment]
-    modes = VARIANT_MODES[variant]
+    modes = FORMS[variant].modes
     watched = sources.load(data, asked, "validation")[: settings.watched_samples]
     before = run.folder / "validation-reward-before.parquet"
     if not before.is_file():
@@ -189,17 +213,12 @@ def _steps_of(checkpoint: Path | None) -> int:
 
 
 def _result(
-    asked: TrainParameters, needed: Mapping[str, Job], log: Log, seconds: float, parameters: int
+    asked: TrainParameters, needed: Mapping[str, Job], log: Log, seconds: float, flops_a_token: int
 ) -> dict[str, Any]:
-    """What the run came to, and its cost.
-
-    FLOPs are 2 a parameter and token for a forward pass and 4 more for a backward one; generation counts as
-    forward passes over prompts and answers.
-    """
+    """What the run came to, and its cost; see `training.budget` for the FLOPs."""
     steps = log.records()
     last = steps[-1] if steps else {}
     tokens = int(last.get("tokens", 0))
-    passes = 6 if "loss" in last and "reward" not in last else 8
     return {
         "mode": asked.mode,
         "seed": asked.seed,
@@ -208,7 +227,7 @@ def _result(
             "seconds": round(seconds, 1),
             "steps": last.get("step", 0),
             "tokens_trained": tokens,
-            "flops": passes * parameters * tokens,
+            "flops": flops_a_token * tokens,
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         },
         "prerequisites": {mode: job.key for mode, job in needed.items()},

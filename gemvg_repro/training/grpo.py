@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -22,19 +22,11 @@ from ..models.processor import ImageOnlyProcessor
 from .arguments import Record, StepLog, build_optimiser, freeze_vision, shared_arguments
 from .collation import ConversationCollator, Turn
 from .divergence import Divergence
-from .resuming import SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
+from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
 from .scoring import score_labels_only
 from .settings import GRPOSettings
-from .sharing import GroundingGRPOTrainer
-
-Variant = Literal["cot", "direct", "hybrid"]
-
-VARIANT_MODES: dict[Variant, tuple[Mode, ...]] = {
-    "cot": ("cot",),
-    "direct": ("direct",),
-    "hybrid": ("direct", "cot"),
-}
-"""The modes in which each sample is asked. `hybrid` is paired: every sample in both, each mode a group of its own."""
+from .sharing import SharingGRPOTrainer
+from .variants import FORMS, Form, TakesForm, Variant
 
 _LOGGED = {
     "loss": "loss",
@@ -51,6 +43,10 @@ _LOGGED = {
 }
 
 RewardFunction = Callable[..., list[float]]
+
+
+class GroundingGRPOTrainer(TakesForm, ResumesExactly, SharingGRPOTrainer):  # type: ignore[misc]
+    """TRL's GRPOTrainer: it resumes exactly, rollouts share their prompt, and groups and rewards have a form."""
 
 
 def reward_functions(samples: Sequence[Sample], processor: ImageOnlyProcessor) -> list[RewardFunction]:
@@ -97,13 +93,13 @@ def with_pictures(samples: Sequence[Sample]) -> Callable[[list[dict[str, Any]]],
     return collate
 
 
-def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, modes: int, use_cpu: bool) -> GRPOConfig:
-    """TRL's own configuration of stage 3; the rollouts of a sample are split between `modes` groups."""
+def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, form: Form, use_cpu: bool) -> GRPOConfig:
+    """TRL's own configuration of stage 3."""
     return GRPOConfig(
         **shared_arguments(folder, settings, seed, use_cpu),
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.prompts * settings.rollouts // settings.micro_batch,
-        num_generations=settings.rollouts // modes,
+        num_generations=form.group(settings.rollouts),
         num_iterations=settings.iterations,
         max_completion_length=settings.max_new_tokens,
         temperature=settings.temperature,
@@ -115,7 +111,7 @@ def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, modes: int, 
         beta=settings.beta,
         epsilon=settings.epsilon,
         epsilon_high=settings.epsilon_high,
-        loss_type=settings.loss_type,
+        loss_type=form.loss_type or settings.loss_type,
         scale_rewards=settings.scale_rewards,
         importance_sampling_level="token",
         mask_truncated_completions=False,
@@ -145,7 +141,8 @@ def reinforce(
     rollouts between its modes. `watched` samples, of validation, show how far the policy has moved from
     where it began: the KL divergence in the variant's own modes.
     """
-    modes = VARIANT_MODES[variant]
+    form = FORMS[variant]
+    modes = form.modes
     freeze_vision(model, settings.frozen_vision)
     collate = ConversationCollator(processor, step)
     divergence = Divergence(model, collate([[Turn(s, mode)] for mode in modes for s in watched]))
@@ -158,12 +155,13 @@ def reinforce(
     trainer = GroundingGRPOTrainer(
         model=model,
         reward_funcs=reward_functions(samples, processor),
-        args=grpo_arguments(folder, settings, seed, len(modes), use_cpu=model.device.type == "cpu"),
+        args=grpo_arguments(folder, settings, seed, form, use_cpu=model.device.type == "cpu"),
         train_dataset=prompts_in_order(samples, modes, settings.steps * settings.prompts, seed),
         processing_class=processor,
         optimizers=(build_optimiser(model, settings.optimiser), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, watch), StopsWhenAsked(stop, settings.iterations)],
     )
+    trainer.form = form
     score_labels_only(model, ("log_probs", "entropy"), settings.temperature)
     trainer.remove_callback(PrinterCallback)
     trainer.data_collator = with_pictures(samples)

@@ -34,9 +34,9 @@ class ConversationSFTTrainer(ResumesExactly, SFTTrainer):  # type: ignore[misc]
 
 
 def conversations(
-    samples: Sequence[Sample], settings: SFTSettings, seed: int, shuffled: bool = True
+    samples: Sequence[Sample], settings: SFTSettings, seed: int, shuffled: bool = True, seen: int = 0
 ) -> list[Conversation]:
-    """The conversations of a stage, in the order of training: as many as its steps take.
+    """The conversations of a stage, in the order of training: as many as its steps take, after the first `seen`.
 
     Samples of one scene that follow each other are asked together, up to `turns` of them, in one mode drawn
     for the conversation; a sample without a chain of thought is asked directly. Scenes are passed through in
@@ -45,12 +45,12 @@ def conversations(
     """
     rng = Random(f"conversations/{seed}")
     scenes = [list(group)[: settings.turns] for _, group in groupby(samples, key=lambda sample: sample.scene)]
-    wanted = settings.steps * settings.conversations
+    wanted = seen + settings.steps * settings.conversations
     order: list[int] = []
     while len(order) < wanted:
         order += rng.sample(range(len(scenes)), len(scenes)) if shuffled else range(len(scenes))
     chosen: list[Conversation] = []
-    for number in order[:wanted]:
+    for number in order[seen:wanted]:
         mode: Mode = "cot" if rng.random() < settings.cot_share else "direct"
         chosen.append([Turn(s, mode if s.chain else "direct") for s in scenes[number]])
     return batched_by_length(chosen, settings.conversations, rng) if shuffled else chosen

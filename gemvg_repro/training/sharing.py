@@ -18,11 +18,10 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 from ..models.decoding import Speech, say
 from ..models.vision import first_equal
 from .branches import Branches
-from .resuming import ResumesExactly
 
 
-class GroundingGRPOTrainer(ResumesExactly, GRPOTrainer):  # type: ignore[misc]
-    """TRL's GRPOTrainer, resuming exactly, whose rollouts share their prompt."""
+class SharingGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """TRL's GRPOTrainer, whose rollouts share their prompt."""
 
     _buffered_inputs: list[dict[str, Any]] | None
     _firsts: list[int]

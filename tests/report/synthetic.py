@@ -26,9 +26,13 @@ SKILL = {
     "base": (0.06, 0.03),
     "sft": (0.55, 0.30),
     "cot_sft": (0.56, 0.52),
+    "sft_more": (0.59, 0.55),
     "cot": (0.57, 0.60),
     "direct": (0.63, 0.50),
     "hybrid": (0.63, 0.595),
+    "joint": (0.62, 0.60),
+    "sequence": (0.63, 0.59),
+    "shuffled": (0.56, 0.52),
 }
 """Chance to find a target, asked (direct, cot)."""
 
@@ -37,14 +41,19 @@ TASKS = ("diff", "view_diff", "common_object", "object_tracking", "multi_view", 
 
 TERMS = {"format": 0.97, "picture": 0.75, "localisation": 0.52, "count": 0.8}
 
-BEFORE = {"sft": "data", "cot_sft": "sft", "cot": "cot_sft", "direct": "cot_sft", "hybrid": "cot_sft"}
+BEFORE = {"sft": "data", "cot_sft": "sft"}
+"""What each training goes on from; those not listed, from cot_sft."""
+
+VARIANTS = ("base", "sft", "cot_sft", "sft_more", "cot", "direct", "hybrid")
+"""Of the default grid."""
 
 
-def names(seeds: Sequence[int] = (0,), variants: Sequence[str] = tuple(SKILL)) -> list[str]:
+def names(seeds: Sequence[int] = (0,), variants: Sequence[str] = VARIANTS) -> list[str]:
     """Names of run directories, in the order of a plan."""
     trained = [v for v in variants if v != "base"]
     plain = ["data", *(f"{v}-s{s}" for s in seeds for v in trained)]
-    plain += [f"evaluate-{v}-s{s}" for s in seeds for v in variants]
+    plain += ["evaluate-base"] * ("base" in variants)
+    plain += [f"evaluate-{v}-s{s}" for s in seeds for v in trained]
     return [f"{name}-{_id(name)}" for name in plain]
 
 
@@ -67,8 +76,9 @@ def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: i
             result = _evaluation(folder, variant, seed, test, train)
         else:
             result = _training(folder, variant, seed)
-            before = BEFORE[variant] if BEFORE[variant] == "data" else f"{BEFORE[variant]}-s{seed}"
-            needed = {"data": known.get("data"), BEFORE[variant]: known.get(before)}
+            earlier = BEFORE.get(variant, "cot_sft")
+            before = earlier if earlier == "data" else f"{earlier}-s{seed}"
+            needed = {"data": known.get("data"), earlier: known.get(before)}
             result["prerequisites"] = {mode: name for mode, name in needed.items() if name}
         _write(folder / "parameters.json", {"id": directory[-10:], "settings": {}})
         _write(folder / "environment.json", _environment())
@@ -152,7 +162,7 @@ def _evaluation(
 
 def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, sum(variant.encode())])
-    if variant in ("sft", "cot_sft"):
+    if variant in ("sft", "cot_sft", "sft_more"):
         steps = np.arange(1, 401)
         loss = (2.5 if variant == "sft" else 0.9) * np.exp(-steps / 90) + 0.45 + rng.normal(0, 0.04, 400)
         rows: list[dict[str, Any]] = [
@@ -171,7 +181,7 @@ def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:
             "zero_variance_share": float(np.clip(0.15 + 0.2 * step / 120 + rng.normal(0, 0.04), 0, 1)),
             "truncated_share": float(np.clip(rng.normal(0.01, 0.01), 0, 1)),
             "clip_share": float(np.clip(rng.normal(0.02, 0.01), 0, 1)),
-            "length_mean": float({"cot": 45, "hybrid": 22, "direct": 12}[variant] + rng.normal(0, 0.7)),
+            "length_mean": float({"cot": 45, "direct": 12}.get(variant, 28) + rng.normal(0, 0.7)),
             "entropy": float(0.5 - 0.15 * step / 120 + rng.normal(0, 0.02)),
         }
         if step % 10 == 0:
@@ -183,7 +193,7 @@ def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:
 
 
 def _validation_rewards(folder: Path, variant: str, rng: Generator, prompts: int = 300) -> None:
-    modes = MODES if variant == "hybrid" else ("cot",) if variant == "cot" else ("direct",)
+    modes = {"cot": ("cot",), "direct": ("direct",)}.get(variant, MODES)
     rows = []
     for mode in modes:
         for term, start in TERMS.items():

@@ -29,7 +29,7 @@ def test_a_folder_without_runs(tmp_path: Path) -> None:
     done = execute(tmp_path / "runs", executed)
     assert done.returncode == 0, done.stderr[-2000:]
     page = export_html(executed).read_text()
-    assert "Nothing can be said yet" in page and "11 runs expected, 0 found" in page
+    assert "Nothing can be said yet" in page and "14 runs expected, 0 found" in page
     assert (tmp_path / "runs" / "report" / "numbers.parquet").is_file()
 
 
@@ -41,7 +41,7 @@ def test_some_runs(tmp_path: Path) -> None:
     done = execute(runs, executed)
     assert done.returncode == 0, done.stderr[-2000:]
     page = export_html(executed).read_text()
-    assert "11 runs expected, 9 found, 8 finished, 1 unfinished" in page
+    assert "14 runs expected, 12 found, 11 finished, 1 unfinished" in page
     for section in ("What was run", "The variants", "Is it sight?", "What had to be assumed", "Environment"):
         assert f">{section}<" in page
     assert page.count("<img") == page.count('src="data:image/png;base64,') == 4

@@ -58,7 +58,7 @@ def ids(profile: Profile) -> dict[str, str]:
     for mode in TRAIN_MODES:
         found[mode] = identify(TrainParameters(mode=mode), profile).id
         found[f"evaluate-{mode}"] = identify(EvaluateParameters(mode=mode), profile).id
-    return found
+    return found | {"evaluate-base": identify(EvaluateParameters(mode="base"), profile).id}
 
 
 def moved(profile: Profile) -> set[str]:
@@ -67,7 +67,9 @@ def moved(profile: Profile) -> set[str]:
     return {name for name in before if before[name] != after[name]}
 
 
-GRPO = {"cot", "direct", "hybrid"}
+GRPO = {"cot", "direct", "hybrid", "joint", "shuffled", "sequence"}
+MORE = {"sft_more"}
+BASE = {"evaluate-base"}
 
 
 def and_evaluations(modes: set[str]) -> set[str]:
@@ -79,13 +81,13 @@ def and_evaluations(modes: set[str]) -> set[str]:
     [
         ({}, set()),
         ({"name": "renamed"}, set()),
-        ({"data": {"train": 101, "seed": 1}}, {"data", *and_evaluations(set(TRAIN_MODES))}),
-        ({"model": {"width": 65}}, and_evaluations(set(TRAIN_MODES))),
-        ({"base": "miniature/base"}, and_evaluations(set(TRAIN_MODES))),
+        ({"data": {"train": 101, "seed": 1}}, {"data", *and_evaluations(set(TRAIN_MODES))} | BASE),
+        ({"model": {"width": 65}}, and_evaluations(set(TRAIN_MODES)) | BASE),
+        ({"base": "miniature/base"}, and_evaluations(set(TRAIN_MODES)) | BASE),
         ({"sft": {"lr": 0.011}}, and_evaluations(set(TRAIN_MODES))),
-        ({"cot_sft": {"lr": 0.021}}, and_evaluations({"cot_sft", *GRPO})),
-        ({"grpo": {"lr": 0.031}}, and_evaluations(GRPO)),
-        ({"evaluate": {"batch": 9}}, and_evaluations(set(TRAIN_MODES)) - set(TRAIN_MODES)),
+        ({"cot_sft": {"lr": 0.021}}, and_evaluations({"cot_sft", *GRPO, *MORE})),
+        ({"grpo": {"lr": 0.031}}, and_evaluations({*GRPO, *MORE})),
+        ({"evaluate": {"batch": 9}}, {f"evaluate-{mode}" for mode in TRAIN_MODES} | BASE),
         ({"threads": Profile().threads | {"cot": 1}}, and_evaluations({"cot"})),
     ],
 )
@@ -130,6 +132,22 @@ def test_prerequisites(mode: TrainMode, needs: list[str]) -> None:
     evaluation = identify(EvaluateParameters(mode=mode), Profile())
     assert evaluation.name == f"evaluate-{mode}-s0"
     assert [need.id for need in evaluation.prerequisites] == [training.id, ids(Profile())["data"]]
+
+
+def test_the_content_of_the_base_moves_every_run_but_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "_PACKAGE", tmp_path)
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "SHA256SUMS").write_text("0  model.safetensors\n")
+    before = ids(Profile(base="base"))
+    (tmp_path / "base" / "SHA256SUMS").write_text("1  model.safetensors\n")
+    after = ids(Profile(base="base"))
+    assert {run for run in before if before[run] == after[run]} == {"data"}
+
+
+def test_the_base_is_one_run_whatever_the_seed() -> None:
+    zero, one = (identify(EvaluateParameters(mode="base", seed=seed), Profile()) for seed in (0, 1))
+    assert zero.name == "evaluate-base" and zero.id == one.id
+    assert [need.name for need in zero.prerequisites] == ["data"]
 
 
 def test_parameters_survive_json() -> None:

@@ -28,8 +28,9 @@ def test_a_notebook_s_plain_globals_are_its_parameters() -> None:
         ({"mdoe": "hybrid"}, ["mdoe", "no such parameter", "did you mean 'mode'", "prerequisites"]),
         (
             {"mode": "hybird"},
-            ["'hybird'", "'sft', 'cot_sft', 'cot', 'direct' or 'hybrid'", "did you mean 'hybrid'"],
+            ["'hybird'", "'sft', 'cot_sft', 'cot', 'direct', 'hybrid'", "did you mean 'hybrid'"],
         ),
+        ({"mode": "base"}, ["nothing is trained on the base", "evaluate.ipynb"]),
         ({"seed": -1}, ["seed = -1", "greater than or equal to 0"]),
         ({"seed": "0"}, ["seed = '0'", "integer"]),
         ({"seed": True}, ["seed = True", "integer"]),

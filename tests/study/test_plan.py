@@ -60,6 +60,23 @@ def test_a_variant_brings_what_it_needs_and_seeds_share_the_data(tmp_path: Path)
     assert jobs[-1].parameters["seeds"] == [0, 1]
 
 
+def test_the_base_is_evaluated_once_and_not_trained(tmp_path: Path) -> None:
+    jobs = jobs_of(tiny.project(tmp_path, "[base, sft]"), seeds=[0, 1])
+    trainings = ["data", "sft-s0", "sft-s1"]
+    assert names(jobs) == [*trainings, "evaluate-base", "evaluate-sft-s0", "evaluate-sft-s1", "report"]
+    base = next(job for job in jobs if job.name == "evaluate-base")
+    assert base.seed is None and base.needs == (jobs[0].key,)
+
+
+def test_the_grids_of_the_project(tmp_path: Path) -> None:
+    planned = {}
+    for name in ("miniature", "controls"):
+        file = tiny.CHECKOUT / "sweeps" / f"{name}.yaml"
+        planned[name] = names(plan(Grid.load(file), file, tiny.CHECKOUT, tmp_path))
+    assert {"sft_more-s0", "evaluate-base"} <= set(planned["miniature"]) < set(planned["controls"])
+    assert {"joint-s0", "shuffled-s0", "evaluate-sequence-s0"} <= set(planned["controls"])
+
+
 @pytest.mark.parametrize(
     ("grid", "words"),
     [

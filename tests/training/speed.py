@@ -45,7 +45,6 @@ from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.training.arguments import build_optimiser
 from gemvg_repro.training.collation import Conversation
 from gemvg_repro.training.grpo import (
-    VARIANT_MODES,
     grpo_arguments,
     prompts_in_order,
     reinforce,
@@ -53,6 +52,7 @@ from gemvg_repro.training.grpo import (
     with_pictures,
 )
 from gemvg_repro.training.sft import conversations, finetune, sft_arguments
+from gemvg_repro.training.variants import FORMS
 
 PROFILE = load_profile("miniature")
 STEPS = 4
@@ -150,13 +150,13 @@ GRPO = replace(PROFILE.grpo, steps=STEPS, save_every=1000, watch_every=1000)
 
 def stock_grpo(asked: Sequence[Sample], folder: Path) -> list[float]:
     model, processor = stock_model()
-    modes = VARIANT_MODES["hybrid"]
+    form = FORMS["hybrid"]
     torch.manual_seed(0)
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=reward_functions(asked, processor),
-        args=grpo_arguments(folder, GRPO, 0, len(modes), use_cpu=True),
-        train_dataset=prompts_in_order(asked, modes, GRPO.steps * GRPO.prompts, 0),
+        args=grpo_arguments(folder, GRPO, 0, form, use_cpu=True),
+        train_dataset=prompts_in_order(asked, form.modes, GRPO.steps * GRPO.prompts, 0),
         processing_class=processor,
         optimizers=(build_optimiser(model, GRPO.optimiser), None),
     )

@@ -14,13 +14,8 @@ from gemvg_repro.grounding.rewards import TERMS
 from gemvg_repro.models.generation import prompt_text
 from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.training import grpo
-from gemvg_repro.training.grpo import (
-    VARIANT_MODES,
-    GroundingGRPOTrainer,
-    prompts_in_order,
-    reinforce,
-    reward_functions,
-)
+from gemvg_repro.training.grpo import GroundingGRPOTrainer, prompts_in_order, reinforce, reward_functions
+from gemvg_repro.training.variants import FORMS
 
 from ..qwen_tokenizer import qwen_tokenizer
 from ..tiny_model import model_and_processor, samples
@@ -57,17 +52,17 @@ def test_true_answers_have_full_marks_from_their_ids(name: str) -> None:
 def test_every_variant_has_the_same_samples_and_rollouts() -> None:
     asked = samples()
     chosen = {}
-    for variant, modes in VARIANT_MODES.items():
-        rows = prompts_in_order(asked, modes, 6, seed=1)
+    for variant, form in FORMS.items():
+        rows = prompts_in_order(asked, form.modes, 6, seed=1)
         chosen[variant] = list(dict.fromkeys(rows["index"]))
         answers = Counter(rows["index"])
-        assert {n * (GRPO.rollouts // len(modes)) for n in answers.values()} == {GRPO.rollouts}
-    assert chosen["cot"] == chosen["direct"] == chosen["hybrid"]
+        assert {n * (GRPO.rollouts // len(form.modes)) for n in answers.values()} == {GRPO.rollouts}
+    assert all(samples == chosen["cot"] for samples in chosen.values())
     assert prompts_in_order(asked, ("cot",), 6, seed=2)["index"] != chosen["cot"]
 
 
 def test_hybrid_asks_each_sample_in_both_modes_side_by_side() -> None:
-    rows = prompts_in_order(samples(), VARIANT_MODES["hybrid"], 5, seed=0)
+    rows = prompts_in_order(samples(), FORMS["hybrid"].modes, 5, seed=0)
     assert rows["mode"] == ["direct", "cot"] * 5
     assert rows["index"][::2] == rows["index"][1::2]
 
@@ -95,7 +90,7 @@ def test_trl_asks_what_evaluation_asks(tmp_path: Path, monkeypatch: pytest.Monke
         model, processor, asked, samples("validation")[:2], "hybrid", GRPO.for_steps(1),
         step=20, seed=0, folder=tmp_path, record=log.append,
     )  # fmt: skip
-    rows = prompts_in_order(asked, VARIANT_MODES["hybrid"], GRPO.prompts, seed=0)
+    rows = prompts_in_order(asked, FORMS["hybrid"].modes, GRPO.prompts, seed=0)
     expected = []
     for index, mode in zip(rows["index"], rows["mode"], strict=True):
         sample = asked[index]

@@ -15,7 +15,8 @@ from trl import GRPOTrainer
 
 from gemvg_repro.training.grpo import grpo_arguments, reward_functions
 from gemvg_repro.training.scoring import score_labels_only
-from gemvg_repro.training.sharing import GroundingGRPOTrainer
+from gemvg_repro.training.sharing import SharingGRPOTrainer
+from gemvg_repro.training.variants import FORMS
 
 from ..tiny_model import folder, model_and_processor
 from .made import GRPO
@@ -35,7 +36,7 @@ def trainer_of(kind: type[GRPOTrainer], model: Any, out: Path) -> GRPOTrainer:
     return kind(
         model=model,
         reward_funcs=reward_functions([], processor),
-        args=grpo_arguments(out, GRPO, 0, 1, use_cpu=True),
+        args=grpo_arguments(out, GRPO, 0, FORMS["direct"], use_cpu=True),
         train_dataset=Dataset.from_dict({"prompt": [[{"role": "user", "content": "x"}]] * 8}),
         processing_class=processor,
     )
@@ -69,7 +70,7 @@ def test_log_probabilities_entropies_and_gradients_are_those_of_trl(tmp_path: Pa
     stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
     said = batch()["attention_mask"][:, -5:].bool()
     found = []
-    for kind, model in ((GRPOTrainer, stock), (GroundingGRPOTrainer, ours)):
+    for kind, model in ((GRPOTrainer, stock), (SharingGRPOTrainer, ours)):
         trainer = trainer_of(kind, model, tmp_path)
         if model is ours:
             score_labels_only(ours, ("log_probs", "entropy"), GRPO.temperature)
