@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ..corpora.writing import writing
 from ..grounding.samples import MODES, Mode
 
 
@@ -60,9 +61,11 @@ class PredictionLog:
         self.done |= new
 
     def _write(self, records: list[dict[str, Any]]) -> None:
-        self._file.write(b"".join(json.dumps(record).encode("ascii") + b"\n" for record in records))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        lines = b"".join(json.dumps(record).encode("ascii") + b"\n" for record in records)
+        with writing(Path(self._file.name), len(lines)):
+            self._file.write(lines)
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:
         return self

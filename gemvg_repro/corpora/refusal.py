@@ -10,6 +10,16 @@ from typing import Any
 _MOST_LISTED = 20
 
 
+def printable(text: str, limit: int | None = None) -> str:
+    """The text without signs that steer a terminal, or that it cannot write; lines stay lines.
+
+    With a `limit`, a longer text loses its middle.
+    """
+    if limit is not None and len(text) > limit:
+        text = f"{text[: limit // 2]} … {text[-(limit // 2) :]}"
+    return "".join(sign if sign.isprintable() or sign in "\n" else repr(sign)[1:-1] for sign in text)
+
+
 class Refused(ValueError):
     """Input that is not used; the message says what is wrong with it, and where."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..corpora.writing import write_bytes
 from ..grounding.samples import GROUNDING_KINDS
 from .collect import PURPOSES, Collection, Run
 from .estimates import (
@@ -92,7 +94,9 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
 def save(table: pd.DataFrame, out: Path) -> Path:
     """Writes numbers.parquet into the folder `out`, which is made if need be."""
     out.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(out / "numbers.parquet", index=False)
+    content = io.BytesIO()
+    table.to_parquet(content, index=False)
+    write_bytes(out / "numbers.parquet", content.getvalue())
     return out / "numbers.parquet"
 
 

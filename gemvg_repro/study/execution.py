@@ -6,15 +6,18 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from ..corpora.refusal import printable
 from .locks import Lock, Owner, owner_of
 from .plan import Job
 from .runs import Interrupted, desk_of, stop_file
@@ -31,6 +34,12 @@ _QUICKLY = "import sys; sys.modules['rfc3987_syntax'] = None; "
 _PAPERMILL = _QUICKLY + "from papermill.cli import papermill; papermill()"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+FULL = 2**20
+"""Bytes: where less is free no notebook can be executed, and that is why it failed, whatever else is told."""
+
+MOST_TOLD = 4000
+"""Characters of an error that are passed on; the log has all of them."""
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SHIELDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Slurm sends them to every process of a job; papermill and its kernel are told to stop by `stop_file` instead."""
@@ -95,7 +104,8 @@ def execute(job: Job, root: Path) -> None:
     except Interrupted:
         raise
     except Exception as error:
-        failure.write_text(str(error), encoding="utf-8")
+        with suppress(OSError):  # a full disk has no room for this either
+            failure.write_text(str(error), encoding="utf-8")
         raise
     finally:
         lock.release()
@@ -182,10 +192,12 @@ def _why(job: Job, part: Path, status: int) -> str:
         cells = json.loads(part.read_text(encoding="utf-8"))["cells"]
     where = f"{job.notebook.name} failed for {job.name}"
     half = f"notebook: {part}" if part.is_file() else "no cell was executed"
+    if (free := shutil.disk_usage(part.parent).free) < FULL:
+        half = f"the disk of {part.parent} is full: {free:,} bytes are free\n{half}"
     for cell in cells:
         for output in cell.get("outputs", []):
             if output.get("output_type") == "error":
-                text = ANSI.sub("", f"{output['ename']}: {output['evalue']}")
+                text = printable(ANSI.sub("", f"{output['ename']}: {output['evalue']}"), MOST_TOLD)
                 return f"{where} in cell [{cell['execution_count']}]: {text}\n{half}"
     if status:
         return f"{where}: papermill ended with status {status}, without an error; was its kernel killed?\n{half}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import submitit
 
+from ..corpora.writing import writing
 from .execution import end_children, execute, failure_of
 from .locks import owner_of
 from .plan import Job
@@ -64,7 +65,8 @@ class Schedule:
         needs = self._resources.needs(entry.job.kind)
         executor = submitit.LocalExecutor(next(f for n in count(1) if not (f := desk / f"attempt-{n}").exists()))
         executor.update_parameters(timeout_min=needs.timeout_min, gpus_per_node=needs.gpus, stderr_to_stdout=True)
-        entry.submission = executor.submit(execute, entry.job, self._root)
+        with writing(desk):
+            entry.submission = executor.submit(execute, entry.job, self._root)
         entry.state = "running"
 
     def _look(self, entry: Entry) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..corpora.refusal import printable
 from . import cluster
 from .cluster import QueuedJob
 from .execution import ANSI, at_it, failure_of, log_of
@@ -17,6 +18,8 @@ from .runs import read_json
 State = Literal["missing", "waiting", "running", "finished", "failed", "blocked"]
 
 LOG_LINES = 15
+WIDEST = 500  # characters of one of them
+MOST_OF_LOG = 100_000  # bytes
 
 _MEANS = {
     "CANCELLED": "it was cancelled",
@@ -124,10 +127,16 @@ def explain(entry: Entry) -> str:
     """A failed job for a person: what went wrong, the last lines of its log, and where that is."""
     text = f"{entry.job.name} failed.\n{entry.note}"
     if (log := log_file(entry)) is not None:
-        said = ANSI.sub("", log.read_text(encoding="utf-8", errors="replace"))
-        lines = ["".join(c for c in line if c.isprintable()) for line in said.splitlines() if line.strip()]
-        text += "\n" + "\n".join(f"  | {line}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
-    return text
+        lines = [line for line in _tail(log).splitlines() if line.strip()]
+        text += "\n" + "\n".join(f"  | {printable(line, WIDEST)}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
+    return printable(text)
+
+
+def _tail(log: Path) -> str:
+    """The end of a log, however long it is."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - MOST_OF_LOG))
+        return ANSI.sub("", file.read().decode("utf-8", errors="replace"))
 
 
 def log_file(entry: Entry) -> Path | None:
