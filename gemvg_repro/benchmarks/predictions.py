@@ -46,7 +46,7 @@ class PredictionLog:
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         self.done = {p.sample: p for p in _parse(path, whole, key)} if whole else {}
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)  # or what a full disk refused would be tried again on closing
         self._file.truncate(len(whole))
         if not whole:
             self._write([{"key": key}])
@@ -62,10 +62,16 @@ class PredictionLog:
 
     def _write(self, records: list[dict[str, Any]]) -> None:
         lines = b"".join(json.dumps(record).encode("ascii") + b"\n" for record in records)
-        with writing(Path(self._file.name), len(lines)):
-            self._file.write(lines)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        whole = self._file.seek(0, os.SEEK_END)
+        try:
+            with writing(Path(self._file.name), len(lines)):
+                done = 0
+                while done < len(lines):
+                    done += self._file.write(lines[done:])
+                os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(whole)
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -41,7 +41,8 @@ class Faults:
             more = len(self._found) - _MOST_LISTED
             lines = [*self._found[:_MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]
             many = f"{len(self._found)} faults" if len(self._found) > 1 else "a fault"
-            raise Refused(f"{self.file} is refused for {many}:\n  " + "\n  ".join(lines))
+            mend = "mend or leave out what is named, and give the same command again"
+            raise Refused(f"{self.file} is refused for {many}; {mend}:\n  " + "\n  ".join(lines))
 
 
 def read_json(file: Path) -> Any:

@@ -60,6 +60,15 @@ def failure_of(job: Job) -> Path:
     return desk_of(job.folder) / "failure.txt"
 
 
+def told(job: Job) -> str:
+    """Why the last execution of the job failed, in words."""
+    free = shutil.disk_usage(failure_of(job).parent).free
+    return failure_of(job).read_text(encoding="utf-8", errors="replace") or (
+        f"{job.name} failed, and why could not be written down; the disk has {free:,} bytes left."
+        " Free some room, and the same command goes on"
+    )
+
+
 def at_it(job: Job) -> Owner | None:
     """Who executes the job now, from this machine or from another."""
     return owner_of(job.folder / "owner.lock") or owner_of(desk_of(job.folder) / "job.lock")
@@ -151,6 +160,7 @@ def _execute(job: Job, root: Path, part: Path) -> None:
     ]
     threads = str(job.threads)
     environment = os.environ | {
+        "HOME": _home(part.parent),
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(KERNELS), os.environ.get("JUPYTER_PATH")])),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
@@ -175,6 +185,15 @@ def _execute(job: Job, root: Path, part: Path) -> None:
     os.replace(part, executed)
     if job.is_report:
         export_html(executed)
+
+
+def _home(desk: Path) -> str:
+    """Where Jupyter and others keep what they need while they run: the home, or a folder here where there is none."""
+    home = os.environ.get("HOME", "")
+    if home and Path(home).is_dir() and os.access(home, os.W_OK):
+        return home
+    (desk / "home").mkdir(exist_ok=True)
+    return str(desk / "home")
 
 
 def _tied_to_parent() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import submitit
 
 from ..corpora.writing import writing
-from .execution import end_children, execute, failure_of
+from .execution import end_children, execute, failure_of, told
 from .locks import owner_of
 from .plan import Job
 from .resources import Resources
@@ -76,7 +76,7 @@ class Schedule:
         failure = failure_of(entry.job)
         outcome = entry.submission.paths.result_pickle
         if failure.is_file():
-            entry.state, entry.note = "failed", failure.read_text(encoding="utf-8")
+            entry.state, entry.note = "failed", told(entry.job)
         elif entry.job.finished or (entry.job.is_report and outcome.is_file()):
             entry.state = "finished"
         else:

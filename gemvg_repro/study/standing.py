@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..corpora.refusal import printable
 from . import cluster
 from .cluster import QueuedJob
-from .execution import ANSI, at_it, failure_of, log_of
+from .execution import ANSI, at_it, failure_of, log_of, told
 from .launches import Launches, Submission
 from .plan import Job
 from .runs import read_json
@@ -101,9 +101,8 @@ def _entry(job: Job, submission: Submission | None, known: dict[str, QueuedJob])
     if (owner := at_it(job)) is not None:
         return Entry(job, "running", str(owner), slurm=submission)
     node = queued.node if queued else ""
-    if (failure := failure_of(job)).is_file():
-        told = failure.read_text(encoding="utf-8") or "why could not be written down; is the disk full?"
-        return Entry(job, "failed", told, slurm=submission, node=node)
+    if failure_of(job).is_file():
+        return Entry(job, "failed", told(job), slurm=submission, node=node)
     if submission is None:
         return Entry(job, "missing")
     if job.is_report and _is_made(job, queued):
@@ -143,6 +142,6 @@ def log_file(entry: Entry) -> Path | None:
     """What the run last printed: by its notebook, or outside of it where its notebook did not fail."""
     notebook = log_of(entry.job)
     outside = entry.slurm.log if entry.slurm else notebook
-    told = entry.state == "failed" and not failure_of(entry.job).is_file()
-    order = (outside, notebook) if told else (notebook, outside)
+    unexplained = entry.state == "failed" and not failure_of(entry.job).is_file()
+    order = (outside, notebook) if unexplained else (notebook, outside)
     return next((log for log in order if log.is_file() and log.stat().st_size), None)
