@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.live import Live
 
 from gemvg_repro.corpora.refusal import Refused, printable
-from gemvg_repro.corpora.writing import NotWritten, write_bytes
+from gemvg_repro.corpora.writing import write_bytes
 from gemvg_repro.study.cluster import SlurmError, answers, cancel_jobs, largest_array
 from gemvg_repro.study.code import Frozen
 from gemvg_repro.study.execution import ANSI, failure_of, launcher_of
@@ -106,7 +106,7 @@ def main() -> int:
         if asked.status or asked.watch:
             return watch(chosen, asked.watch, asked.json, console)
         return launch(chosen, grid, asked, runs, console)
-    except (ParameterError, RunError, SlurmError, Refused, NotWritten) as error:
+    except (ParameterError, RunError, SlurmError, Refused, OSError) as error:
         print(printable(str(error)), file=sys.stderr)
         return 2
 
