@@ -14,7 +14,8 @@ examples:
 Where a Slurm answers it submits what is missing and returns; the cluster does the rest. Elsewhere it runs all
 here and shows how it stands. A killed launcher loses nothing: give the same command again. What is queued or
 running already is never started twice.
-exit status: 0 no selected run has failed; 1 one has; 2 grid, parameters or Slurm refuse; 130 stopped by Ctrl-C.
+exit status: 0 no selected run has failed; 1 one has; 2 grid, parameters, data, Slurm or a full disk refuse; 130
+stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -33,14 +34,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
+from gemvg_repro.corpora.refusal import Refused, printable
+from gemvg_repro.corpora.writing import write_bytes
 from gemvg_repro.study.cluster import SlurmError, answers, cancel_jobs, largest_array
 from gemvg_repro.study.code import Frozen
-from gemvg_repro.study.execution import failure_of, launcher_of
+from gemvg_repro.study.execution import ANSI, failure_of, launcher_of
 from gemvg_repro.study.locks import Lock
-from gemvg_repro.study.parameters import ParameterError
+from gemvg_repro.study.parameters import DataParameters, ParameterError
 from gemvg_repro.study.plan import Grid, Job, named, plan, select
 from gemvg_repro.study.resources import Resources
-from gemvg_repro.study.runs import RunError, desk_of, write_bytes
+from gemvg_repro.study.runs import RunError, desk_of
 from gemvg_repro.study.schedule import Schedule
 from gemvg_repro.study.standing import Entry, explain, log_file, states
 from gemvg_repro.study.submission import Submitter, arrays, gpu_hours, leave_allocation, to_submit
@@ -48,6 +51,7 @@ from gemvg_repro.study.view import as_json, line, table
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY_S = 0.2
+MOST_PRINTED = 1_000_000  # characters of a log
 SLURM_EVERY_S = 2.0
 
 
@@ -102,8 +106,8 @@ def main() -> int:
         if asked.status or asked.watch:
             return watch(chosen, asked.watch, asked.json, console)
         return launch(chosen, grid, asked, runs, console)
-    except (ParameterError, RunError, SlurmError) as error:
-        print(error, file=sys.stderr)
+    except (ParameterError, RunError, SlurmError, Refused, OSError) as error:
+        print(printable(str(error)), file=sys.stderr)
         return 2
 
 
@@ -112,6 +116,7 @@ def launch(jobs: tuple[Job, ...], grid: Grid, asked: argparse.Namespace, runs: P
     name, why = choose(asked.cluster or grid.resources.cluster)
     if why and not asked.json:
         print(f"cluster: {name}, since {why}")
+    check_data(jobs)
     code = Frozen.of(ROOT, runs / ".jobs" / "code")
     if name == "slurm":
         limit = {"parallel": asked.jobs} if asked.jobs else {}
@@ -125,6 +130,16 @@ def launch(jobs: tuple[Job, ...], grid: Grid, asked: argparse.Namespace, runs: P
         return 0
     places = {"jobs": asked.jobs or grid.resources.jobs}
     return run(pinned(jobs, grid, runs), grid.resources.model_copy(update=places), code, asked.json, console)
+
+
+def check_data(jobs: tuple[Job, ...]) -> None:
+    """Reads a given file of annotations, with all its images, before anything waits for a place to train on it."""
+    given = [job for job in jobs if job.kind == "data" and job.parameters["data"] and not job.finished]
+    if given:
+        from gemvg_repro.study.sources import check  # takes a second to import
+
+        print(f"reading {given[0].parameters['data']} and its images", file=sys.stderr)
+        check(DataParameters.check(given[0].parameters))
 
 
 def choose(cluster: str) -> tuple[str, str]:
@@ -194,7 +209,7 @@ def show(entries: Sequence[Entry], as_json_too: bool, console: Console) -> int:
     """Prints how the runs stand and why some failed; returns the exit status."""
     failed = [entry for entry in entries if entry.state == "failed"]
     if as_json_too:
-        print(json.dumps([as_json(entry) for entry in entries], indent=2, ensure_ascii=False))
+        print(json.dumps([as_json(entry) for entry in entries], indent=2))
     else:
         console.print(table(entries))
         for entry in failed:
@@ -227,7 +242,7 @@ def logs(jobs: tuple[Job, ...]) -> int:
     found = [(entry, log) for entry in states(jobs) if (log := log_file(entry))]
     for entry, log in found:
         print(f"==> {entry.job.name} ({entry.state}): {log}")
-        print(log.read_text(encoding="utf-8", errors="replace"))
+        print(printable(ANSI.sub("", log.read_text(encoding="utf-8", errors="replace")), MOST_PRINTED))
     if not found:
         print(f"{', '.join(job.name for job in jobs)}: nothing was printed yet", file=sys.stderr)
     return int(not found)
@@ -277,7 +292,7 @@ def run(jobs: tuple[Job, ...], resources: Resources, code: Frozen, as_json_too: 
     for entry in failed:
         print(explain(entry), file=sys.stderr)
     if as_json_too:
-        print(json.dumps([as_json(entry) for entry in schedule.entries], indent=2, ensure_ascii=False))
+        print(json.dumps([as_json(entry) for entry in schedule.entries], indent=2))
     elif report and any(entry.job.is_report and entry.state == "finished" for entry in schedule.entries):
         print(report)
     return int(bool(failed))

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..corpora.writing import write_bytes, writing
 from ..grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
 
 Row = tuple[int, float, float, float, float]
@@ -80,10 +81,11 @@ def write(folder: Path, chosen: Sequence[tuple[Sample, Mode]], answers: Mapping[
         text, predicted = answers[sample.id, mode]
         names = tuple(f"{number:02d}-{k}.png" for k in range(1, len(sample.pictures) + 1))
         for name, picture in zip(names, sample.pictures, strict=True):
-            Image.fromarray(np.asarray(picture.pixels())).save(folder / name)
+            with writing(folder / name):
+                Image.fromarray(np.asarray(picture.pixels())).save(folder / name)
         rows = (tuple((t.picture, *t.box) for t in targets) for targets in (sample.targets, predicted))
         entries.append(Entry(sample.id, sample.kind, mode, sample.query, text, names, *rows))
-    (folder / "gallery.json").write_text(json.dumps([asdict(entry) for entry in entries], indent=1), "utf-8")
+    write_bytes(folder / "gallery.json", json.dumps([asdict(entry) for entry in entries], indent=1).encode())
     return folder / "gallery.json"
 
 

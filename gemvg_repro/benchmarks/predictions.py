@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ..corpora.writing import writing
 from ..grounding.samples import MODES, Mode
 
 
@@ -45,7 +46,7 @@ class PredictionLog:
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         self.done = {p.sample: p for p in _parse(path, whole, key)} if whole else {}
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)  # or what a full disk refused would be tried again on closing
         self._file.truncate(len(whole))
         if not whole:
             self._write([{"key": key}])
@@ -60,9 +61,17 @@ class PredictionLog:
         self.done |= new
 
     def _write(self, records: list[dict[str, Any]]) -> None:
-        self._file.write(b"".join(json.dumps(record).encode("ascii") + b"\n" for record in records))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        lines = b"".join(json.dumps(record).encode("ascii") + b"\n" for record in records)
+        whole = self._file.seek(0, os.SEEK_END)
+        try:
+            with writing(Path(self._file.name), len(lines)):
+                done = 0
+                while done < len(lines):
+                    done += self._file.write(lines[done:])
+                os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(whole)
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..corpora.refusal import Refused
+from ..corpora.refusal import Refused, printable
+from ..corpora.writing import write_bytes
 from .fingerprint import Fingerprint, fingerprint
 from .interface import Score
 from .registry import NAMES, benchmark
@@ -62,13 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         score, revision = score_file(asked.name, asked.annotations, asked.predictions)
     except Refused as error:
-        print(_plain(str(error)), file=sys.stderr)  # noqa: T201
+        print(printable(str(error)), file=sys.stderr)  # noqa: T201
         return 2
     if warning := revision.warning:
-        print(_plain(warning), file=sys.stderr)  # noqa: T201
+        print(printable(warning), file=sys.stderr)  # noqa: T201
     if asked.store:
         content = {"benchmark": asked.name, "fingerprint": revision.as_json()}
-        asked.store.write_text(_json({**content, "official": score.official, "beside": score.beside}) + "\n", "utf-8")
+        text = _json({**content, "official": score.official, "beside": score.beside}) + "\n"
+        write_bytes(asked.store, text.encode())
     if asked.json:
         print(_json(score.official))  # noqa: T201
     else:
@@ -100,12 +102,7 @@ def _cell(value: object) -> Text:
     from rich.text import Text
 
     shown = "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-    return Text(_plain(shown))
-
-
-def _plain(text: str) -> str:
-    """Text of strangers' files without signs that steer a terminal, or that it cannot write."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else repr(sign)[1:-1] for sign in text)
+    return Text(printable(shown))
 
 
 if __name__ == "__main__":

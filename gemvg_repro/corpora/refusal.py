@@ -10,6 +10,16 @@ from typing import Any
 _MOST_LISTED = 20
 
 
+def printable(text: str, limit: int | None = None) -> str:
+    """The text without signs that steer a terminal, or that it cannot write; lines stay lines.
+
+    With a `limit`, a longer text loses its middle.
+    """
+    if limit is not None and len(text) > limit:
+        text = f"{text[: limit // 2]} … {text[-(limit // 2) :]}"
+    return "".join(sign if sign.isprintable() or sign in "\n" else repr(sign)[1:-1] for sign in text)
+
+
 class Refused(ValueError):
     """Input that is not used; the message says what is wrong with it, and where."""
 
@@ -31,7 +41,8 @@ class Faults:
             more = len(self._found) - _MOST_LISTED
             lines = [*self._found[:_MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]
             many = f"{len(self._found)} faults" if len(self._found) > 1 else "a fault"
-            raise Refused(f"{self.file} is refused for {many}:\n  " + "\n  ".join(lines))
+            mend = "mend or leave out what is named, and give the same command again"
+            raise Refused(f"{self.file} is refused for {many}; {mend}:\n  " + "\n  ".join(lines))
 
 
 def read_json(file: Path) -> Any:

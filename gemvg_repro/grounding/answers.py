@@ -246,7 +246,9 @@ class _Boxes:
 
 
 def _read_proper(proper: str, thought: str | None, pictures: int, problems: list[str]) -> Reading:
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in proper).split())
+    if not proper.isprintable():
+        proper = "".join(sign if sign.isprintable() else " " for sign in proper)
+    text = " ".join(proper.split())
     letter = _LETTER.match(text)
     choice = letter[1].upper() if letter else None
     boxes = _Boxes(pictures, problems)

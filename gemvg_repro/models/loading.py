@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
-from .checksums import check_sums, write_sums
+from ..corpora.refusal import Refused
+from ..corpora.writing import NotWritten, writing
 from .padding import leave_out_padding
 from .processor import ImageOnlyProcessor, load_processor
 from .vision import encode_pictures_together
@@ -23,13 +25,20 @@ def load(
 ) -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyProcessor]:
     """A Qwen2-VL model on the device, and its processor, from a local folder or a hub's name.
 
-    Only safetensors are read, and no code of the checkpoint's runs. Raises AlteredCheckpoint if the folder has the
-    hashes of its files, as what is saved here does, and they are not those.
+    Only safetensors are read, and no code of the checkpoint's runs.
+
+    Raises:
+        Refused: the weights are not those that the config asks for; transformers would draw what is missing.
     """
-    check_sums(Path(folder))
-    model = Qwen2VLForConditionalGeneration.from_pretrained(
-        folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+    model, about = Qwen2VLForConditionalGeneration.from_pretrained(
+        folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
+    for what in ("missing", "unexpected"):
+        if names := sorted(about[f"{what}_keys"]):
+            raise Refused(
+                f"{folder} has {what} weights, {names[0]} and {len(names) - 1} more, by its own config.json;"
+                " is it another model's? Give the whole folder of one Qwen2-VL"
+            )
     model = model.to(device())
     encode_pictures_together(model)
     leave_out_padding(model)
@@ -37,10 +46,18 @@ def load(
 
 
 def save(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor, folder: Path) -> None:
-    """Writes the checkpoint that `load` reads; the folder appears only when it is whole."""
+    """Writes the checkpoint that `load` reads; the folder appears only when it is whole.
+
+    Raises:
+        NotWritten: the disk is full; nothing of it is left.
+    """
     partial = folder.with_name(folder.name + ".part")
-    model.save_pretrained(partial)
-    processor.tokenizer.save_pretrained(partial)
-    processor.image_processor.save_pretrained(partial)
-    write_sums(partial)
+    try:
+        with writing(folder, sum(p.numel() * p.element_size() for p in model.parameters())):
+            model.save_pretrained(partial)
+            processor.tokenizer.save_pretrained(partial)
+            processor.image_processor.save_pretrained(partial)
+    except NotWritten:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     partial.rename(folder)

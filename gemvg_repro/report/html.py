@@ -10,6 +10,8 @@ import sys
 from html import escape
 from pathlib import Path
 
+from ..corpora.writing import write_bytes
+
 STYLE = Path(__file__).with_name("page.css")
 
 _PAGE = """<!doctype html>
@@ -41,6 +43,7 @@ def export_html(notebook: Path) -> Path:
 
     Raises:
         FileNotFoundError: there is no such notebook.
+        NotWritten: the disk is full; an earlier page is whole.
     """
     from nbconvert import HTMLExporter  # takes a second to import
 
@@ -57,7 +60,7 @@ def export_html(notebook: Path) -> Path:
     heading = re.search(r"<h1[^>]*>(.*?)(?:<a|</h1>)", body, re.S)
     title = escape(re.sub(r"<[^>]+>", "", heading[1]).strip() if heading else notebook.stem, quote=False)
     page = notebook.with_suffix(".html")
-    page.write_text(_PAGE.format(title=title, style=STYLE.read_text("utf-8"), body=body), "utf-8")
+    write_bytes(page, _PAGE.format(title=title, style=STYLE.read_text("utf-8"), body=body).encode())
     return page
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..corpora.writing import write_bytes
 from ..grounding.samples import GROUNDING_KINDS
 from . import seeds
 from .collect import PURPOSES, Collection, Run
@@ -104,7 +106,9 @@ def _typed(rows: Iterable[_Row | Mapping[str, object]]) -> pd.DataFrame:
 def save(table: pd.DataFrame, out: Path) -> Path:
     """Writes numbers.parquet into the folder `out`, which is made if need be."""
     out.mkdir(parents=True, exist_ok=True)
-    table.to_parquet(out / "numbers.parquet", index=False)
+    content = io.BytesIO()
+    table.to_parquet(content, index=False)
+    write_bytes(out / "numbers.parquet", content.getvalue())
     return out / "numbers.parquet"
 
 

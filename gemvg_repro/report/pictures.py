@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from ..corpora.writing import write_bytes
 from .text import escaped_html
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -41,9 +42,10 @@ def save(figure: Figure, out: Path, name: str, caption: str) -> Picture:
     """Writes out/figures/<name>.pdf and .png; the same figure gives the same bytes."""
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
+    pdf, png = io.BytesIO(), io.BytesIO()
     with style():
-        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None}, bbox_inches="tight")
-        figure.savefig(buffer, format="png", metadata={"Software": None}, bbox_inches="tight")
-    (folder / f"{name}.png").write_bytes(buffer.getvalue())
-    return Picture(caption, buffer.getvalue())
+        figure.savefig(pdf, format="pdf", metadata={"CreationDate": None}, bbox_inches="tight")
+        figure.savefig(png, format="png", metadata={"Software": None}, bbox_inches="tight")
+    write_bytes(folder / f"{name}.pdf", pdf.getvalue())
+    write_bytes(folder / f"{name}.png", png.getvalue())
+    return Picture(caption, png.getvalue())

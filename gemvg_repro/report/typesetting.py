@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from ..corpora.writing import write_bytes
 from .estimates import Estimate
 from .text import escaped_html, escaped_latex
 
@@ -96,8 +97,8 @@ class Table:
         """Writes out/tables/<name>.html and .tex, and gives the table back to be shown."""
         folder = out / "tables"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{self.name}.html").write_text(self.html(), "utf-8")
-        (folder / f"{self.name}.tex").write_text(self.latex(), "utf-8")
+        write_bytes(folder / f"{self.name}.html", self.html().encode())
+        write_bytes(folder / f"{self.name}.tex", self.latex().encode())
         return self
 
     def _repr_html_(self) -> str:

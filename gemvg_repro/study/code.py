@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..corpora.writing import NotWritten, writing
+
 PACKAGE = Path(__file__).resolve().parents[1]
 PARTS = ("notebooks", "sweeps")
 """What is frozen of a project beside the package."""
@@ -72,15 +74,25 @@ class Frozen:
         return cls(below / digest.hexdigest()[:12], root, code)
 
     def make(self) -> Path:
-        """Writes the copy, as a whole or not at all; returns its folder."""
+        """Writes the copy, as a whole or not at all; returns its folder.
+
+        Raises:
+            NotWritten: the disk is full.
+        """
         if not self.folder.exists():
             partial = self.folder.with_name(f".{self.folder.name}.{os.getpid()}")
             shutil.rmtree(partial, ignore_errors=True)
-            for name, file in _files(self.root):
-                target = partial / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, target)
-            (partial / RECORD).write_text(json.dumps(asdict(self.code)), encoding="utf-8")
+            files = list(_files(self.root))
+            try:
+                with writing(self.folder, sum(file.stat().st_size for _, file in files)):
+                    for name, file in files:
+                        target = partial / name
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(file, target)
+                    (partial / RECORD).write_text(json.dumps(asdict(self.code)), encoding="utf-8")
+            except NotWritten:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
             try:
                 partial.rename(self.folder)
             except OSError:

@@ -23,13 +23,13 @@ from ..models.generation import answer
 from ..models.loading import load
 from ..models.processor import ImageOnlyProcessor
 from . import sources
-from .identity import identify, threads_of
+from .identity import identify, locate, threads_of
 from .parameters import EvaluateParameters, resolve
 from .plan import Job
 from .prerequisites import ensure
 from .profiles import EvaluationSettings, Profile, load_profile
-from .runs import Run
-from .stages import MODEL, Announcer, write_table
+from .runs import Announcer, Run, result_of
+from .stages import base_of, weights_of, write_table
 
 Score = Callable[[Sequence[str], Sequence[int]], pd.DataFrame]
 
@@ -56,10 +56,11 @@ def evaluate(asked: EvaluateParameters) -> Path:
     if asked.benchmark:
         return _evaluate_published(asked)
     profile = load_profile(asked.profile)
+    given = weights_of(resolve(asked.checkpoint)) if asked.checkpoint else None
     needed = ensure(asked)
     identity = identify(asked, profile)
     torch.set_num_threads(threads_of("evaluate", profile))
-    checkpoint = _checkpoint(asked, needed, profile)
+    checkpoint = given or _trained(asked, needed, profile)
     with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
         if run.finished is None:
             started = time.monotonic()
@@ -73,11 +74,9 @@ def evaluate(asked: EvaluateParameters) -> Path:
         return run.folder
 
 
-def _checkpoint(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Profile) -> Path:
-    """The folder of the model, or of the run that made it; of the base it may be a hub's name."""
-    if asked.checkpoint:
-        return resolve(asked.checkpoint)
-    return Path(profile.base_folder()) if asked.mode == "base" else needed[asked.mode].folder
+def _trained(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Profile) -> str | Path:
+    """The model of the mode that is asked for: what its run has made, or the base as it is."""
+    return base_of(profile) if asked.mode == "base" else weights_of(needed[asked.mode].folder)
 
 
 def _evaluate_published(asked: EvaluateParameters) -> Path:
@@ -86,17 +85,20 @@ def _evaluate_published(asked: EvaluateParameters) -> Path:
     score.json in the run directory has the official score, ours beside it and the fingerprint of the annotations.
     """
     profile = load_profile(asked.profile)
+    checkpoint = weights_of(resolve(asked.checkpoint))
     identity = identify(asked, profile)
     torch.set_num_threads(threads_of("evaluate", profile))
     chosen = benchmark(asked.benchmark)
     mode: Mode = "cot" if asked.mode == "cot" else "direct"
+    if result_of(locate(asked)) is None:
+        file = chosen.annotations(resolve(asked.root))
+        data = chosen.load(file, None, profile.data.most_pixels)
+        sources.check_pictures(file, samples := chosen.samples(data, mode))
     with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
         if run.finished is None:
             started = time.monotonic()
-            file = chosen.annotations(resolve(asked.root))
-            data = chosen.load(file, None, profile.data.most_pixels)
-            task = Task(chosen.name, mode, chosen.samples(data, mode), lambda texts, tokens: pd.DataFrame())
-            answers = _answer(run, resolve(asked.checkpoint), [task], profile)
+            task = Task(chosen.name, mode, samples, lambda texts, tokens: pd.DataFrame())
+            answers = _answer(run, checkpoint, [task], profile)
             texts = [spoken(answers[task.name][sample.id][0], mode) for sample in task.samples]
             score = chosen.score(data, chosen.heard(data, texts))
             print_of_file = fingerprint(chosen.name, file, chosen.counts(data))
@@ -139,7 +141,7 @@ Answers = dict[str, dict[str, tuple[str, int]]]
 """By the task's name and the sample's id: the text, and its number of tokens."""
 
 
-def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile) -> Answers:
+def _answer(run: Run, checkpoint: str | Path, tasks: Sequence[Task], profile: Profile) -> Answers:
     """All answers, from the predictions files as far as they go; the model is loaded only if any is missing."""
     settings = profile.evaluate
     answers: Answers = {}
@@ -152,8 +154,7 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
         with PredictionLog(run.folder / f"predictions-{task.name}.jsonl", key=f"{run.id}/{task.name}") as log:
             left = [s for s in task.samples if s.id not in log.done]
             if left and loaded is None:
-                folder = checkpoint / MODEL if (checkpoint / MODEL).is_dir() else checkpoint
-                loaded = load(folder, profile.dtype, profile.max_pixels)
+                loaded = load(checkpoint, profile.dtype, profile.max_pixels)
             limit = settings.max_new_tokens[task.mode]
             for batch in _batches(loaded, left, task.mode, settings.batch, limit):
                 log.append(batch)

@@ -6,15 +6,18 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from ..corpora.refusal import printable
 from .locks import Lock, Owner, owner_of
 from .plan import Job
 from .runs import Interrupted, desk_of, stop_file
@@ -31,6 +34,12 @@ _QUICKLY = "import sys; sys.modules['rfc3987_syntax'] = None; "
 _PAPERMILL = _QUICKLY + "from papermill.cli import papermill; papermill()"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+FULL = 2**20
+"""Bytes: where less is free no notebook can be executed, and that is why it failed, whatever else is told."""
+
+MOST_TOLD = 4000
+"""Characters of an error that are passed on; the log has all of them."""
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SHIELDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Slurm sends them to every process of a job; papermill and its kernel are told to stop by `stop_file` instead."""
@@ -49,6 +58,15 @@ def log_of(job: Job) -> Path:
 def failure_of(job: Job) -> Path:
     """Why the last execution of the job failed; there is no such file when it did not."""
     return desk_of(job.folder) / "failure.txt"
+
+
+def told(job: Job) -> str:
+    """Why the last execution of the job failed, in words."""
+    free = shutil.disk_usage(failure_of(job).parent).free
+    return failure_of(job).read_text(encoding="utf-8", errors="replace") or (
+        f"{job.name} failed, and why could not be written down; the disk has {free:,} bytes left."
+        " Free some room, and the same command goes on"
+    )
 
 
 def at_it(job: Job) -> Owner | None:
@@ -95,7 +113,8 @@ def execute(job: Job, root: Path) -> None:
     except Interrupted:
         raise
     except Exception as error:
-        failure.write_text(str(error), encoding="utf-8")
+        with suppress(OSError):  # a full disk has no room for this either
+            failure.write_text(str(error), encoding="utf-8")
         raise
     finally:
         lock.release()
@@ -141,6 +160,7 @@ def _execute(job: Job, root: Path, part: Path) -> None:
     ]
     threads = str(job.threads)
     environment = os.environ | {
+        "HOME": _home(part.parent),
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(KERNELS), os.environ.get("JUPYTER_PATH")])),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
@@ -167,6 +187,15 @@ def _execute(job: Job, root: Path, part: Path) -> None:
         export_html(executed)
 
 
+def _home(desk: Path) -> str:
+    """Where Jupyter and others keep what they need while they run: the home, or a folder here where there is none."""
+    home = os.environ.get("HOME", "")
+    if home and Path(home).is_dir() and os.access(home, os.W_OK):
+        return home
+    (desk / "home").mkdir(exist_ok=True)
+    return str(desk / "home")
+
+
 def _tied_to_parent() -> None:
     """In the child: be ended by the parent only, and with it, even by kill -9; ipykernel follows within a second."""
     for number in _SHIELDED:
@@ -182,10 +211,12 @@ def _why(job: Job, part: Path, status: int) -> str:
         cells = json.loads(part.read_text(encoding="utf-8"))["cells"]
     where = f"{job.notebook.name} failed for {job.name}"
     half = f"notebook: {part}" if part.is_file() else "no cell was executed"
+    if (free := shutil.disk_usage(part.parent).free) < FULL:
+        half = f"the disk of {part.parent} is full: {free:,} bytes are free\n{half}"
     for cell in cells:
         for output in cell.get("outputs", []):
             if output.get("output_type") == "error":
-                text = ANSI.sub("", f"{output['ename']}: {output['evalue']}")
+                text = printable(ANSI.sub("", f"{output['ename']}: {output['evalue']}"), MOST_TOLD)
                 return f"{where} in cell [{cell['execution_count']}]: {text}\n{half}"
     if status:
         return f"{where}: papermill ended with status {status}, without an error; was its kernel killed?\n{half}"

@@ -23,7 +23,7 @@ from .parameters import (
     resolve,
 )
 from .profiles import load_profile
-from .runs import library_versions, read_json, run_id
+from .runs import library_versions, parameters_of, run_id
 
 RESULTS_VERSION = 3
 """Raised by hand when code moves numbers: every run is then another run."""
@@ -200,7 +200,7 @@ def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[st
 def _base(profile: SomeProfile) -> str:
     """What training starts from: the hash of a folder's content, or a hub's name.
 
-    In SHA256SUMS, which `models.load` checks, stand the hashes of all files of the base that comes with the package.
+    In SHA256SUMS, which `models.checkpoints.check` compares, stand the hashes of the files of the package's own base.
     """
     base = str(profile.model_dump().get("base") or "")
     folder = _PACKAGE / base
@@ -213,8 +213,8 @@ def _base(profile: SomeProfile) -> str:
 def _checkpoint(folder: Path) -> tuple[str, str]:
     """Name and id of a model: its run's, or those of its weights."""
     for run in (folder, folder.parent):
-        if (known := read_json(run / "parameters.json")) is not None:
-            return run.name.removesuffix(f"-{known['id']}"), str(known["id"])
+        if (known := parameters_of(run)) is not None:
+            return run.name.removesuffix(f"-{run_id(known)}"), run_id(known)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise FileNotFoundError(f"{folder} is neither a run directory nor has it any *.safetensors")
@@ -226,7 +226,7 @@ def _annotations(file: Path) -> dict[str, str]:
     """A COCO-format file by its content, its images by name and size: quick even where they are many."""
     try:
         names = sorted(str(image["file_name"]) for image in json.loads(file.read_bytes())["images"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         names = []  # the reader of the data says what is wrong with the file
     sizes = [(name, image.stat().st_size) for name in names if (image := file.parent / name).is_file()]
     return {"annotations": _hash(file), "images": run_id({"sizes": sizes})}

@@ -188,7 +188,7 @@ class ReportParameters(Parameters):
 
 def suggest(word: object, valid: Iterable[str]) -> str:
     """'; did you mean X?' where X is close to the word, else nothing."""
-    close = get_close_matches(str(word), list(valid), n=1)
+    close = get_close_matches(str(word)[:100], list(valid), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -198,4 +198,4 @@ def _explain(error: ErrorDetails, fields: tuple[str, ...]) -> str:
         return f"{name}: no such parameter{suggest(name, fields)}"
     valid = str(error.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "").split(", ")
     message = error["msg"].removeprefix("Value error, ")
-    return f"{name} = {error['input']!r}: {message}{suggest(error['input'], valid)}"
+    return f"{name} = {error['input']!r:.200}: {message:.500}{suggest(error['input'], valid)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .execution import execute
 from .parameters import EvaluateParameters, TrainParameters, project_root
 from .plan import Job, chain
+from .sources import check
 
 
 class MissingPrerequisite(RuntimeError):
@@ -19,8 +20,10 @@ def ensure(asked: TrainParameters | EvaluateParameters) -> dict[str, Job]:
 
     Raises:
         MissingPrerequisite: with `prerequisites: require`, when one is not finished.
+        Refused: the given data is not in order; nothing was begun.
         NotebookFailed: when one could not be made.
     """
+    check(asked)
     *needed, _ = chain(asked.model_copy(update={"prerequisites": "require"}), project_root(), asked.runs_folder)
     for job in needed:
         if job.finished:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ..corpora.writing import write_bytes, writing
 from .code import current
 from .locks import Lock
 
@@ -60,26 +61,6 @@ def run_id(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replaces a file as a whole: whoever reads it, even after a crash, finds the old content or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        error.add_note(f"while writing {path} ({len(content):,} bytes); what was there before is whole")
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # or a crash of the machine may forget the new name
-    finally:
-        os.close(folder)
-
-
 def write_json(path: Path, value: Any) -> None:
     """Replaces a JSON file as a whole."""
     write_bytes(path, (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
@@ -119,6 +100,25 @@ def result_of(folder: Path) -> dict[str, Any] | None:
     return result
 
 
+def parameters_of(folder: Path) -> dict[str, Any] | None:
+    """What moves the numbers of the run in this directory; None where nothing was written down yet.
+
+    Raises:
+        RunError: what is written down is another run's, or an edited one's.
+    """
+    known = read_json(folder / "parameters.json")
+    if known is None:
+        return None
+    parameters = {k: v for k, v in known.items() if k != "id"} if isinstance(known, dict) else {}
+    if not folder.name.endswith(f"-{run_id(parameters)}"):
+        raise RunError(
+            f"{folder}/parameters.json is not of run {folder.name.rpartition('-')[2]}, but of run {run_id(parameters)}"
+            f" (results_version {parameters.get('results_version')}): it was edited, or the folder renamed."
+            " Move the folder away and run the same command again."
+        )
+    return parameters
+
+
 class Log:
     """A file of one JSON object a line, appended to as a run goes; it may be cut off at any byte."""
 
@@ -128,8 +128,9 @@ class Log:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Adds one line; numbers that are not finite are written as null."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain(record), allow_nan=False) + "\n")
+        line = json.dumps(plain(record), allow_nan=False) + "\n"
+        with writing(self.path, len(line)), self.path.open("a", encoding="utf-8") as file:
+            file.write(line)
 
     def rewind(self, step: int) -> None:
         """Forgets what was logged after `step`, the checkpoint from which the run goes on."""
@@ -189,6 +190,7 @@ class Run:
             raise RunError(f"{name!r} cannot name a run; expected lower-case letters, digits, '_', '-' and '.'")
         folder = Path(root) / f"{name}-{run_id(parameters)}"
         run = cls(folder, parameters, None)
+        parameters_of(folder)
         if run.finished is None:
             folder.mkdir(parents=True, exist_ok=True)
             run._lock = Lock.take(folder / "owner.lock", patience_s)
@@ -229,7 +231,13 @@ class Run:
         write_json(self.folder / "progress.json", state)
 
     def asked_to_stop(self) -> bool:
-        """Whether somebody wants this machine: save as soon as can be, then `stop_if_asked`."""
+        """Whether somebody wants this machine: save as soon as can be, then `stop_if_asked`.
+
+        Raises:
+            OwnedError: the run is no longer this process's to write to.
+        """
+        if self._lock is not None:
+            self._lock.check()
         return stop_file(self.folder).exists()
 
     def stop_if_asked(self) -> None:
@@ -271,17 +279,12 @@ class Run:
         if self._lock is None:
             why = "is finished" if self.finished else "was closed"
             raise RunError(f"{self.folder / name} was not written: the run {why}; `Run.open` makes it yours again")
+        self._lock.check()
 
     def _introduce(self) -> None:
         """Writes what the run is and where it runs."""
-        known = read_json(self.folder / "parameters.json")
-        if known is None:
+        if parameters_of(self.folder) is None:
             self.write("parameters.json", {"id": self.id, **self.parameters})
-        elif run_id({k: v for k, v in known.items() if k != "id"}) != self.id:
-            raise RunError(
-                f"{self.folder}/parameters.json is not of run {self.id}: it was edited or the folder renamed."
-                " Move the folder away and run the same command again."
-            )
         earlier = read_json(self.folder / "environment.json") or {"earlier": []}
         before = [*earlier.pop("earlier"), earlier] if len(earlier) > 1 else []
         code, patch = current(), None
@@ -291,6 +294,22 @@ class Run:
             write_bytes(self.folder / patch, content)
         made_by = {"commit": code.commit, "dirty": patch is not None, "difference": patch}
         self.write("environment.json", {**made_by, **environment(), "earlier": before})
+
+
+class Announcer:
+    """Says every ten seconds, and at the end, how far a run is: for whoever watches a notebook's output."""
+
+    def __init__(self, name: str, every_s: float = 10.0):
+        self._name = name
+        self._every_s = every_s
+        self._last = -every_s
+
+    def __call__(self, step: int, total: int, seconds_left: float, measures: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if step == total or now - self._last >= self._every_s:
+            self._last = now
+            shown = "".join(f"  {name} {value:.3f}" for name, value in measures.items())
+            print(f"{self._name}: {step}/{total}{shown}  {seconds_left / 60:.1f} min left", flush=True)  # noqa: T201
 
 
 def environment() -> dict[str, Any]:

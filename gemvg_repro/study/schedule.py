@@ -8,7 +8,8 @@ from pathlib import Path
 
 import submitit
 
-from .execution import end_children, execute, failure_of
+from ..corpora.writing import NotWritten, writing
+from .execution import end_children, execute, failure_of, told
 from .locks import owner_of
 from .plan import Job
 from .resources import Resources
@@ -62,10 +63,17 @@ class Schedule:
         # A folder for every attempt: a local job's id is a process number, which the system uses again.
         desk = desk_of(entry.job.folder)
         needs = self._resources.needs(entry.job.kind)
-        executor = submitit.LocalExecutor(next(f for n in count(1) if not (f := desk / f"attempt-{n}").exists()))
-        executor.update_parameters(timeout_min=needs.timeout_min, gpus_per_node=needs.gpus, stderr_to_stdout=True)
-        entry.submission = executor.submit(execute, entry.job, self._root)
-        entry.state = "running"
+        folder = next(f for n in count(1) if not (f := desk / f"attempt-{n}").exists())
+        words = {"timeout_min": needs.timeout_min, "gpus_per_node": needs.gpus, "stderr_to_stdout": True}
+        try:
+            with writing(desk):
+                executor = submitit.LocalExecutor(folder)
+                executor.update_parameters(**words)
+                entry.submission = executor.submit(execute, entry.job, self._root)
+        except NotWritten as error:
+            entry.state, entry.note = "failed", str(error)
+        else:
+            entry.state = "running"
 
     def _look(self, entry: Entry) -> None:
         """The end of a job is judged by what it left on disk."""
@@ -74,7 +82,7 @@ class Schedule:
         failure = failure_of(entry.job)
         outcome = entry.submission.paths.result_pickle
         if failure.is_file():
-            entry.state, entry.note = "failed", failure.read_text(encoding="utf-8")
+            entry.state, entry.note = "failed", told(entry.job)
         elif entry.job.finished or (entry.job.is_report and outcome.is_file()):
             entry.state = "finished"
         else:

@@ -11,12 +11,14 @@ from typing import Any
 from ..benchmarks import mig_bench
 from ..corpora import coco
 from ..corpora.composers import detection, semantic
+from ..corpora.refusal import Faults, Refused
+from ..corpora.writing import writing
 from ..grounding.samples import Sample
 from ..miniature import dataset, mig_export
-from .identity import identify
-from .parameters import DataParameters, Parameters, resolve
-from .profiles import DataSettings, load_profile
-from .runs import Run
+from .identity import identify, locate
+from .parameters import DataParameters, ParameterError, Parameters, resolve
+from .profiles import load_profile
+from .runs import Announcer, Run, result_of
 
 WORLD_FILE = "samples.parquet"
 MIG_FOLDER = "mig_bench"
@@ -26,31 +28,66 @@ def make(asked: DataParameters) -> Mapping[str, Any]:
     """Draws the world's samples, or reads and checks the given file, and returns the data run's result."""
     profile = load_profile(asked.profile)
     identity = identify(asked, profile)
+    started = time.monotonic()
+    facts = check(asked)
     with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
         if run.finished is not None:
             return run.finished
-        started = time.monotonic()
-        if asked.data:
-            content = {"source": asked.data, **_facts_of_file(asked, profile.data)}
-        elif profile.data.recipe is not None:
-            content = {"source": "world", **_draw(run.folder, profile.data.recipe)}
-        else:
-            raise ValueError(
-                f"profile {asked.profile} has no data of its own; give a COCO-format file: -p data FILE.json"
-            )
-        return run.finish({**content, "cost": {"seconds": round(time.monotonic() - started, 1)}})
+        if profile.data.recipe is not None and not asked.data:
+            facts = {"source": "world", **_draw(run.folder, profile.data.recipe)}
+        return run.finish({**facts, "cost": {"seconds": round(time.monotonic() - started, 1)}})
+
+
+def check(asked: Parameters) -> dict[str, Any]:
+    """What the data run of a given file will say; nothing once it is finished, and for the profile's own data.
+
+    Reads the whole file and decodes every image, and writes nothing: called before any work begins.
+
+    Raises:
+        Refused: with the record and key of every fault.
+        ParameterError: there is no file, and the profile has no data of its own.
+    """
+    data: str = getattr(asked, "data", "")
+    settings = load_profile(asked.profile).data
+    if data:
+        known = DataParameters.check({k: v for k, v in dict(asked).items() if k in ("profile", "runs", "data")})
+        if result_of(locate(known)) is not None:
+            return {}
+        read = coco.load(resolve(data), settings.most_pixels)
+        return {"source": data, "counts": {"images": len(read.images)}, "left_out": list(map(str, read.left_out))}
+    if settings.recipe is None:
+        raise ParameterError(
+            f"profile {asked.profile} has no data of its own; give a COCO-format file: -p data FILE.json"
+        )
+    return {}
+
+
+def check_pictures(file: Path, samples: Sequence[Sample]) -> None:
+    """Decodes every picture of the samples of a file once: one that is missing or broken is found before work begins.
+
+    Raises:
+        Refused: with the sample of every picture that cannot be read.
+    """
+    faults = Faults(file)
+    announce = Announcer("pictures")
+    started = time.monotonic()
+    for done, sample in enumerate(samples, 1):
+        for number, picture in enumerate(sample.pictures, 1):
+            try:
+                picture.pixels()
+            except Refused as error:
+                faults.add(f"{sample.id}, picture {number}", str(error))
+        announce(done, len(samples), (time.monotonic() - started) / done * (len(samples) - done), {})
+    faults.refuse()
 
 
 def _draw(folder: Path, recipe: dataset.Recipe) -> dict[str, Any]:
-    digest = dataset.write(folder / WORLD_FILE, recipe)
-    mig_export.write(folder / MIG_FOLDER, recipe.seed)
+    with writing(folder / WORLD_FILE):
+        digest = dataset.write(folder / WORLD_FILE, recipe)
+    with writing(folder / MIG_FOLDER):
+        mig_export.write(folder / MIG_FOLDER, recipe.seed)
     splits = {split: dataset.read(folder / WORLD_FILE, split) for split in ("train", "validation", "test")}
     return {"content": digest, "counts": {split: _counts(samples) for split, samples in splits.items()}}
-
-
-def _facts_of_file(asked: DataParameters, settings: DataSettings) -> dict[str, Any]:
-    read = coco.load(resolve(asked.data), settings.most_pixels)
-    return {"counts": {"images": len(read.images)}, "left_out": list(map(str, read.left_out))}
 
 
 def _counts(samples: Sequence[Sample]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import resource
 import shutil
 import time
@@ -13,9 +14,12 @@ import pandas as pd
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
+from ..corpora.refusal import Refused
+from ..corpora.writing import write_bytes
 from ..grounding.answers import read
 from ..grounding.rewards import Reward
 from ..grounding.samples import Mode, Sample
+from ..models.checkpoints import check, hashes
 from ..models.generation import answer
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
@@ -32,11 +36,43 @@ from .parameters import TrainParameters
 from .plan import Job
 from .prerequisites import ensure
 from .profiles import Profile, load_profile
-from .runs import Log, Run
+from .runs import Announcer, Log, Run, parameters_of, result_of
 
 MODEL = "model"
 CHECKPOINTS = "checkpoints"
 _SEED_OF_REWARDS = 0
+
+
+def weights_of(given: Path) -> Path:
+    """The folder of weights that is meant by a run directory, by the weights within one, or by any other folder.
+
+    Raises:
+        Refused: the run is not finished, or the weights are not whole, or not those that it wrote.
+    """
+    run = given.parent if given.name == MODEL and (given.parent / "parameters.json").is_file() else given
+    if not (run / "parameters.json").is_file():
+        check(given)
+        return given
+    parameters_of(run)
+    result = result_of(run)
+    if result is None:
+        raise Refused(f"{run} is a run that is not finished; give the command again that began it: it goes on")
+    if not (run / MODEL).is_dir():
+        raise Refused(f"{run} has no {MODEL}: it trained none. Give the directory of a training")
+    check(run / MODEL, result.get("weights"))
+    return run / MODEL
+
+
+def base_of(profile: Profile) -> str | Path:
+    """Where the base is: a folder, which is looked at, or a hub's name.
+
+    Raises:
+        Refused: the folder is not whole, or not what its SHA256SUMS says.
+    """
+    base = profile.base_folder()
+    if Path(base).is_dir():
+        check(Path(base))
+    return base
 
 
 def train(asked: TrainParameters) -> Path:
@@ -47,21 +83,23 @@ def train(asked: TrainParameters) -> Path:
     profile = load_profile(asked.profile)
     needed = ensure(asked)
     identity = identify(asked, profile)
+    earlier = CONTINUES[asked.mode]
+    start = base_of(profile) if earlier is None else weights_of(needed[earlier].folder)
     torch.set_num_threads(threads_of(asked.mode, profile))
     with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
         if run.finished is None:
-            _carry_out(run, asked, profile, needed)
+            _carry_out(run, asked, profile, needed, start)
         return run.folder
 
 
-def _carry_out(run: Run, asked: TrainParameters, profile: Profile, needed: Mapping[str, Job]) -> None:
+def _carry_out(
+    run: Run, asked: TrainParameters, profile: Profile, needed: Mapping[str, Job], start: str | Path
+) -> None:
     started = time.monotonic()
     log = run.log()
     checkpoints = run.folder / CHECKPOINTS
     log.rewind(_steps_of(newest_checkpoint(checkpoints)))
     spent_before = float((log.records() or [{"seconds": 0.0}])[-1]["seconds"])
-    earlier = CONTINUES[asked.mode]
-    start = profile.base_folder() if earlier is None else needed[earlier].folder / MODEL
     model, processor = load(start, profile.dtype, profile.max_pixels)
     data = needed["data"].folder
 
@@ -90,6 +128,7 @@ def _carry_out(run: Run, asked: TrainParameters, profile: Profile, needed: Mappi
         save(model, processor, run.folder / MODEL)
     spent = spent_before + time.monotonic() - started
     result = _result(asked, needed, log, spent, passes * sum(p.numel() for p in model.parameters()))
+    result["weights"] = hashes(run.folder / MODEL)
     run.finish(_with_answers(result, log, profile.grpo.prompts * profile.grpo.rollouts))
     shutil.rmtree(checkpoints, ignore_errors=True)
 
@@ -179,25 +218,9 @@ def _rewards(
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Writes a parquet file as a whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    table.to_parquet(partial)
-    partial.replace(path)
-
-
-class Announcer:
-    """Says every ten seconds, and at the end, how far a run is: for whoever watches a notebook's output."""
-
-    def __init__(self, name: str, every_s: float = 10.0):
-        self._name = name
-        self._every_s = every_s
-        self._last = -every_s
-
-    def __call__(self, step: int, total: int, seconds_left: float, measures: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        if step == total or now - self._last >= self._every_s:
-            self._last = now
-            shown = "".join(f"  {name} {value:.3f}" for name, value in measures.items())
-            print(f"{self._name}: {step}/{total}{shown}  {seconds_left / 60:.1f} min left", flush=True)  # noqa: T201
+    content = io.BytesIO()
+    table.to_parquet(content)
+    write_bytes(path, content.getvalue())
 
 
 def _first_of_each_scene(samples: Sequence[Sample]) -> list[Sample]:

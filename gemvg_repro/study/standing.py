@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..corpora.refusal import printable
 from . import cluster
 from .cluster import QueuedJob
-from .execution import ANSI, at_it, failure_of, log_of
+from .execution import ANSI, at_it, failure_of, log_of, told
 from .launches import Launches, Submission
 from .plan import Job
 from .runs import read_json
@@ -17,6 +18,8 @@ from .runs import read_json
 State = Literal["missing", "waiting", "running", "finished", "failed", "blocked"]
 
 LOG_LINES = 15
+WIDEST = 500  # characters of one of them
+MOST_OF_LOG = 100_000  # bytes
 
 _MEANS = {
     "CANCELLED": "it was cancelled",
@@ -98,9 +101,8 @@ def _entry(job: Job, submission: Submission | None, known: dict[str, QueuedJob])
     if (owner := at_it(job)) is not None:
         return Entry(job, "running", str(owner), slurm=submission)
     node = queued.node if queued else ""
-    if (failure := failure_of(job)).is_file():
-        told = failure.read_text(encoding="utf-8") or "why could not be written down; is the disk full?"
-        return Entry(job, "failed", told, slurm=submission, node=node)
+    if failure_of(job).is_file():
+        return Entry(job, "failed", told(job), slurm=submission, node=node)
     if submission is None:
         return Entry(job, "missing")
     if job.is_report and _is_made(job, queued):
@@ -124,16 +126,22 @@ def explain(entry: Entry) -> str:
     """A failed job for a person: what went wrong, the last lines of its log, and where that is."""
     text = f"{entry.job.name} failed.\n{entry.note}"
     if (log := log_file(entry)) is not None:
-        said = ANSI.sub("", log.read_text(encoding="utf-8", errors="replace"))
-        lines = ["".join(c for c in line if c.isprintable()) for line in said.splitlines() if line.strip()]
-        text += "\n" + "\n".join(f"  | {line}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
-    return text
+        lines = [line for line in _tail(log).splitlines() if line.strip()]
+        text += "\n" + "\n".join(f"  | {printable(line, WIDEST)}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
+    return printable(text)
+
+
+def _tail(log: Path) -> str:
+    """The end of a log, however long it is."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - MOST_OF_LOG))
+        return ANSI.sub("", file.read().decode("utf-8", errors="replace"))
 
 
 def log_file(entry: Entry) -> Path | None:
     """What the run last printed: by its notebook, or outside of it where its notebook did not fail."""
     notebook = log_of(entry.job)
     outside = entry.slurm.log if entry.slurm else notebook
-    told = entry.state == "failed" and not failure_of(entry.job).is_file()
-    order = (outside, notebook) if told else (notebook, outside)
+    unexplained = entry.state == "failed" and not failure_of(entry.job).is_file()
+    order = (outside, notebook) if unexplained else (notebook, outside)
     return next((log for log in order if log.is_file() and log.stat().st_size), None)

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..corpora.refusal import printable
 from .standing import Entry
 
 _STYLES = {
@@ -54,7 +55,7 @@ def why(entry: Entry) -> str:
     if entry.state == "blocked":
         return f"needs {entry.note}"
     if entry.state in ("failed", "waiting") and entry.note not in ("", "None"):
-        first = entry.note.splitlines()[0]
+        first = printable(entry.note.splitlines()[0])
         return first if len(first) <= 80 else f"{first[:79]}…"
     return ""
 

@@ -45,7 +45,7 @@ _LOGGED = {
 RewardFunction = Callable[..., list[float]]
 
 
-class GroundingGRPOTrainer(TakesForm, ResumesExactly, SharingGRPOTrainer):  # type: ignore[misc]
+class GroundingGRPOTrainer(TakesForm, ResumesExactly, SharingGRPOTrainer):
     """TRL's GRPOTrainer: it resumes exactly, rollouts share their prompt, and groups and rewards have a form."""
 
 

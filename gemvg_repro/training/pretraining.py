@@ -34,6 +34,7 @@ from ..miniature.dataset import Recipe, Split, generate
 from ..miniature.model import Sizes, save_random
 from ..miniature.tokenizer import COORDINATE_STEP, coordinate_ids
 from ..miniature.world import Frame
+from ..models.checkpoints import write_sums
 from ..models.generation import answer
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
@@ -98,6 +99,7 @@ def pretrain(folder: Path) -> str:
         _carry_out(name, RECIPE[name], model, processor, heads, folder)
     if not (folder / "model").is_dir():
         save(model, processor, folder / "model")
+        write_sums(folder / "model")
         (folder / "metrics.json").write_text(json.dumps(measure(model, processor), indent=2) + "\n")
     return weights_hash(model)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-SEAL = "weights.sha256"
-"""Written into a checkpoint after everything else: its hash of weights, and the sign that it is whole."""
+from ..corpora.refusal import Refused, read_json
+from ..corpora.writing import NotWritten, write_bytes, writing
+from ..models.checkpoints import hashes
+
+SEAL = "seal.json"
+"""Written into a checkpoint after everything else, the sign that it is whole: the hash of the live weights, and that of
+every file by name."""
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -26,9 +33,22 @@ def weights_hash(model: nn.Module) -> str:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The whole checkpoint of the most steps; what was half written has no seal and is passed over."""
+    """The whole checkpoint of the most steps; what was half written has no seal and is passed over.
+
+    Raises:
+        Refused: a file of it is not as it was sealed.
+    """
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{SEAL}")]
-    return max(whole, key=lambda path: int(re.findall(r"\d+", path.name)[-1]), default=None)
+    newest = max(whole, key=lambda path: int(re.findall(r"\d+", path.name)[-1]), default=None)
+    if newest is not None:
+        sealed = read_json(newest / SEAL)["files"]
+        found = {name: digest for name, digest in hashes(newest).items() if name != SEAL}
+        if wrong := sorted(name for name in {*sealed, *found} if sealed.get(name) != found.get(name)):
+            raise Refused(
+                f"{newest} was altered after it was written: {', '.join(wrong)}. Delete that folder; the same command"
+                " then goes on from an earlier checkpoint, or from the start"
+            )
+    return newest
 
 
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]
@@ -41,9 +61,8 @@ class SealCheckpoints(TrainerCallback):  # type: ignore[misc]
         if not state.is_world_process_zero:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        partial = folder / (SEAL + ".part")
-        partial.write_text(weights_hash(self._model))
-        partial.replace(folder / SEAL)
+        sealed = {"weights": weights_hash(self._model), "files": hashes(folder)}
+        write_bytes(folder / SEAL, json.dumps(sealed, indent=1).encode())
 
 
 class StopsWhenAsked(TrainerCallback):  # type: ignore[misc]
@@ -70,20 +89,40 @@ def never() -> bool:
 class ResumesExactly:
     """For a transformers Trainer: takes the weights of a checkpoint as `from_pretrained` reads them, and checks them.
 
+    A checkpoint for which there is no room is an error that says so, and leaves nothing behind.
+
     transformers 5.23 saves a Qwen2-VL under other names than its live weights have, and its own
     `_load_from_checkpoint` loads them with strict=False: training would go on from the start's weights.
     """
 
     model: PreTrainedModel
+    args: TrainingArguments
+    state: TrainerState
+    optimizer: torch.optim.Optimizer
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)
         saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype)
         self.model.load_state_dict(saved.state_dict())
         self.model.tie_weights()
-        expected, found = (folder / SEAL).read_text(), weights_hash(self.model)
+        expected, found = read_json(folder / SEAL)["weights"], weights_hash(self.model)
         if found != expected:
-            raise ValueError(
-                f"{folder}: the weights have hash {found[:12]}, sealed was {expected[:12]}: it was altered. "
-                "Delete it; the same command then goes on from an earlier one or from the start"
+            raise Refused(
+                f"{folder}: the weights as loaded have hash {found[:12]}, sealed was {expected[:12]}: another model's?"
+                " Delete that folder; the same command then goes on from an earlier checkpoint, or from the start"
             )
+
+    def _save_checkpoint(self, *given: Any, **named: Any) -> None:
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            with writing(folder, self._bytes_of_checkpoint()):
+                super()._save_checkpoint(*given, **named)  # type: ignore[misc]
+        except NotWritten:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _bytes_of_checkpoint(self) -> int:
+        """Weights and what the optimiser knows of them, without what is small beside these."""
+        states = [value for state in self.optimizer.state.values() for value in state.values()]
+        tensors = [*self.model.parameters(), *(value for value in states if isinstance(value, torch.Tensor))]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

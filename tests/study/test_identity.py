@@ -21,7 +21,7 @@ from gemvg_repro.study.parameters import (
     TrainMode,
     TrainParameters,
 )
-from gemvg_repro.study.runs import run_id
+from gemvg_repro.study.runs import RunError, run_id
 
 
 class Profile:
@@ -172,12 +172,16 @@ def test_given_data_is_known_by_its_content(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_its_run_or_its_weights(tmp_path: Path) -> None:
-    run = tmp_path / "hybrid-s0-0123456789"
+    known = run_id({"seed": 0})
+    run = tmp_path / f"hybrid-s0-{known}"
     (run / "model").mkdir(parents=True)
-    (run / "parameters.json").write_text('{"id": "0123456789"}')
+    (run / "parameters.json").write_text(json.dumps({"id": known, "seed": 0}))
     for folder in (run, run / "model"):
         evaluation = identify(EvaluateParameters(checkpoint=str(folder)), Profile())
-        assert evaluation.name == "evaluate-hybrid-s0" and evaluation.parameters["model"] == "0123456789"
+        assert evaluation.name == "evaluate-hybrid-s0" and evaluation.parameters["model"] == known
+    (run / "parameters.json").write_text(json.dumps({"id": known, "seed": 1}))
+    with pytest.raises(RunError, match="edited, or the folder renamed"):
+        identify(EvaluateParameters(checkpoint=str(run)), Profile())
     weights = tmp_path / "My Weights"
     weights.mkdir()
     with pytest.raises(FileNotFoundError, match=r"neither a run directory nor has it any \*.safetensors"):

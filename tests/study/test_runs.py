@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gemvg_repro.study.locks import Lock, OwnedError, owner_of
-from gemvg_repro.study.runs import Log, Run, RunError, result_of, run_id, write_json
+from gemvg_repro.study.locks import OwnedError, owner_of
+from gemvg_repro.study.runs import Log, Run, RunError, parameters_of, result_of, run_id, write_json
 
 WHAT = {"kind": "train", "seed": 0, "settings": {"lr": 0.001}}
 
@@ -46,6 +50,34 @@ def test_the_id_is_of_the_content_alone() -> None:
     assert run_id(WHAT) != run_id({**WHAT, "seed": 1})
     with pytest.raises(ValueError, match="not JSON compliant"):
         run_id({"lr": float("nan")})
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+_PARAMETERS = st.dictionaries(st.text(), _VALUES, max_size=6).map(lambda p: {k: v for k, v in p.items() if k != "id"})
+
+
+@given(_PARAMETERS, _PARAMETERS)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_any_parameters_are_known_again_and_no_others_are_taken_for_them(
+    tmp_path_factory: pytest.TempPathFactory, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    known = run_id(one)
+    assert re.fullmatch("[0-9a-f]{10}", known)
+    assert known == run_id(json.loads(json.dumps(one))) == run_id(dict(reversed(one.items())))
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    assert (known == run_id(other)) == same
+    folder = tmp_path_factory.mktemp("runs") / f"sft-s0-{known}"
+    folder.mkdir()
+    write_json(folder / "parameters.json", {"id": known, **one})
+    assert json.dumps(parameters_of(folder), sort_keys=True) == json.dumps(one, sort_keys=True)
+    if not same:
+        write_json(folder / "parameters.json", {"id": known, **other})
+        with pytest.raises(RunError, match="is not of run"):
+            parameters_of(folder)
 
 
 def test_a_run_from_opening_to_its_result(tmp_path: Path) -> None:
@@ -122,19 +154,6 @@ def test_the_lock_of_a_killed_owner_is_taken_over(tmp_path: Path) -> None:
         assert json.loads(lock.read_text())["pid"] == os.getpid()
 
 
-def test_where_flock_is_granted_to_all_the_living_owner_still_counts(tmp_path: Path) -> None:
-    """As on file systems without working locks; a later process with the owner's number is not the owner."""
-    lock = tmp_path / "owner.lock"
-    owner = hold(tmp_path)
-    named = json.loads((tmp_path / f"sft-s0-{run_id(WHAT)}" / "owner.lock").read_text())
-    lock.write_text(json.dumps(named))
-    with pytest.raises(OwnedError, match=str(owner.pid)):
-        Lock.take(lock)
-    lock.write_text(json.dumps({**named, "created": named["created"] - 60}))
-    Lock.take(lock).release()
-    owner.communicate()
-
-
 def test_the_same_process_may_open_its_run_again(tmp_path: Path) -> None:
     """As when a person executes a notebook's cell twice."""
     Run.open(tmp_path, "sft-s0", WHAT)
@@ -181,5 +200,5 @@ def test_a_write_that_fails_half_way_leaves_the_old_content_and_says_what_it_wro
     path = tmp_path / "result.json"
     write_json(path, {"a": 1})
     failed = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True)
-    assert failed.returncode == 1 and f"while writing {path} (5,003 bytes)" in failed.stderr
+    assert failed.returncode == 1 and f"{path} was not written: File too large; it takes 5,003 bytes" in failed.stderr
     assert contents(tmp_path) == {"result.json": b'{\n  "a": 1\n}\n'}

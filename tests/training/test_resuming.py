@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.training.grpo import reinforce
 from gemvg_repro.training.resuming import SEAL, newest_checkpoint, weights_hash
 from gemvg_repro.training.sft import conversations, finetune
@@ -80,12 +83,30 @@ def test_asked_to_stop_it_loses_no_step(stage: Callable[..., Any], tmp_path: Pat
 def test_a_checkpoint_without_seal_is_passed_over(tmp_path: Path) -> None:
     for step in (2, 4):
         (tmp_path / f"checkpoint-{step}").mkdir()
-    (tmp_path / "checkpoint-2" / SEAL).write_text("x")
+    (tmp_path / "checkpoint-2" / SEAL).write_text('{"files": {}}')
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
     assert newest_checkpoint(tmp_path / "none") is None
 
 
 def test_an_altered_checkpoint_is_refused(tmp_path: Path) -> None:
+    """Whatever of it was altered: what the optimiser remembers and the random numbers move the weights to come."""
+    with pytest.raises(Stopped):
+        sft(tmp_path, stop_after=3)
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    for file in sorted(path for path in checkpoint.iterdir() if path.name != SEAL):
+        whole = file.read_bytes()
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 1
+        for altered in (bytes(flipped), whole[:-1], None):
+            file.unlink() if altered is None else file.write_bytes(altered)
+            with pytest.raises(Refused, match=rf"checkpoint-2 was altered .*: {file.name}\. Delete that folder"):
+                newest_checkpoint(tmp_path)
+        file.write_bytes(whole)
+    assert newest_checkpoint(tmp_path) == checkpoint
+
+
+def test_a_sealed_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         sft(tmp_path, stop_after=3)
     checkpoint = newest_checkpoint(tmp_path)
@@ -94,7 +115,10 @@ def test_an_altered_checkpoint_is_refused(tmp_path: Path) -> None:
     name = sorted(weights)[0]
     weights[name] = weights[name] + 1e-3
     save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match=r"checkpoint-2.*was altered.*Delete it"):
+    sealed = json.loads((checkpoint / SEAL).read_text())
+    files = {name: digest for name, digest in hashes(checkpoint).items() if name != SEAL}
+    (checkpoint / SEAL).write_text(json.dumps({**sealed, "files": files}))
+    with pytest.raises(Refused, match=r"checkpoint-2: the weights as loaded .*Delete that folder"):
         sft(tmp_path)
 
 

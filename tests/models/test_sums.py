@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.models.checksums import SUMS, AlteredCheckpoint, check_sums
-from gemvg_repro.models.loading import load, save
-
-from ..tiny_model import model_and_processor
+from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.models.checkpoints import SUMS, check, write_sums
 
 BASE = Path(__file__).parents[2] / "gemvg_repro" / "miniature" / "base"
 
@@ -31,12 +29,12 @@ def one_bit(path: Path) -> None:
 def test_the_base_is_refused_if_it_is_not_whole(tmp_path: Path, name: str, spoil: Callable[[Path], None]) -> None:
     base = Path(shutil.copytree(BASE, tmp_path / "base"))
     spoil(base / name)
-    with pytest.raises(AlteredCheckpoint, match=rf"{name} is not the file that was saved.*git checkout"):
-        load(base, "float32")
+    with pytest.raises(Refused, match=name):
+        check(base)
 
 
 def test_the_base_of_the_package_is_whole_and_says_so() -> None:
-    check_sums(BASE)
+    check(BASE)
     names = {line.split("  ")[1] for line in (BASE / SUMS).read_text().splitlines()}
     assert names >= {"model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"}
 
@@ -45,13 +43,13 @@ def test_the_base_of_the_package_is_whole_and_says_so() -> None:
 def test_sums_that_are_cut_off_vouch_for_nothing(tmp_path: Path, content: str) -> None:
     base = Path(shutil.copytree(BASE, tmp_path / "base"))
     (base / SUMS).write_text(content)
-    with pytest.raises(AlteredCheckpoint):
-        check_sums(base)
+    with pytest.raises(Refused):
+        check(base)
 
 
-def test_what_is_saved_is_checked_when_it_is_loaded(tmp_path: Path) -> None:
-    save(*model_and_processor(), tmp_path / "model")
-    load(tmp_path / "model", "float32")
-    one_bit(tmp_path / "model" / "model.safetensors")
-    with pytest.raises(AlteredCheckpoint, match="run directory is moved away"):
-        load(tmp_path / "model", "float32")
+def test_sums_are_written_as_sha256sum_writes_them(tmp_path: Path) -> None:
+    base = Path(shutil.copytree(BASE, tmp_path / "base"))
+    (base / SUMS).unlink()
+    (base / "metrics.json").unlink()
+    write_sums(base)
+    assert (base / SUMS).read_bytes() == (BASE / SUMS).read_bytes()

@@ -1,0 +1,321 @@
+"""Kills processes of a study at seeded random moments of its stages: a tool of the tests, and a command.
+
+    python -m tests.faults 30 [--seed 0] [--folder DIR]
+
+One small study is left alone. Others, of the same seed, are struck by SIGKILL once in every stage and gone on with by
+the same command, until so many blows have hit. Thirty are every process in every stage once. A line is printed a
+blow, then whether each struck study has the undisturbed one's numbers; the exit status says whether all have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pandas as pd
+import psutil
+import yaml
+
+from gemvg_repro.study.locks import owner_of
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+STAGES = ("data", "sft-s0", "cot_sft-s0", "hybrid-s0", "evaluate-hybrid-s0", "report")
+"""In the order in which they run: a study of hybrid and of all that it needs."""
+
+PROCESSES = ("launcher", "controller", "job", "papermill", "kernel")
+"""From the top down. `controller` is submitit's, which outlives the launcher; `job` is what it started: it owns the
+job, and executes the notebook."""
+
+PATIENCE_S = 600
+"""For what takes half a minute on a machine that has nothing else to do."""
+
+_SMALL: dict[str, Any] = {
+    "threads": {"sft": 1, "cot_sft": 1},
+    "data": {"recipe": {"train": 200, "validation": 40, "test": 40, "understanding_test": 10}},
+    "sft": {"steps": 12, "conversations": 4, "micro_batch": 4, "turns": 1, "save_every": 3},
+    "cot_sft": {"steps": 12, "conversations": 4, "micro_batch": 4, "turns": 1, "save_every": 3},
+    "grpo": {
+        "steps": 8, "prompts": 2, "rollouts": 8, "micro_batch": 16, "save_every": 2, "watch_every": 2,
+        "watched_samples": 20, "divergence_samples": 4,
+    },
+    "evaluate": {"batch": 10, "shortcut_samples": 20},
+}  # fmt: skip
+"""What differs from the miniature: only sizes, so that starting a process takes longer than its work."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Whom a blow meets, in which stage, and when: after so large a share of the stage's undisturbed time."""
+
+    stage: str
+    process: str
+    moment: float
+
+
+def faults(seed: int) -> Iterator[Fault]:
+    """Blows without end, one in every stage in turn; in five studies each process is met in each stage once."""
+    rng = Random(f"faults/{seed}")
+    while True:
+        first = {stage: rng.randrange(len(PROCESSES)) for stage in STAGES}
+        for study in range(len(PROCESSES)):
+            for stage in STAGES:
+                process = PROCESSES[(first[stage] + study) % len(PROCESSES)]
+                yield Fault(stage, process, round(rng.uniform(0.02, 0.85), 2))
+
+
+def _merged(base: Any, changes: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    return {**base, **{key: _merged(base.get(key), value) for key, value in changes.items()}}
+
+
+@dataclass
+class Study:
+    """A whole copy of the project with a profile of small sizes, and its launcher as a person uses it."""
+
+    root: Path
+    finished: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of every run that was seen finished: inode and time of its result, which nobody may write again."""
+
+    @classmethod
+    def lay_out(cls, root: Path, like: Path = CHECKOUT) -> Study:
+        """A study in `root`, of the same code as `like`: another study, so that edits meanwhile do not matter."""
+        for part in ("gemvg_repro", "notebooks", "sweeps"):
+            shutil.copytree(like / part, root / part, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        scales = root / "gemvg_repro" / "study" / "scales"
+        miniature = yaml.safe_load((scales / "miniature.yaml").read_text())
+        (scales / "small.yaml").write_text(yaml.safe_dump(_merged(miniature, _SMALL)))
+        grid = {
+            "scientific": {"mode": ["hybrid"]},
+            "nuisance": {"seed": [0]},
+            "fixed": {"profile": "small", "samples": 20},
+            "resources": {"cluster": "local", "jobs": 1},
+        }
+        (root / "sweeps" / "small.yaml").write_text(yaml.safe_dump(grid))
+        return cls(root)
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """The launcher, in the background; what it prints is appended to launcher.log."""
+        command = [sys.executable, str(self.root / "sweeps" / "launch.py"), "sweeps/small.yaml", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1"}
+        with (self.root / "launcher.log").open("ab") as log:
+            return subprocess.Popen(command, cwd=self.root, env=environment, stdout=log, stderr=log)
+
+    def folder(self, stage: str) -> Path | None:
+        """The run directory of a stage, or None before it began."""
+        if stage == "report":
+            return self.runs / "report"
+        found = [path for path in self.runs.glob(f"{stage}-*") if path.name.rpartition("-")[0] == stage]
+        return found[0] if found else None
+
+    def is_over(self, stage: str) -> bool:
+        folder = self.folder(stage)
+        return stage != "report" and folder is not None and (folder / "result.json").is_file()
+
+    def family(self, stage: str, launcher: int) -> dict[str, psutil.Process]:
+        """The living processes that are at work on a stage, by what they are; empty while there is no job."""
+        desks = [path for path in self.runs.glob(f".jobs/{stage}*") if path.name.rpartition("-")[0] == stage]
+        desk = self.runs / ".jobs" / "report" if stage == "report" else desks[0] if desks else None
+        owner = owner_of(desk / "job.lock") if desk else None
+        if owner is None or not owner.pid:
+            return {}
+        found = {}
+        with suppress(psutil.Error):
+            found["launcher"] = psutil.Process(launcher)
+        with suppress(psutil.Error):
+            job = psutil.Process(owner.pid)
+            found["job"] = job
+            found |= {"controller": above} if "submitit" in " ".join((above := job.parent()).cmdline()) else {}
+            for below in job.children(recursive=True):
+                words = " ".join(below.cmdline())
+                found |= {"kernel": below} if "ipykernel" in words else {}
+                found |= {"papermill": below} if "papermill" in words and "ipykernel" not in words else {}
+        return {name: process for name, process in found.items() if process.status() != psutil.STATUS_ZOMBIE}
+
+    def check(self) -> None:
+        """That no run has two writers, and that nothing finished was written again."""
+        at_work: Counter[str] = Counter()
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or []
+            at_work.update(w for w in words if w.endswith("notebook.part.ipynb") and w.startswith(str(self.runs)))
+        assert max(at_work.values(), default=0) <= 1, f"two writers: {at_work}"
+        for result in self.runs.glob("*/result.json"):
+            status = result.stat()
+            seen = self.finished.setdefault(str(result), (status.st_ino, status.st_mtime_ns))
+            assert seen == (status.st_ino, status.st_mtime_ns), f"{result} was written again"
+
+    def until(self, true: Callable[[], bool]) -> None:
+        """Waits, and looks after the study meanwhile."""
+        deadline = time.monotonic() + PATIENCE_S
+        looked = 0.0
+        while not true():
+            assert time.monotonic() < deadline, (self.root / "launcher.log").read_text()[-3000:]
+            if time.monotonic() > looked + 0.5:
+                self.check()
+                looked = time.monotonic()
+            time.sleep(0.05)
+
+    def finish(self) -> None:
+        """The same command until nothing is left to do."""
+        launcher = self.start()
+        self.until(lambda: launcher.poll() is not None)
+        assert launcher.returncode == 0, (self.root / "launcher.log").read_text()[-3000:]
+
+    def seconds(self) -> dict[str, float]:
+        """How long the notebook of each stage took."""
+        found = {}
+        for stage in STAGES:
+            folder = self.folder(stage)
+            assert folder is not None
+            notebook = folder / ("report.ipynb" if stage == "report" else "notebook.ipynb")
+            found[stage] = float(json.loads(notebook.read_text())["metadata"]["papermill"]["duration"])
+        return found
+
+    def numbers(self) -> dict[str, str]:
+        """The hash of every model, answer, score and reward, and of every step's loss, by run and name."""
+        found = {}
+        for path in sorted(self.runs.glob("*-*/**/*")):
+            name = str(path.relative_to(self.runs))
+            if path.suffix == ".parquet":
+                table = pd.read_parquet(path).map(lambda cell: cell.tolist() if hasattr(cell, "tolist") else cell)
+                found[name] = _hash(table.to_json(orient="split", double_precision=15).encode())
+            elif path.name == "log.jsonl":
+                steps = pd.read_json(path, lines=True).drop(columns=["seconds", "seconds_left"])
+                assert list(steps["step"]) == list(range(1, len(steps) + 1)), f"{name} has steps {list(steps['step'])}"
+                found[name] = _hash(steps.to_json(orient="split", double_precision=15).encode())
+            elif path.suffix in (".safetensors", ".png") or path.name.startswith("predictions"):
+                found[name] = _hash(path.read_bytes())
+        return found
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass
+class Striker:
+    """Strikes one study, stage after stage, and starts its launcher again whenever that is needed."""
+
+    study: Study
+    seconds: dict[str, float]
+    launcher: subprocess.Popen[bytes] | None = None
+
+    def strike(self, fault: Fault) -> str:
+        """Carries one blow out; returns what was on disk then, or nothing if the stage was over before."""
+        self._reach(fault.stage)
+        if self.study.is_over(fault.stage):
+            return ""
+        wait = time.monotonic() + fault.moment * self.seconds[fault.stage]
+        self.study.until(lambda: time.monotonic() >= wait)
+        victim: list[psutil.Process] = []
+
+        def is_there() -> bool:  # a process of the stage may not have been started yet, on a slow machine
+            assert self.launcher is not None
+            found = self.study.family(fault.stage, self.launcher.pid).get(fault.process)
+            victim.extend([found] if found else [])
+            return bool(victim) or self.study.is_over(fault.stage) or self.launcher.poll() is not None
+
+        self.study.until(is_there)
+        folder = self.study.folder(fault.stage)
+        if not victim or self.study.is_over(fault.stage):
+            return ""
+        victim[0].kill()
+        lines = (folder / "log.jsonl").read_text().count("\n") if folder and (folder / "log.jsonl").is_file() else 0
+        answers = sum(path.read_text().count("\n") - 1 for path in folder.glob("predictions-*")) if folder else 0
+        return f"{lines} steps" if lines else f"{answers} answers" if answers > 0 else "nothing counted"
+
+    def _reach(self, stage: str) -> None:
+        """Starts the launcher until the stage is at work, or over."""
+        given = [] if stage == "report" else ["--only", "!report"]
+        if stage == "report" and self.launcher is not None:
+            self.study.until(lambda: self.launcher is None or self.launcher.poll() is not None)
+
+        def at_work() -> bool:
+            if self.launcher is None or self.launcher.poll() is not None:
+                if self.study.is_over(stage):
+                    return True
+                self.launcher = self.study.start(*given)
+            return self.study.is_over(stage) or bool(self.study.family(stage, self.launcher.pid))
+
+        self.study.until(at_work)
+
+    def rest(self) -> None:
+        """Waits for the launcher that is still there, then gives the command once more."""
+        if self.launcher is not None:
+            self.study.until(lambda: self.launcher is None or self.launcher.poll() is not None)
+        self.study.finish()
+
+
+def undisturbed(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
+    """A study that is left alone: the seconds of its stages, and its numbers."""
+    study = Study.lay_out(folder)
+    study.finish()
+    return study.seconds(), study.numbers()
+
+
+def struck(folder: Path, like: Path, blows: list[Fault], seconds: dict[str, float]) -> tuple[Study, list[str]]:
+    """A study that is struck so, and finished; and one line a blow that hit."""
+    striker = Striker(Study.lay_out(folder, like), seconds)
+    hits = []
+    for fault in blows:
+        if found := striker.strike(fault):
+            spent = seconds[fault.stage]
+            hits.append(f"{fault.stage:20} {fault.process:11} {fault.moment:4.0%} of {spent:3.0f} s  {found}")
+    striker.rest()
+    return striker.study, hits
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", type=int, help="of kills that hit")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="an empty one for the studies (default: one of the system's)")
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp(prefix="faults-"))
+    began, hits, wrong = time.monotonic(), 0, 0
+    seconds, expected = undisturbed(folder / "undisturbed")
+    say(f"undisturbed: {len(expected)} numbers in {time.monotonic() - began:.0f} s; kills of seed {asked.seed}:")
+    stream = faults(asked.seed)
+    for number in range(1, asked.count + 1):
+        if hits >= asked.count:
+            break
+        blows = [next(stream) for _ in STAGES][: asked.count - hits]
+        study, lines = struck(folder / f"study-{number}", folder / "undisturbed", blows, seconds)
+        found = study.numbers()
+        differing = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
+        wrong += bool(differing)
+        for line in lines:
+            hits += 1
+            say(f"{hits:3}  study {number}  {line}")
+        say(f"     study {number}: {', '.join(differing) or 'the undisturbed numbers'}")
+    say(f"{hits} kills in {time.monotonic() - began:.0f} s; studies with other numbers: {wrong}; all in {folder}")
+    return int(bool(wrong) or hits < asked.count)
+
+
+def say(line: str) -> None:
+    """For the terminal, at once."""
+    print(line, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())
