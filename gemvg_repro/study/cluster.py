@@ -147,8 +147,10 @@ def ask(*command: str, given: str | None = None, seconds: float = 60) -> str:
     Raises:
         SlurmError: with what it complains of.
     """
+    # SQUEUE_PARTITION and the like are for a person's own eyes: they would hide jobs here.
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_"))}
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds, env=plain)
     except FileNotFoundError:
         raise SlurmError(f"there is no {command[0]} here") from None
     except subprocess.TimeoutExpired:

@@ -124,10 +124,15 @@ def explain(entry: Entry) -> str:
     """A failed job for a person: what went wrong, the last lines of its log, and where that is."""
     text = f"{entry.job.name} failed.\n{entry.note}"
     if (log := log_file(entry)) is not None:
-        said = ANSI.sub("", log.read_text(encoding="utf-8", errors="replace"))
-        lines = ["".join(c for c in line if c.isprintable()) for line in said.splitlines() if line.strip()]
+        lines = [line for line in printed(log) if line.strip()]
         text += "\n" + "\n".join(f"  | {line}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
     return text
+
+
+def printed(log: Path) -> list[str]:
+    """The lines of a log without what would steer a terminal."""
+    said = ANSI.sub("", log.read_text(encoding="utf-8", errors="replace"))
+    return ["".join(c for c in line if c.isprintable() or c == "\t") for line in said.splitlines()]
 
 
 def log_file(entry: Entry) -> Path | None:

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .standing import Entry
+from .standing import Entry, log_file
 
 _STYLES = {
     "finished": "green",
@@ -69,6 +69,7 @@ def as_json(entry: Entry) -> dict[str, Any]:
         "node": entry.node or None,
         "job": entry.slurm.job if entry.slurm else None,
         "why": entry.note or None,
+        "log": str(log) if (log := log_file(entry)) else None,
         "needs": list(entry.job.needs),
     }
 

@@ -101,7 +101,8 @@ def test_it_asks_a_person_before_spending_gpu_hours(closed: Make) -> None:
 
 def test_cancel_ends_a_line_and_retry_takes_it_up(study: Make) -> None:
     one = study("[sft]")
-    one.submitted("--only", "!report", TINY_SLOW="sft-s0", TINY_PACE="30")
+    one.allow(1)
+    one.submitted("--only", "!report", TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 1)
     status, out, error = one.launch("--logs", "sft-s0")
     assert status == 0 and "Executing Cell" in out, error
