@@ -118,13 +118,15 @@ def launch(jobs: tuple[Job, ...], grid: Grid, asked: argparse.Namespace, runs: P
     if name == "slurm":
         limit = {"parallel": asked.jobs} if asked.jobs else {}
         return submit(jobs, grid, grid.resources.model_copy(update=limit), asked, Submitter(runs, code), console)
+    entries = states(jobs)
     if asked.dry_run:
-        entries = states(jobs)
         show(entries, asked.json, console)
         for job in (entry.job for entry in entries if entry.state != "finished" and not asked.json):
             needs = ", ".join(job.needs) or "nothing"
             print(f"{job.notebook.name} -> {job.folder} ({job.threads} threads; needs {needs})")
         return 0
+    if queued := [entry.job.name for entry in entries if entry.queued]:
+        raise SlurmError(f"in Slurm's hands already: {', '.join(queued)}; leave them to it, or --cancel them first")
     places = {"jobs": asked.jobs or grid.resources.jobs}
     return run(pinned(jobs, grid, runs), grid.resources.model_copy(update=places), code, asked.json, console)
 

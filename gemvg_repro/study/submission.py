@@ -12,7 +12,7 @@ from typing import Any
 import submitit
 
 from .attempt import Attempt, interpreter, ride_along
-from .cluster import SlurmError, check_script, check_visible
+from .cluster import SlurmError, check_script, check_time, check_visible
 from .code import Frozen
 from .execution import failure_of
 from .launches import Launches, comment_of
@@ -191,6 +191,8 @@ class Submitter:
             if array.needs not in judged:
                 alone = replace(array, corresponding=(), whole=(), others=())
                 check_script(self.script(number, alone, {}), array.name)
+                if array.needs.qos is None:  # one may allow more than the partition
+                    check_time(array.needs.partition, array.needs.timeout_min, array.name)
                 judged.append(array.needs)
 
     def submit(self, made: Sequence[Array]) -> dict[int, str]:

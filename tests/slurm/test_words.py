@@ -73,6 +73,7 @@ def test_a_dry_run_shows_the_very_scripts_and_touches_nothing(closed: Make) -> N
     [
         ("partition: nope", "Slurm would refuse data.*nvalid partition"),
         ("gpus: 9", "Slurm would refuse data"),
+        ("partition: urgent, timeout_min: 61", "never start data.*partition urgent allows 60 min"),
         ("timeout_min: 2", "timeout_min 2 leaves no time to work.*expected timeout_min 4 or more"),
         ("gpu: 1", "resources.gpu: Extra inputs"),
         ("kinds: {evalaute: {gpus: 1}}", "no kind 'evalaute'"),
