@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import signal
 import sys
@@ -38,21 +39,21 @@ from gemvg_repro.corpora.refusal import Refused, printable
 from gemvg_repro.corpora.writing import write_bytes
 from gemvg_repro.study.cluster import SlurmError, answers, cancel_jobs, largest_array
 from gemvg_repro.study.code import Frozen
-from gemvg_repro.study.execution import ANSI, failure_of, launcher_of
-from gemvg_repro.study.locks import Lock
+from gemvg_repro.study.execution import failure_of, launcher_of
+from gemvg_repro.study.locks import Lock, OwnedError
 from gemvg_repro.study.parameters import DataParameters, ParameterError
 from gemvg_repro.study.plan import Grid, Job, named, plan, select
 from gemvg_repro.study.resources import Resources
 from gemvg_repro.study.runs import RunError, desk_of
 from gemvg_repro.study.schedule import Schedule
-from gemvg_repro.study.standing import Entry, explain, log_file, states
-from gemvg_repro.study.submission import Submitter, arrays, gpu_hours, leave_allocation, to_submit
+from gemvg_repro.study.standing import Entry, explain, log_file, printed, states
+from gemvg_repro.study.submission import Submitter, arrays, gpu_hours, settle, to_submit
 from gemvg_repro.study.view import as_json, line, table
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY_S = 0.2
-MOST_PRINTED = 1_000_000  # characters of a log
 SLURM_EVERY_S = 2.0
+OUTAGE_S = 15.0
 
 
 def arguments() -> argparse.Namespace:
@@ -107,7 +108,7 @@ def main() -> int:
             return watch(chosen, asked.watch, asked.json, console)
         return launch(chosen, grid, asked, runs, console)
     except (ParameterError, RunError, SlurmError, Refused, OSError) as error:
-        print(printable(str(error)), file=sys.stderr)
+        print(printable("\n".join([str(error), *getattr(error, "__notes__", ())])), file=sys.stderr)
         return 2
 
 
@@ -121,13 +122,15 @@ def launch(jobs: tuple[Job, ...], grid: Grid, asked: argparse.Namespace, runs: P
     if name == "slurm":
         limit = {"parallel": asked.jobs} if asked.jobs else {}
         return submit(jobs, grid, grid.resources.model_copy(update=limit), asked, Submitter(runs, code), console)
+    entries = states(jobs)
     if asked.dry_run:
-        entries = states(jobs)
         show(entries, asked.json, console)
         for job in (entry.job for entry in entries if entry.state != "finished" and not asked.json):
             needs = ", ".join(job.needs) or "nothing"
             print(f"{job.notebook.name} -> {job.folder} ({job.threads} threads; needs {needs})")
         return 0
+    if queued := [entry.job.name for entry in entries if entry.queued]:
+        raise SlurmError(f"in Slurm's hands already: {', '.join(queued)}; leave them to it, or --cancel them first")
     places = {"jobs": asked.jobs or grid.resources.jobs}
     return run(pinned(jobs, grid, runs), grid.resources.model_copy(update=places), code, asked.json, console)
 
@@ -169,7 +172,7 @@ def submit(
     console: Console,
 ) -> int:
     """Submits what is missing to Slurm and says how all stand then; a dry run only says what it would submit."""
-    leave_allocation()
+    resources = settle(resources)
     runs = jobs[0].folder.parent
     if asked.dry_run:
         entries = to_submit(states(jobs), asked.retry)
@@ -180,14 +183,13 @@ def submit(
             print(f"\n# --- {array.name}\n{submitter.script(number, array, ids)}")
         return 0
     jobs = pinned(jobs, grid, runs)
-    with Lock.take(runs / ".jobs" / "launch.lock", patience_s=None):  # of two launchers the second finds all done
+    with turn(runs / ".jobs" / "launch.lock"):  # of two launchers the second finds all done
         entries = to_submit(states(jobs), asked.retry)
         made = arrays(entries, resources, largest_array())
         submitter.check(made, resources)
         hours = gpu_hours(made)
-        if hours and not agreed(
-            f"This may take up to {hours:,.0f} GPU hours, in the first attempt of each run.", asked
-        ):
+        most = f"This may take up to {math.ceil(hours):,} GPU hours, in the first attempt of each run."
+        if hours and not agreed(most, asked):
             return 130
         ids = submitter.submit(made)
     entries = states(jobs)
@@ -198,11 +200,21 @@ def submit(
     return status
 
 
+def turn(lock: Path) -> Lock:
+    """Waits for its turn among launchers, and says so."""
+    try:
+        return Lock.take(lock, patience_s=0)
+    except OwnedError as error:
+        print(f"waiting for another launcher: {str(error).partition(';')[0]}", file=sys.stderr)
+        return Lock.take(lock, patience_s=None)
+
+
 def agreed(what: str, asked: argparse.Namespace) -> bool:
     """Asks the person at the terminal, if there is one."""
     if asked.yes or not sys.stdin.isatty():
         return True
-    return input(f"{what} Go on? [y/N] ").strip().lower() in ("y", "yes")
+    print(f"{what} Go on? [y/N] ", end="", file=sys.stderr, flush=True)  # not among what is printed for a program
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def show(entries: Sequence[Entry], as_json_too: bool, console: Console) -> int:
@@ -224,12 +236,10 @@ def watch(jobs: tuple[Job, ...], on: bool, as_json_too: bool, console: Console) 
         if on and console.is_terminal and not as_json_too:
             with Live(table(entries), console=console, refresh_per_second=2, transient=True) as live:
                 while any(entry.active for entry in entries):
-                    time.sleep(SLURM_EVERY_S)
-                    entries = states(jobs)
+                    entries = later(jobs, entries)
                     live.update(table(entries))
         while on and any(entry.active for entry in entries):
-            time.sleep(SLURM_EVERY_S)
-            before, entries = [entry.state for entry in entries], states(jobs)
+            before, entries = [entry.state for entry in entries], later(jobs, entries)
             for entry in (e for e, state in zip(entries, before, strict=True) if e.state != state and not as_json_too):
                 print(line(entry), flush=True)
     except KeyboardInterrupt:
@@ -237,12 +247,23 @@ def watch(jobs: tuple[Job, ...], on: bool, as_json_too: bool, console: Console) 
     return show(entries, as_json_too, console)
 
 
+def later(jobs: Sequence[Job], entries: list[Entry]) -> list[Entry]:
+    """How the jobs stand a moment later; as before, while Slurm does not answer: who watches for days sees that."""
+    time.sleep(SLURM_EVERY_S)
+    try:
+        return states(jobs)
+    except SlurmError as error:
+        print(error, file=sys.stderr, flush=True)
+        time.sleep(OUTAGE_S)
+        return entries
+
+
 def logs(jobs: tuple[Job, ...]) -> int:
     """Prints what runs last printed."""
     found = [(entry, log) for entry in states(jobs) if (log := log_file(entry))]
     for entry, log in found:
         print(f"==> {entry.job.name} ({entry.state}): {log}")
-        print(printable(ANSI.sub("", log.read_text(encoding="utf-8", errors="replace")), MOST_PRINTED))
+        print(*printed(log), sep="\n")
     if not found:
         print(f"{', '.join(job.name for job in jobs)}: nothing was printed yet", file=sys.stderr)
     return int(not found)
@@ -269,7 +290,10 @@ def cancel(jobs: tuple[Job, ...], asked: argparse.Namespace) -> int:
             launcher.send_signal(signal.SIGTERM)  # it ends all that it has started
         else:
             print(f"{entry.job.name} is left alone: no launcher on this machine started it ({entry.note})")
-    print(f"ended: {names}" if ended else names)
+    if asked.json:
+        show(states(jobs), True, Console())
+    else:
+        print(f"ended: {names}" if ended else names)
     return 0
 
 

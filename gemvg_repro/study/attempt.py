@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,19 @@ STALLED_OFTEN = 3
 """So many time limits in a row without a step are one too many: the run would be requeued for ever."""
 
 KILLED_WITHIN_S = 600
-"""After SIGTERM alone Slurm ends a job at the latest after its partition's GraceTime, or KillWait."""
+"""After SIGTERM alone a cancelled job is ended after the cluster's KillWait, 30 s by default. What lives so long after
+it was preempted, and waits for the end of its partition's GraceTime."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
+
+_HOLD = f"""import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {[int(number) for number in SIGNALS]})
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"""
+
+
+def interpreter() -> str:
+    """The command of a job's Python. The signals wait until an attempt listens: sent earlier they would end the job."""
+    return f"{shlex.quote(sys.executable)} -S -c {shlex.quote(_HOLD)}"
 
 
 class Attempt(Checkpointable):
@@ -43,12 +57,17 @@ class Attempt(Checkpointable):
         """Executes the notebook, unless the run is finished."""
         self._began, self._step = time.monotonic(), self._steps()
         signal.signal(signal.SIGTERM, self._save)
+        told = not signal.sigpending().isdisjoint(SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
-            execute(self._job, self._root)
+            if not told:
+                return execute(self._job, self._root)
         except Interrupted:
-            # To end now would be to fail. Slurm kills and requeues what it preempts; or SIGUSR2 follows.
-            time.sleep(KILLED_WITHIN_S)
-            raise
+            pass
+        # To end now would be to fail. Slurm kills what is cancelled, kills and requeues what it preempts; or SIGUSR2
+        # follows, at last by ourselves.
+        time.sleep(KILLED_WITHIN_S)
+        signal.raise_signal(signal.SIGUSR2)
 
     def checkpoint(self, *_: Any, **__: Any) -> DelayedSubmission:
         """Called at SIGUSR2: waits until the run has saved; returns what the requeued job is to do.
@@ -73,6 +92,7 @@ class Attempt(Checkpointable):
         return DelayedSubmission(Attempt(self._job, self._root, self._needs, stalled))
 
     def _save(self, *_: Any) -> None:
+        stop_file(self._job.folder).parent.mkdir(parents=True, exist_ok=True)
         stop_file(self._job.folder).touch()
 
     def _steps(self) -> int:

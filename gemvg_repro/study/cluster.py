@@ -5,7 +5,9 @@ Only squeue, sacct, scontrol, sinfo and scancel are asked, each at most once a q
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
-"""A job in one of these states runs no more. PREEMPTED is not among them: ours are requeued."""
+ENDED = tuple("COMPLETED FAILED CANCELLED TIMEOUT NODE_FAIL OUT_OF_MEMORY BOOT_FAIL DEADLINE PREEMPTED".split())
+"""A job in one of these states runs no more: one that is requeued, after a preemption too, is PENDING."""
 
 NETWORK = tuple("nfs lustre gpfs beegfs ceph cifs smb glusterfs panfs wekafs afs virtiofs 9p fuse daos".split())
 """What the types of file systems begin with that several machines share."""
@@ -114,6 +116,29 @@ def check_script(script: str, needed_by: str) -> None:
         ) from None
 
 
+def check_time(partition: str | None, timeout_min: int, needed_by: str) -> None:
+    """Refuses a time limit above the partition's: unless a site has it otherwise, such a job waits for ever.
+
+    Raises:
+        SlurmError: naming both limits.
+    """
+    limits = dict(line.split("|", 1) for line in ask("sinfo", "-a", "-h", "-o", "%P|%l").splitlines() if "|" in line)
+    wanted = partition.split(",") if partition else [name.rstrip("*") for name in limits if name.endswith("*")]
+    longest = max((_minutes(limit) for name, limit in limits.items() if name.rstrip("*") in wanted), default=math.inf)
+    if timeout_min > longest:
+        raise SlurmError(
+            f"Slurm would never start {needed_by}: timeout_min is {timeout_min}, and partition {','.join(wanted)} lets"
+            f" it run {longest:.0f} min; what needs longer is requeued and goes on, so a smaller timeout_min is no loss"
+        )
+
+
+def _minutes(limit: str) -> float:
+    """Of sinfo's [days-][hours:]minutes:seconds; `infinite` and the like are."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
+    return days * 1440 + hours * 60 + minutes + seconds / 60 if found else math.inf
+
+
 def check_visible(folder: Path, shared: bool) -> None:
     """Refuses a folder that the nodes of the cluster do not see: their jobs would fail without a word.
 
@@ -147,8 +172,10 @@ def ask(*command: str, given: str | None = None, seconds: float = 60) -> str:
     Raises:
         SlurmError: with what it complains of.
     """
+    # SQUEUE_PARTITION and the like are for a person's own eyes: they would hide jobs here.
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_"))}
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds, env=plain)
     except FileNotFoundError:
         raise SlurmError(f"there is no {command[0]} here") from None
     except subprocess.TimeoutExpired:

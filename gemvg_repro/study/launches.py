@@ -37,8 +37,9 @@ class Launches:
         self.folder = runs / ".jobs" / "launches"
 
     def name(self) -> str:
-        """A name for a new launch, later than those of all before; nothing is made."""
-        return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        """A name for a new launch, sorted after those of all before whatever clocks say; nothing is made."""
+        before = [int(folder.name.partition("-")[0]) for folder in self.folder.glob("*-*")]
+        return f"{max(before, default=0) + 1:04}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
     def announce(self, launch: str, number: int, keys: Sequence[str | None]) -> None:
         """Writes down what an array is about to be submitted for: by element the run, or None for nothing."""
@@ -54,7 +55,7 @@ class Launches:
         """By run directory, the last submission of each run; one that never reached Slurm is none."""
         commented = {job.comment: job.id.partition("_")[0] for job in queue.values()}
         found: dict[str, Submission] = {}
-        for record in sorted(self.folder.glob("*/array-*.json")):
+        for record in sorted(self.folder.glob("*/array-*.json"), key=_order):
             content = read_json(record)
             number = int(record.stem.rpartition("-")[2])
             job = content["job"] or commented.get(comment_of(record.parent.name, number))
@@ -66,6 +67,10 @@ class Launches:
 
     def _record(self, launch: str, number: int) -> Path:
         return self.folder / launch / f"array-{number:04}.json"
+
+
+def _order(record: Path) -> tuple[int, str]:
+    return int(record.parent.name.partition("-")[0]), record.name
 
 
 def comment_of(launch: str, number: int) -> str:

@@ -193,6 +193,8 @@ def select(jobs: Sequence[Job], patterns: Sequence[str]) -> tuple[Job, ...]:
             raise ParameterError(f"--only '!…' excludes {job.name}, which is not finished and which others need")
         if job.key in chosen & unfinished and not job.is_report:
             chosen.update(unfinished.intersection(job.needs))
+    if not chosen:
+        raise ParameterError(f"--only {' '.join(patterns)} leaves no run of the grid")
     return tuple(job for job in jobs if job.key in chosen)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from ..corpora.writing import write_bytes, writing
 from .code import current
-from .locks import Lock
+from .locks import Lock, owner_of
 
 LIBRARIES = ("torch", "transformers", "trl", "numpy", "tokenizers")
 """The libraries whose versions move the numbers."""
@@ -194,7 +194,8 @@ class Run:
         if run.finished is None:
             folder.mkdir(parents=True, exist_ok=True)
             run._lock = Lock.take(folder / "owner.lock", patience_s)
-            stop_file(folder).unlink(missing_ok=True)  # whoever was meant is gone: the directory is ours
+            if owner_of(desk_of(folder) / "job.lock") is None:
+                stop_file(folder).unlink(missing_ok=True)  # whoever was meant is gone; else it is for who executes this
             try:
                 run._introduce()
             except BaseException:

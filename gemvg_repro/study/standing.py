@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..corpora.refusal import printable
 from . import cluster
-from .cluster import QueuedJob
+from .cluster import QueuedJob, SlurmError
 from .execution import ANSI, at_it, failure_of, log_of, told
 from .launches import Launches, Submission
 from .plan import Job
@@ -26,6 +26,7 @@ _MEANS = {
     "TIMEOUT": "it was killed at its time limit, before it could be requeued; raise signal_s or timeout_min",
     "OUT_OF_MEMORY": "it took more memory than it had asked for; raise mem_gb",
     "NODE_FAIL": "its node failed, and Slurm did not requeue it",
+    "PREEMPTED": "it made room for another job, and its partition does not requeue",
     "FAILED": "its process was killed, or could not write; its log may say more",
     "COMPLETED": "it came to its end and left no result.json",
 }
@@ -60,6 +61,11 @@ class Entry:
         """Whether it runs or will run without anybody's doing."""
         return self.state in ("waiting", "running")
 
+    @property
+    def queued(self) -> bool:
+        """Whether it runs or will run as a job of Slurm."""
+        return self.active and self.slurm is not None and (self.state == "waiting" or bool(self.node))
+
 
 def states(jobs: Sequence[Job]) -> list[Entry]:
     """How jobs stand by what is on disk and, for those that were given to Slurm, by what it says.
@@ -68,7 +74,7 @@ def states(jobs: Sequence[Job]) -> list[Entry]:
         SlurmError: a run was given to Slurm, is not finished, and Slurm does not answer.
     """
     launches = Launches(jobs[0].folder.parent)
-    queue = cluster.queue() if any(launches.folder.glob("*/array-*.json")) else {}
+    queue = _ask(launches) if any(launches.folder.glob("*/array-*.json")) else {}
     submitted = {key: s for key, s in launches.latest(queue).items()}
     unsettled = {j.key: submitted[j.key].job for j in jobs if j.key in submitted and not j.finished}
     known = queue | cluster.remembered(set(unsettled.values()) - set(queue))
@@ -85,6 +91,16 @@ def states(jobs: Sequence[Job]) -> list[Entry]:
     return entries
 
 
+def _ask(launches: Launches) -> dict[str, QueuedJob]:
+    try:
+        return cluster.queue()
+    except SlurmError as error:
+        raise SlurmError(
+            f"{error}\nRuns were given to Slurm, and only it can say how they stand. Try again when it answers;"
+            f" if that cluster is gone for good, remove {launches.folder}"
+        ) from None
+
+
 def root_of(broken: Entry) -> str:
     """The name of the run whose failure is behind that of this one."""
     return broken.note if broken.state == "blocked" else broken.job.name
@@ -95,7 +111,7 @@ def _entry(job: Job, submission: Submission | None, known: dict[str, QueuedJob])
         return Entry(job, "finished", slurm=submission)
     queued = known.get(submission.job) if submission else None
     if submission and queued and not queued.ended:
-        waits = queued.state in ("PENDING", "REQUEUED", "PREEMPTED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+        waits = queued.state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
         note = queued.reason if waits else f"job {queued.id} on {queued.node}"
         return Entry(job, "waiting" if waits else "running", note, slurm=submission, node=queued.node)
     if (owner := at_it(job)) is not None:
@@ -126,16 +142,17 @@ def explain(entry: Entry) -> str:
     """A failed job for a person: what went wrong, the last lines of its log, and where that is."""
     text = f"{entry.job.name} failed.\n{entry.note}"
     if (log := log_file(entry)) is not None:
-        lines = [line for line in _tail(log).splitlines() if line.strip()]
-        text += "\n" + "\n".join(f"  | {printable(line, WIDEST)}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
+        lines = [line for line in printed(log) if line.strip()]
+        text += "\n" + "\n".join(f"  | {line[:WIDEST]}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
     return printable(text)
 
 
-def _tail(log: Path) -> str:
-    """The end of a log, however long it is."""
+def printed(log: Path) -> list[str]:
+    """The lines at the end of a log, however long it is, without what would steer a terminal."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - MOST_OF_LOG))
-        return ANSI.sub("", file.read().decode("utf-8", errors="replace"))
+        said = ANSI.sub("", file.read().decode("utf-8", errors="replace"))
+    return [printable(line.replace("\t", "    ")) for line in said.splitlines()]
 
 
 def log_file(entry: Entry) -> Path | None:

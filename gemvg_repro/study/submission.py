@@ -11,14 +11,24 @@ from typing import Any
 
 import submitit
 
-from .attempt import Attempt, ride_along
-from .cluster import SlurmError, check_script, check_visible
+from .attempt import Attempt, interpreter, ride_along
+from .cluster import SlurmError, check_script, check_time, check_visible
 from .code import Frozen
 from .execution import failure_of
 from .launches import Launches, comment_of
 from .plan import Job
 from .resources import Needs, Resources
 from .standing import Entry, root_of
+
+_SCRIPTED = tuple(
+    f"SBATCH_{option}"
+    for option in (
+        *("ACCOUNT", "ARRAY_INX", "CONSTRAINT", "ERROR", "GPUS", "GPUS_PER_NODE", "JOB_NAME", "MEM_PER_CPU"),
+        *("MEM_PER_GPU", "MEM_PER_NODE", "NO_REQUEUE", "OPEN_MODE", "OUTPUT", "PARTITION", "QOS", "REQUEUE"),
+        *("SIGNAL", "TIMELIMIT", "WAIT", "WCKEY"),
+    )
+)
+"""Variables that sbatch prefers to what our scripts say (sbatch(1), INPUT ENVIRONMENT VARIABLES)."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +169,8 @@ class Submitter:
         self._launch = self._launches.name()
         self._code = code
         self.folder = self._launches.folder / self._launch
+        if "%" in str(self.folder) or not str(self.folder).isprintable():
+            raise SlurmError(f"{str(runs)!r}: Slurm reads a % in a path as its own; give another folder (--runs DIR)")
 
     def script(self, number: int, array: Array, ids: Mapping[int, str]) -> str:
         """The very script that sbatch is given."""
@@ -179,6 +191,8 @@ class Submitter:
             if array.needs not in judged:
                 alone = replace(array, corresponding=(), whole=(), others=())
                 check_script(self.script(number, alone, {}), array.name)
+                if array.needs.qos is None:  # one may allow more than the partition
+                    check_time(array.needs.partition, array.needs.timeout_min, array.name)
                 judged.append(array.needs)
 
     def submit(self, made: Sequence[Array]) -> dict[int, str]:
@@ -211,7 +225,8 @@ class Submitter:
         needs = array.needs
         threads = max(job.threads for job in array.jobs if job is not None)
         cpus = needs.cpus or threads
-        executor = submitit.SlurmExecutor(self.folder, max_num_timeout=10**6)  # `Attempt` says when it is enough
+        # `Attempt` says how many timeouts are enough.
+        executor = submitit.SlurmExecutor(self.folder, max_num_timeout=10**6, python=interpreter())
         where = shlex.quote(str(self._code.folder))
         optional = {
             "mem": f"{round(needs.mem_gb * 1024)}M" if needs.mem_gb else None,
@@ -251,8 +266,15 @@ def gpu_hours(made: Sequence[Array]) -> float:
     return sum(a.needs.gpus * a.needs.timeout_min / 60 * sum(job is not None for job in a.jobs) for a in made)
 
 
-def leave_allocation() -> None:
-    """Forgets the job that the launcher itself may run in: sbatch would take its variables for wishes."""
-    if "SLURM_JOB_ID" in os.environ:
-        for name in [n for n in os.environ if n.startswith(("SLURM_", "SRUN_")) and n != "SLURM_CONF"]:
+def settle(resources: Resources) -> Resources:
+    """The resources with what the grid leaves open and the person's own SBATCH_ variables say.
+
+    From here on sbatch finds nothing in the environment that it would prefer to a script: neither those variables,
+    nor those of a job that the launcher itself may run in.
+    """
+    wishes = {name: os.environ.get(f"SBATCH_{name.upper()}") for name in ("partition", "account", "qos", "constraint")}
+    inside = ("SLURM_", "SRUN_") if "SLURM_JOB_ID" in os.environ else ()
+    for name in list(os.environ):
+        if name in _SCRIPTED or (name.startswith(inside) and name != "SLURM_CONF"):
             del os.environ[name]
+    return resources.model_copy(update={k: v for k, v in wishes.items() if v and getattr(resources, k) is None})

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..corpora.refusal import printable
-from .standing import Entry
+from .standing import Entry, log_file
 
 _STYLES = {
     "finished": "green",
@@ -70,6 +70,7 @@ def as_json(entry: Entry) -> dict[str, Any]:
         "node": entry.node or None,
         "job": entry.slurm.job if entry.slurm else None,
         "why": entry.note or None,
+        "log": str(log) if (log := log_file(entry)) else None,
         "needs": list(entry.job.needs),
     }
 

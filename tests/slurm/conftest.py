@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,13 @@ import psutil
 import pytest
 
 from gemvg_repro.study.plan import Grid, Job, plan
+from gemvg_repro.study.runs import write_bytes
 
 from ..study import tiny
 from . import one_host
 from .one_host import Cluster
 
-PATIENCE_S = 400
+PATIENCE_S = 900
 """For what takes seconds on a machine that has nothing else to do."""
 
 
@@ -46,11 +48,19 @@ class Study:
     root: Path
     cluster: Cluster
 
+    @property
+    def gate(self) -> Path:
+        return self.root / "gate"
+
+    def allow(self, step: int) -> None:
+        """Lets slow runs go on up to this step, after which they wait: no test hangs on how fast a machine is."""
+        write_bytes(self.gate, str(step).encode())
+
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(self.root / "sweeps" / "launch.py"), *arguments]
         return subprocess.Popen(
             command,
-            env=os.environ | self.cluster.environment | environment,
+            env=os.environ | self.cluster.environment | {"TINY_GATE": str(self.gate)} | environment,
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -93,6 +103,10 @@ class Study:
     def steps(self, name: str) -> list[dict[str, Any]]:
         folder = self.jobs([0, 1, 2])[name].folder
         return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+    def pids(self, name: str) -> Counter[int]:
+        """The processes that made the run's steps, in their order, with how many each made."""
+        return Counter(step["pid"] for step in self.steps(name))
 
     def is_whole(self, name: str) -> bool:
         """Whether the run is finished and has every step once, as if nothing had happened."""

@@ -5,8 +5,8 @@
     python -m tests.slurm.one_host down     ends all jobs and daemons, removes the folder
 
 Three virtual nodes of 8 pretended CPUs and 8 pretended GPUs; partitions `main` (the default; its jobs are
-preempted with 20 s of grace) and `urgent`. Everything is in one folder and listens on loopback only; neither
-systemd nor a database is needed, so there is no accounting.
+preempted with 20 s of grace), `cheap` (cancelled at once instead) and `urgent`. Everything is in one folder and
+listens on loopback only; systemd is not needed. There is no accounting unless asked for: it takes a database.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from pathlib import Path
 import psutil
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
-INSTALL = f"apt-get install -y --no-install-recommends {' '.join(PACKAGES)}"
+ACCOUNTING = ("slurmdbd", "mariadb-server-core", "mariadb-client-core")
+INSTALL = "apt-get install -y --no-install-recommends"
 NODES = ("n1", "n2", "n3")
 CPUS = 8
 GPUS = 8
@@ -73,14 +74,36 @@ SlurmctldTimeout=30
 SlurmdTimeout=10
 BatchStartTimeout=10
 CompleteWait=0
-MinJobAge=3600
 MaxArraySize={array}
 JobCompType=jobcomp/none
-AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
+{accounting}
 {nodes}
 PartitionName=main Nodes=ALL Default=YES DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
+PartitionName=cheap Nodes=ALL PriorityTier=1 PreemptMode=CANCEL
 PartitionName=urgent Nodes=ALL MaxTime=1:00:00 PriorityTier=10 PreemptMode=OFF
+"""
+
+# The controller remembers what has ended for an hour; with accounting it forgets it as soon as it can.
+_WITHOUT_ACCOUNTING = "AccountingStorageType=accounting_storage/none\nMinJobAge=3600"
+_WITH_ACCOUNTING = """AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={port}
+AccountingStoragePass={folder}/munge.socket
+MinJobAge=2"""
+_DATABASE_DAEMON = """
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost={host}
+DbdAddr=127.0.0.1
+DbdPort={port}
+SlurmUser=root
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=root
+StorageLoc=accounts
 """
 
 
@@ -95,13 +118,17 @@ class Cluster:
         """What a process needs in its environment for sbatch and the rest to find this cluster."""
         return {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
-    def up(self, array: int = 1001) -> None:
+    def up(self, array: int = 1001, accounting: bool = False) -> None:
         """Starts all daemons and waits for the nodes; raises RuntimeError with the log's end otherwise.
 
         `array` is MaxArraySize.
         """
-        self._configure(array)
+        (port,) = _free_ports(1)
+        kept = _WITH_ACCOUNTING.format(port=port, folder=self.folder) if accounting else _WITHOUT_ACCOUNTING
+        self._configure(array, kept)
         self._munge()
+        if accounting:
+            self._account(port)
         self.start("slurmctld")
         for node in NODES:
             self.start("slurmd", "-N", node)
@@ -164,7 +191,24 @@ class Cluster:
             timeout=60,
         )
 
-    def _configure(self, array: int) -> None:
+    def _account(self, port: int) -> None:
+        """Starts a database of its own, reached by a socket only, and the daemon that keeps the accounts in it."""
+        data, socket_file = self.folder / "database", self.folder / "database.socket"
+        self.start("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=root", "--skip-test-db")
+        options = [f"--datadir={data}", f"--socket={socket_file}", "--user=root", "--skip-networking"]
+        log = (self.folder / "database.log").open("wb")
+        environment = os.environ | self.environment
+        subprocess.Popen(
+            ["mariadbd", "--no-defaults", *options], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        self._until("the database answers", socket_file.exists)
+        conf = self.folder / "slurmdbd.conf"
+        conf.write_text(_DATABASE_DAEMON.format(folder=self.folder, host=platform.node().split(".")[0], port=port))
+        conf.chmod(0o600)
+        self.start("env", f"MYSQL_UNIX_PORT={socket_file}", "slurmdbd")
+        self._until("the accounts are open", lambda: self.ask("sacctmgr", "-i", "add", "cluster", "lab"))
+
+    def _configure(self, array: int, accounting: str) -> None:
         for name in ("state", *(f"spool.{node}" for node in NODES)):
             (self.folder / name).mkdir(parents=True)
         port, *ports = _free_ports(1 + len(NODES))
@@ -180,7 +224,7 @@ class Cluster:
             f" CoresPerSocket={CPUS} ThreadsPerCore=1 RealMemory=16000 Gres=gpu:{GPUS} Feature=h200 State=UNKNOWN"
             for node, p in zip(NODES, ports, strict=True)
         )
-        conf = _CONF.format(host=host, port=port, folder=self.folder, nodes=nodes, array=array)
+        conf = _CONF.format(host=host, port=port, folder=self.folder, nodes=nodes, array=array, accounting=accounting)
         (self.folder / "slurm.conf").write_text(conf)
 
     def _munge(self) -> None:
@@ -208,12 +252,14 @@ class Cluster:
         return "\n".join(f"{log.name}:\n{log.read_text()[-1500:]}" for log in sorted(self.folder.glob("*.log")))
 
 
-def missing() -> str:
+def missing(accounting: bool = False) -> str:
     """Why no cluster can be brought up here, and the command that changes it; empty when it can."""
     if os.geteuid() != 0:
         return "a one-host Slurm needs root"
     if any(shutil.which(program) is None for program in ("slurmctld", "slurmd", "sbatch", "srun", "munged")):
-        return f"Slurm is not installed: {INSTALL}"
+        return f"Slurm is not installed: {INSTALL} {' '.join(PACKAGES)}"
+    if accounting and any(shutil.which(program) is None for program in ("slurmdbd", "mariadbd")):
+        return f"Slurm's accounting is not installed: {INSTALL} {' '.join(ACCOUNTING)}"
     return ""
 
 
@@ -235,7 +281,9 @@ def main() -> int:
     if asked.what == "up":
         if missing().startswith("Slurm"):
             subprocess.run(["apt-get", "update", "-qq"], check=True)
-            subprocess.run(INSTALL.split(), check=True, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+            subprocess.run(
+                [*INSTALL.split(), *PACKAGES], check=True, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+            )
         if problem := missing():
             sys.exit(problem)
         cluster.down()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ..study import tiny
 from .conftest import Study
 
 pytestmark = pytest.mark.slurm
@@ -26,36 +26,39 @@ ONE = ("--only", "sft-s0", "--only", "!report")
 
 def test_preemption_loses_no_step(study: Make) -> None:
     one = study()
+    one.allow(tiny.STEPS - 1)
     one.submitted(*ONE, TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 2)
-    begun = time.monotonic()
     one.cluster.ask("srun", "-p", "urgent", "-N3", "--exclusive", "true")  # returns once it had the nodes
-    assert time.monotonic() - begun < 15  # of a grace of 20 s
-    before = len(one.steps("sft-s0"))
+    (log,) = (one.root / "runs").glob(".jobs/launches/*/*_log.out")
+    assert "Exiting gracefully" in log.read_text()  # and not killed at the end of its grace
+    one.allow(tiny.STEPS)
     one.until_over(*ONE)
-    assert one.is_whole("sft-s0")
-    assert 2 <= before < 6 and len({step["pid"] for step in one.steps("sft-s0")}) == 2
+    assert one.is_whole("sft-s0") and len(one.pids("sft-s0")) == 2
 
 
 def test_the_time_limit_is_reached_twice(study: Make) -> None:
     one = study()
-    one.submitted(*ONE, TINY_SLOW="sft-s0", TINY_PACE="10")
+    one.allow(1)
+    one.submitted(*ONE, TINY_SLOW="sft-s0")
     job = one.cluster.ask("squeue", "-h", "-o", "%i").strip()
-    done = 0
-    for restarts in (1, 2):
-        one.until_logged("sft-s0", done + 1)  # by this attempt: it runs, and listens
-        # The signal is due 30 s before the end; the controller looks every 30 s.
-        one.cluster.ask("scontrol", "update", f"JobId={job}", "EndTime=now+32")
-        one.until(lambda: f"Restarts={restarts} " in one.cluster.ask("scontrol", "show", "job", job))  # noqa: B023
+    for attempt in (1, 2):
+        one.until_logged("sft-s0", attempt)  # by this attempt: it runs, and listens
+        # The controller looks every 30 s whether the signal of 30 s before the end is due before it looks again.
+        one.cluster.ask("scontrol", "update", f"JobId={job}", "EndTime=now+60")
+        one.until(lambda: f"Restarts={attempt} " in one.cluster.ask("scontrol", "show", "job", job))  # noqa: B023
         one.cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=10")
-        done = len(one.steps("sft-s0"))
+        one.allow(attempt + 1)  # so each attempt makes one step, and the last one all others
+    one.allow(tiny.STEPS)
     one.until_over()
-    assert one.is_whole("sft-s0") and len({step["pid"] for step in one.steps("sft-s0")}) == 3
+    assert one.is_whole("sft-s0")
+    assert [*one.pids("sft-s0").values()] == [1, 1, tiny.STEPS - 2]
 
 
 def test_a_node_fails_whose_process_lives_and_there_is_one_writer(study: Make) -> None:
     one = study()
-    one.submitted(*ONE, TINY_SLOW="sft-s0", TINY_PACE="10")
+    one.allow(1)
+    one.submitted(*ONE, TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 1)
     node = one.states(*ONE)["sft-s0"]["node"]
     one.cluster.kill(f"slurmd.{node}")
@@ -63,23 +66,29 @@ def test_a_node_fails_whose_process_lives_and_there_is_one_writer(study: Make) -
         log = one.root / "runs" / ".jobs" / "launches"
         one.until(lambda: any("waiting for process" in file.read_text() for file in log.glob("*/*_log.out")))
         assert one.states(*ONE)["sft-s0"]["node"] != node
+        one.allow(tiny.STEPS)
         one.until_over()
     finally:
         one.cluster.start("slurmd", "-N", node)
         one.until(lambda: one.cluster.ask("sinfo", "-h", "-N", "-p", "main", "-t", "idle", "-o", "%N").count("n") == 3)
-    assert one.is_whole("sft-s0") and len({step["pid"] for step in one.steps("sft-s0")}) == 1
+    assert one.is_whole("sft-s0") and len(one.pids("sft-s0")) == 1
 
 
 def test_the_controller_is_killed_and_comes_back(study: Make) -> None:
     one = study()
-    one.submitted("--only", "!report", TINY_SLOW="sft-s0", TINY_PACE="4")
-    one.until_logged("sft-s0", 3)  # the controller writes down what it knows every 5 s
+    one.allow(1)
+    one.submitted("--only", "!report", TINY_SLOW="sft-s0")
+    one.until_logged("sft-s0", 1)
+    known, begun = one.cluster.folder / "state" / "job_state", time.time()
+    one.cluster.ask("scontrol", "update", f"JobId={one.states()['sft-s0']['job']}", "TimeLimit=9")
+    one.until(lambda: known.stat().st_mtime > begun)  # within 5 s the controller writes down what it knows
     one.cluster.kill("slurmctld")
     status, _, error = one.launch("--status")
     assert status == 2 and "squeue" in error and "Traceback" not in error
+    one.allow(tiny.STEPS)
     one.cluster.start("slurmctld")
     assert {run["state"] for run in one.until_over("--only", "!report").values()} == {"finished"}
-    assert one.is_whole("sft-s0") and len({step["pid"] for step in one.steps("sft-s0")}) == 1
+    assert one.is_whole("sft-s0") and len(one.pids("sft-s0")) == 1
 
 
 # --- heals by one --retry
@@ -87,6 +96,7 @@ def test_the_controller_is_killed_and_comes_back(study: Make) -> None:
 
 def test_a_cancelled_run_stops_its_line_until_it_is_tried_again(study: Make) -> None:
     one = study()
+    one.allow(2)
     one.submitted("--only", "!report", TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 2)
     one.cluster.ask("scancel", one.states()["sft-s0"]["job"])
@@ -98,14 +108,15 @@ def test_a_cancelled_run_stops_its_line_until_it_is_tried_again(study: Make) -> 
     one.submitted("--only", "!report", "--retry")
     one.until_over()
     assert one.is_whole("sft-s0") and one.is_whole("evaluate-sft-s0")
-    assert len({step["pid"] for step in one.steps("sft-s0")}) == 2  # it went on, it did not begin again
+    assert [*one.pids("sft-s0").values()] == [2, tiny.STEPS - 2]  # it went on, it did not begin again
 
 
 def test_killed_processes(study: Make) -> None:
     one = study()
     runs = {"sft-s0": "submitit", "sft-s1": "papermill", "sft-s2": "ipykernel"}
     chosen = ("--seeds", "0", "1", "2", "--only", "sft-*", "--only", "!report")
-    one.submitted(*chosen, TINY_SLOW="sft-s*", TINY_PACE="3")
+    one.allow(1)
+    one.submitted(*chosen, TINY_SLOW="sft-s*")
     for name, word in runs.items():
         one.until_logged(name, 1)
         one.processes(name, word)[0].kill()
@@ -115,11 +126,7 @@ def test_killed_processes(study: Make) -> None:
     assert "status -9" in after["sft-s1"]["why"] and "was its kernel killed" in after["sft-s2"]["why"]
     one.submitted(*chosen, "--retry")
     one.until_over()
-    assert all(one.is_whole(name) and tiny_first(one, name) > 1 for name in runs)
-
-
-def tiny_first(one: Study, name: str) -> int:
-    return int(json.loads((one.jobs([0, 1, 2])[name].folder / "result.json").read_text())["first"])
+    assert all(one.is_whole(name) and tiny.result(one.root, name)["first"] == 2 for name in runs)
 
 
 def test_a_full_disk(study: Make) -> None:
@@ -128,12 +135,14 @@ def test_a_full_disk(study: Make) -> None:
     runs.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(runs)], check=True)
     try:
-        one.submitted(*ONE, TINY_SLOW="sft-s0", TINY_PACE="3")
+        one.allow(2)
+        one.submitted(*ONE, TINY_SLOW="sft-s0")
         one.until_logged("sft-s0", 2)
         ballast = runs / "ballast"
         with ballast.open("wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(bytes(4096))
+        one.allow(tiny.STEPS)
         after = one.until_over(*ONE)
         assert after["sft-s0"]["state"] == "failed"
         ballast.unlink()

@@ -73,6 +73,7 @@ def test_a_dry_run_shows_the_very_scripts_and_touches_nothing(closed: Make) -> N
     [
         ("partition: nope", "Slurm would refuse data.*nvalid partition"),
         ("gpus: 9", "Slurm would refuse data"),
+        ("partition: urgent, timeout_min: 61", "never start data.*partition urgent allows 60 min"),
         ("timeout_min: 2", "timeout_min 2 leaves no time to work.*expected timeout_min 4 or more"),
         ("gpu: 1", "resources.gpu: Extra inputs"),
         ("kinds: {evalaute: {gpus: 1}}", "no kind 'evalaute'"),
@@ -101,7 +102,8 @@ def test_it_asks_a_person_before_spending_gpu_hours(closed: Make) -> None:
 
 def test_cancel_ends_a_line_and_retry_takes_it_up(study: Make) -> None:
     one = study("[sft]")
-    one.submitted("--only", "!report", TINY_SLOW="sft-s0", TINY_PACE="30")
+    one.allow(1)
+    one.submitted("--only", "!report", TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 1)
     status, out, error = one.launch("--logs", "sft-s0")
     assert status == 0 and "Executing Cell" in out, error

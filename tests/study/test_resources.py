@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from gemvg_repro.study.attempt import STALLED_OFTEN, Attempt
-from gemvg_repro.study.cluster import NETWORK, file_system
+from gemvg_repro.study.cluster import NETWORK, _minutes, file_system
 from gemvg_repro.study.execution import NotebookFailed, failure_of
 from gemvg_repro.study.launches import Submission
 from gemvg_repro.study.plan import Grid, plan
@@ -115,6 +116,11 @@ def test_an_attempt_that_never_finishes_a_step_is_not_requeued_for_ever(tmp_path
     assert "raise timeout_min" in failure_of(job).read_text()
     (job.folder / "progress.json").write_text('{"step": 1}')  # but one that does has all the time in the world
     assert attempt.checkpoint().function._stalled == 0
+
+
+@pytest.mark.parametrize(("limit", "minutes"), [("30:00", 30), ("1:00:00", 60), ("2-00:00:30", 2880.5)])
+def test_time_limits_as_sinfo_writes_them(limit: str, minutes: float) -> None:
+    assert _minutes(limit) == minutes and _minutes("infinite") == math.inf
 
 
 def test_the_file_system_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:

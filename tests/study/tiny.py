@@ -21,24 +21,30 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 STEPS = 6
 
-# Steered through the environment, which reaches the kernel: TINY_FAIL and TINY_SLOW name runs by a pattern,
-# TINY_PACE is the seconds that a step of a slow one takes.
+# Steered through the environment, which reaches the kernel: TINY_FAIL and TINY_SLOW name runs by a pattern. A step of a
+# slow one takes a second, and it waits before a step that is not yet allowed by the number in the file TINY_GATE.
 _WORK = f"""
 import os, time
 from fnmatch import fnmatch
+from pathlib import Path
 from gemvg_repro.study.identity import identify
 from gemvg_repro.study.runs import Run
 what = identify(asked)
 run = Run.open(asked.runs_folder, what.name, what.parameters)
 log = run.log()
 first = len(log.records()) + 1
+slow = fnmatch(run.name, os.environ.get("TINY_SLOW", ""))
+gate = Path(os.environ.get("TINY_GATE", os.devnull))
 for step in range(first, {STEPS} + 1):
+    while slow and gate.is_file() and step > int(gate.read_text()):
+        run.stop_if_asked()
+        time.sleep(0.05)
     if fnmatch(run.name, os.environ.get("TINY_FAIL", "")) and step == 4:
         raise ValueError("the loss is not finite")
     log.append({{"step": step, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}})
     run.progress(step, {STEPS}, seconds_left=1.0, loss=1 / step)
     run.stop_if_asked()
-    time.sleep(float(os.environ.get("TINY_PACE", "1")) * fnmatch(run.name, os.environ.get("TINY_SLOW", "")))
+    time.sleep(slow)
 print("a sentence of", run.name)
 run.finish({{"first": first, "metrics": {{"steps": len(log.records())}}}})
 """

@@ -1,0 +1,61 @@
+"""A cluster with accounts: what its controller has forgotten, they still know."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from . import one_host
+from .conftest import Study
+from .one_host import Cluster
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[Cluster]:
+    if problem := one_host.missing(accounting=True):
+        assert not os.environ.get("SLURM_REQUIRED"), problem
+        pytest.skip(problem)
+    cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm")))
+    try:
+        cluster.up(accounting=True)
+        yield cluster
+    finally:
+        cluster.down()
+
+
+def test_jobs_that_have_left_the_queue_are_told_from_the_accounts(study: Callable[..., Study]) -> None:
+    one = study()
+    chosen = ("--seeds", "0", "1", "--only", "!report")
+    one.allow(1)
+    one.submitted(*chosen, TINY_SLOW="sft-s0")
+    one.until_logged("sft-s0", 1)
+    one.cluster.ask("scancel", one.states(*chosen)["sft-s0"]["job"])
+    one.until(lambda: not one.cluster.ask("squeue", "-h", "-r", "-t", "all"))
+    after = one.states(*chosen)
+    assert after["sft-s0"]["state"] == "failed" and "ended as CANCELLED: it was cancelled" in after["sft-s0"]["why"]
+    assert after["sft-s0"]["node"] in one_host.NODES
+    assert (after["evaluate-sft-s0"]["state"], after["evaluate-sft-s0"]["why"]) == ("blocked", "sft-s0")
+    assert {after[name]["state"] for name in ("sft-s1", "evaluate-sft-s1")} == {"finished"}
+    one.submitted(*chosen, "--retry")
+    one.until_over(*chosen)
+    assert one.is_whole("sft-s0") and one.is_whole("evaluate-sft-s0")
+
+
+def test_what_is_cancelled_before_it_starts_is_told_from_the_accounts(study: Callable[..., Study]) -> None:
+    one = study()
+    chosen = ("--seeds", "0", "1", "--only", "sft-*", "--only", "!report")
+    one.cluster.ask("scontrol", "update", "PartitionName=main", "State=DOWN")
+    try:
+        one.submitted(*chosen)
+        one.cluster.ask("scancel", one.states(*chosen)["sft-s1"]["job"])
+        after = one.states(*chosen)
+    finally:
+        one.cluster.ask("scontrol", "update", "PartitionName=main", "State=UP")
+    assert (after["sft-s0"]["state"], after["sft-s1"]["state"]) == ("waiting", "failed")
+    assert "it was cancelled" in after["sft-s1"]["why"]
