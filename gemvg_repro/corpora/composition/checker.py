@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from ..frames import Frame, Question
+from ..frames import Conversation, Frame, Question
 from .composed import Composed
 
 _NUMBERS = {
@@ -56,13 +56,20 @@ def _pattern(template: str) -> str:
     return "".join(f"(?P<{part}>{_SLOTS[part]})" if n % 2 else re.escape(part) for n, part in enumerate(parts))
 
 
-def check(sample: Composed, frame: Callable[[str], Frame | None], question: Callable[[str], Question | None]) -> None:
+def check(
+    sample: Composed, frame: Callable[[str], Frame | None], question: Callable[[str], Question | None],
+    conversation: Callable[[str], Conversation | None],
+) -> None:  # fmt: skip
     """Raises Untrue unless everything that the sample says is so.
 
-    `frame` and `question` look up the annotation by the id in the source.
+    `frame`, `question` and `conversation` look up the annotation by the id in the source.
     """
     frames = [_shown(sample, n, frame) for n in range(len(sample.pictures))]
     _require(len({f.id for f in frames}) == len(frames), "a frame is shown twice")
+    if sample.kind == "understanding":
+        _as_said(sample, conversation(sample.question))
+        return
+    _require(not sample.turns, "a question of grounding has turns of a conversation")
     name, _, number = sample.template.partition("/")
     _require(name.partition(".")[0] == sample.kind, "the wording is of another kind")
     said = _patterns()["queries"][name][int(number)].fullmatch(sample.query)
@@ -72,6 +79,16 @@ def check(sample: Composed, frame: Callable[[str], Frame | None], question: Call
     _MEANINGS[name](meaning)
     _targets(sample, frames, meaning)
     _chain(sample.chain, frames, meaning)
+
+
+def _as_said(sample: Composed, said: Conversation | None) -> None:
+    """That it is the source's conversation, word for word, about the same pictures in their order."""
+    _require(said is not None, f"there is no conversation {sample.question!r}")
+    assert said is not None
+    _require(tuple(p.frame for p in sample.pictures) == said.images, "the pictures are not those of the conversation")
+    _require(all(p.mark is None for p in sample.pictures), "a box is drawn that no word explains")
+    _require(sample.turns == said.turns and sample.query == said.turns[0][0], "the words are not the conversation's")
+    _require(not (sample.targets or sample.chain or sample.template), "a conversation has no targets, chain or wording")
 
 
 def _require(true: bool, what: str) -> None:

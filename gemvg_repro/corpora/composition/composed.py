@@ -75,7 +75,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A sample of grounding. `template` names its wording; `key` is the same for samples that ask the same."""
+    """A sample. `template` names its wording; `key` is the same for samples that ask the same.
+
+    `question` is the id of the source's question or conversation that it puts; `turns` are those of a conversation,
+    which has no targets.
+    """
 
     kind: Kind
     source: str
@@ -87,6 +91,7 @@ class Composed:
     chain: str
     key: int
     question: str = ""
+    turns: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
