@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from .composition import reasoning, referential, semantic, tracking, understanding
 from .composition.checker import Untrue, check
 from .composition.composed import Bench, Composed, Rules, Unfit
+from .composition.wording import FILE, wording
 from .index import Index
 from .recipe import STAGES, Cell, Recipe, Stage
 from .refusal import MANIFEST, Refused
@@ -91,7 +92,8 @@ def build(
         "paper": {name: _of_count(filled, name) for name in recipe.paper},
         "sources": {name: _facts(index) for name, index in opened.items()},
         "embedded": embed, "pictures": {} if embed else {name: str(root) for name, root in sorted(roots.items())},
-        "recipe": recipe.model_dump(mode="json"), "shards": entries,
+        "recipe": recipe.model_dump(mode="json", exclude={"wording"}), "wording": wording(recipe.wording),
+        "shards": entries,
     }  # fmt: skip
     _write(partial / MANIFEST, made)
     partial.replace(folder)
@@ -234,19 +236,19 @@ def anchors(index: Index, cell: Cell, seed: int) -> NDArray[np.int64]:
     return occurrences[np.argsort(rng.exponential(size=len(occurrences)) / weight, kind="stable")]
 
 
-_OPEN: dict[tuple[str, int, Rules], tuple[Bench, list[str]]] = {}
-"""Of a worker process: what the cell at hand works with, by its index's file and time, and its rules."""
+_OPEN: dict[tuple[str, int, Rules, Path], tuple[Bench, list[str]]] = {}
+"""Of a worker process: what the cell at hand works with, by its index's file and time, its rules and its words."""
 
 
 def _compose(
     file: Path, recipe: Recipe, cell: Cell, licence: str, number: int, chosen: NDArray[np.int64]
 ) -> tuple[pa.RecordBatch, list[int], Counter[str]]:
     """The checked samples of some anchors: rows, their keys, and the reasons of those that gave none."""
-    where = (str(file), file.stat().st_mtime_ns, recipe.rules_of(cell))
+    where = (str(file), file.stat().st_mtime_ns, recipe.rules_of(cell), recipe.wording)
     if where not in _OPEN:
         _OPEN.clear()
         index = Index(file)
-        _OPEN[where] = (Bench(index, where[2]), index.phrases())
+        _OPEN[where] = (Bench(index, where[2], where[3]), index.phrases())
     bench, phrases = _OPEN[where]
     rows, keys, unfit = [], [], Counter[str]()
     for anchor in chosen.tolist():
@@ -256,7 +258,7 @@ def _compose(
         except Unfit as reason:
             unfit[str(reason)] += 1
             continue
-        prove(sample, bench.index)
+        prove(sample, bench.index, recipe.wording)
         rows.append(row(cell.name, licence, sample))
         keys.append(sample.key)
     return batch(rows), keys, unfit
@@ -275,10 +277,10 @@ def _one(cell: Cell, bench: Bench, phrases: list[str], anchor: Any, rng: Random)
     return semantic.compose(bench, phrase, n, rng)
 
 
-def prove(sample: Composed, index: Index) -> None:
+def prove(sample: Composed, index: Index, words: Path = FILE) -> None:
     """Raises Untrue, with the sample, unless the checker finds it true of the annotation."""
     try:
-        check(sample, index.by_id, index.question_by_id, index.conversation_by_id)
+        check(sample, index.by_id, index.question_by_id, index.conversation_by_id, words)
     except Untrue as error:
         raise Untrue(f"{error}. A fault of gemvg_repro's composers; the sample is {sample}") from None
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..grounding.samples import Kind
+from .composition import wording
 from .composition.composed import Rules
 from .refusal import Refused
 
@@ -43,7 +44,7 @@ class Cell(_Strict):
 
 
 class Recipe(_Strict):
-    """Cells, the paper's counts that they must add up to, and the stages' shares."""
+    """Cells, the paper's counts that they must add up to, the stages' shares, and the file of the words."""
 
     seed: int
     paper: Mapping[str, int]
@@ -51,6 +52,7 @@ class Recipe(_Strict):
     rules: Mapping[str, Any] = {}
     stages: Mapping[Stage, float]
     shards: int = Field(ge=1, le=1024)
+    wording: Path = wording.FILE
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -88,8 +90,13 @@ class Recipe(_Strict):
 
 
 def load(file: Path = FILE) -> Recipe:
-    """Reads a recipe. Raises Refused with what is wrong with it."""
+    """Reads a recipe, whose `wording` is relative to it. Raises Refused with what is wrong with it."""
     try:
-        return Recipe.model_validate(yaml.safe_load(file.read_text("utf-8")))
+        content = yaml.safe_load(file.read_text("utf-8"))
+        if isinstance(content, dict) and isinstance(content.get("wording"), str):
+            content["wording"] = file.parent / content["wording"]
+        found = Recipe.model_validate(content)
+        wording.wording(found.wording)
+        return found
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, TypeError) as error:
         raise Refused(f"{file} is no recipe: {error}; {FILE} is one") from error

@@ -90,8 +90,8 @@ class Parameters(BaseModel):
         given = resolve(data)
         if data and not ((given.is_file() and data.endswith(".json")) or (given / MANIFEST).is_file()):
             raise ValueError(
-                f"{data!r} is no data; expected a COCO-format .json file, a folder of shards with its {MANIFEST} "
-                "(data.ipynb makes one from official files: -p roots), or '' for the profile's data"
+                f"{data!r} is no file and no folder of shards; expected a COCO-format .json file, a folder with a "
+                f"{MANIFEST} (data.ipynb makes one from official files: -p roots), or '' for the profile's data"
             )
         return data
 

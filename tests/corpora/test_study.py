@@ -139,10 +139,10 @@ def test_the_identity_follows_what_the_files_say(roots: dict[str, Path], tmp_pat
         ({"roots": "coco"}, "is no NAME=PATH; expected such as 'coco=/data/coco d3=/data/d3'"),
         ({"roots": "coco=/a coco=/b"}, "coco is given twice"),
         ({"roots": {"coco": 1}}, "valid string"),
-        ({"roots": "coco=/a", "data": "x.json"}, "is no data"),
+        ({"roots": "coco=/a", "data": "x.json"}, "is no file and no folder of shards"),
         ({"share": 0.5}, "no roots are given"),
         ({"roots": "coco=/a", "share": 2.0}, "less than or equal to 1"),
-        ({"data": "/nowhere"}, "a folder of shards with its manifest.json"),
+        ({"data": "/nowhere"}, "a folder with a manifest.json"),
     ],
 )
 def test_wrong_parameters_are_refused_with_the_mend(given: dict[str, Any], message: str) -> None:
