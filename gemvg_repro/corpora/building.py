@@ -24,13 +24,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .composition import reasoning, referential, semantic, tracking
+from .composition import reasoning, referential, semantic, tracking, understanding
 from .composition.checker import Untrue, check
 from .composition.composed import Bench, Composed, Rules, Unfit
+from .composition.wording import FILE, wording
 from .index import Index
-from .recipe import Cell, Recipe
-from .refusal import Refused
-from .shards import MANIFEST, SHARDS_VERSION, Buckets, batch, finish, row
+from .recipe import STAGES, Cell, Recipe, Stage
+from .refusal import MANIFEST, Refused
+from .shards import SHARDS_VERSION, Buckets, batch, finish, row
 
 _CHUNK = 256
 """Anchors of a task; the result does not depend on it."""
@@ -46,6 +47,7 @@ class Filled:
     cell: Cell
     made: int = 0
     unfit: Counter[str] = field(default_factory=Counter)
+    stages: Counter[str] = field(default_factory=Counter)
 
     def entry(self) -> dict[str, Any]:
         """Its part of the manifest."""
@@ -53,18 +55,21 @@ class Filled:
         return {
             "kind": self.cell.kind, "source": self.cell.source, "counted_as": self.cell.counted_as,
             "quota": self.cell.count, "made": self.made, "short": short, "not_made": dict(sorted(self.unfit.items())),
+            "stages": {stage: self.stages[stage] for stage in STAGES},
         }  # fmt: skip
 
 
 def build(
     recipe: Recipe, indexes: Mapping[str, Path], folder: Path, *, workers: int = 1,
-    embed: Mapping[str, Path] | None = None, most_pixels: int | None = None, progress: Progress | None = None,
+    pictures: Mapping[str, Path] | None = None, embed: bool = False, most_pixels: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Makes the training set in `folder`, which must not exist, and returns its manifest.
 
     `indexes` has the index file of each source that is there; cells of other sources stay empty, and are named in the
-    manifest. `embed` has the roots of the pictures to store them in the shards. Raises Untrue for a sample that
-    does not follow from its annotation: a fault of this package, never of the data.
+    manifest. `pictures` has the folder of each source's pictures, which the manifest refers to or, with `embed`, the
+    shards contain, scaled down to `most_pixels`. Raises Untrue for a sample that does not follow from its annotation: a
+    fault of this package, never of the data.
     """
     if folder.exists():
         raise Refused(f"{folder} exists; give another folder, or remove it to make the data anew")
@@ -78,14 +83,17 @@ def build(
         for cell in recipe.cells:
             filled.append(_fill(recipe, cell, indexes.get(cell.source), opened, buckets, submit, workers, progress))
         buckets.close()
-        entries = _finish(buckets, partial, embed, most_pixels, submit, progress)
+        roots = {name: root.resolve() for name, root in (pictures or {}).items()}
+        entries = _finish(buckets, partial, roots if embed else None, most_pixels, submit, progress)
     content = hashlib.sha256("".join(e["content"] for e in entries).encode()).hexdigest()
     made = {
         "version": SHARDS_VERSION, "content": content, "rows": sum(e["rows"] for e in entries),
         "cells": {f.cell.name: f.entry() for f in filled},
         "paper": {name: _of_count(filled, name) for name in recipe.paper},
         "sources": {name: _facts(index) for name, index in opened.items()},
-        "embedded": embed is not None, "recipe": recipe.model_dump(mode="json"), "shards": entries,
+        "embedded": embed, "pictures": {} if embed else {name: str(root) for name, root in sorted(roots.items())},
+        "recipe": recipe.model_dump(mode="json", exclude={"wording"}), "wording": wording(recipe.wording),
+        "shards": entries,
     }  # fmt: skip
     _write(partial / MANIFEST, made)
     partial.replace(folder)
@@ -176,7 +184,8 @@ def _take(
         return
     part = rows.take(pa.array(new, type=pa.int64()))
     numbers = np.arange(filled.made, filled.made + len(new))
-    for stage, chosen in stages_of(numbers, recipe).items():
+    for stage, chosen in stages_of(numbers, recipe.stages_of(filled.cell)).items():
+        filled.stages[stage] += int(chosen.sum())
         part = part.set_column(part.schema.get_field_index(stage), stage, pa.array(chosen))
     filled.made += len(new)
     buckets.add(part)
@@ -185,16 +194,16 @@ def _take(
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-def stages_of(numbers: NDArray[np.int64], recipe: Recipe) -> dict[str, NDArray[np.bool_]]:
+def stages_of(numbers: NDArray[np.int64], shares: Mapping[Stage, float]) -> dict[Stage, NDArray[np.bool_]]:
     """Which samples of a cell, by number from 0, a stage trains on: any stretch of numbers has about its shares.
 
     Multiples of the golden ratio fill the circle evenly (Weyl); cot_sft takes an arc from its start, grpo from its end.
     """
     at = numbers * _GOLDEN % 1.0
     return {
-        "sft": at < recipe.stages["sft"],
-        "cot_sft": at < recipe.stages["cot_sft"],
-        "grpo": at >= 1 - recipe.stages["grpo"],
+        "sft": at < shares["sft"],
+        "cot_sft": at < shares["cot_sft"],
+        "grpo": at >= 1 - shares["grpo"],
     }
 
 
@@ -215,6 +224,8 @@ def anchors(index: Index, cell: Cell, seed: int) -> NDArray[np.int64]:
     rng = np.random.default_rng(seed)
     if cell.kind == "reasoning":
         return rng.permutation(np.arange(1, index.questions() + 1))
+    if cell.kind == "understanding":
+        return rng.permutation(np.arange(1, index.conversations() + 1))
     if cell.kind in ("spatial", "temporal"):
         return rng.permutation(index.numbers())
     occurrences = index.occurrences().astype(np.int64)
@@ -225,19 +236,19 @@ def anchors(index: Index, cell: Cell, seed: int) -> NDArray[np.int64]:
     return occurrences[np.argsort(rng.exponential(size=len(occurrences)) / weight, kind="stable")]
 
 
-_OPEN: dict[tuple[str, int, Rules], tuple[Bench, list[str]]] = {}
-"""Of a worker process: what the cell at hand works with, by its index's file and time, and its rules."""
+_OPEN: dict[tuple[str, int, Rules, Path], tuple[Bench, list[str]]] = {}
+"""Of a worker process: what the cell at hand works with, by its index's file and time, its rules and its words."""
 
 
 def _compose(
     file: Path, recipe: Recipe, cell: Cell, licence: str, number: int, chosen: NDArray[np.int64]
 ) -> tuple[pa.RecordBatch, list[int], Counter[str]]:
     """The checked samples of some anchors: rows, their keys, and the reasons of those that gave none."""
-    where = (str(file), file.stat().st_mtime_ns, recipe.rules_of(cell))
+    where = (str(file), file.stat().st_mtime_ns, recipe.rules_of(cell), recipe.wording)
     if where not in _OPEN:
         _OPEN.clear()
         index = Index(file)
-        _OPEN[where] = (Bench(index, where[2]), index.phrases())
+        _OPEN[where] = (Bench(index, where[2], where[3]), index.phrases())
     bench, phrases = _OPEN[where]
     rows, keys, unfit = [], [], Counter[str]()
     for anchor in chosen.tolist():
@@ -247,7 +258,7 @@ def _compose(
         except Unfit as reason:
             unfit[str(reason)] += 1
             continue
-        prove(sample, bench.index)
+        prove(sample, bench.index, recipe.wording)
         rows.append(row(cell.name, licence, sample))
         keys.append(sample.key)
     return batch(rows), keys, unfit
@@ -256,6 +267,8 @@ def _compose(
 def _one(cell: Cell, bench: Bench, phrases: list[str], anchor: Any, rng: Random) -> Composed:
     if cell.kind == "reasoning":
         return reasoning.compose(bench, anchor, rng)
+    if cell.kind == "understanding":
+        return understanding.compose(bench, anchor)
     if cell.kind == "spatial" or cell.kind == "temporal":
         return tracking.compose(bench, cell.kind, anchor, rng)
     phrase, n = phrases[anchor[0] - 1], anchor[1]
@@ -264,21 +277,21 @@ def _one(cell: Cell, bench: Bench, phrases: list[str], anchor: Any, rng: Random)
     return semantic.compose(bench, phrase, n, rng)
 
 
-def prove(sample: Composed, index: Index) -> None:
+def prove(sample: Composed, index: Index, words: Path = FILE) -> None:
     """Raises Untrue, with the sample, unless the checker finds it true of the annotation."""
     try:
-        check(sample, index.by_id, index.question_by_id)
+        check(sample, index.by_id, index.question_by_id, index.conversation_by_id, words)
     except Untrue as error:
         raise Untrue(f"{error}. A fault of gemvg_repro's composers; the sample is {sample}") from None
 
 
 def _finish(
-    buckets: Buckets, folder: Path, embed: Mapping[str, Path] | None, most_pixels: int | None, submit: Submit,
+    buckets: Buckets, folder: Path, embedded: Mapping[str, Path] | None, most_pixels: int | None, submit: Submit,
     progress: Progress | None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     of = len(buckets.files)
     shards = [folder / f"train-{n:05d}-of-{of:05d}.parquet" for n in range(of)]
-    futures = [submit(finish, b, s, embed, most_pixels) for b, s in zip(buckets.files, shards, strict=True)]
+    futures = [submit(finish, b, s, embedded, most_pixels) for b, s in zip(buckets.files, shards, strict=True)]
     entries = []
     for future in futures:
         entries.append(future.result())

@@ -76,6 +76,24 @@ class Question:
     frames: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Pictures by relative path, and (question, answer) turns about them, without marks of pictures.
+
+    `choice` of a turn is the letter that its answer begins with, if its question offers letters; else None.
+    """
+
+    id: str
+    images: tuple[str, ...]
+    turns: tuple[tuple[str, str], ...]
+
+    def choice(self, turn: int) -> str | None:
+        question, answer = self.turns[turn]
+        offered = re.findall(r"(?:^|[\s(])([A-H])[.):]\s", question)
+        given = re.fullmatch(r"\(?([A-H])(?:[.):].*)?", answer.strip(), re.DOTALL)
+        return given[1] if given and len(offered) > 1 and given[1] in offered else None
+
+
 @dataclass
 class Skips:
     """What a reader did not use: how often, by class, and the first places of each."""

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .frames import EVERYTHING, Frame, Instance, Question, Skips
+from .frames import EVERYTHING, Conversation, Frame, Instance, Question, Skips
 from .refusal import Refused
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raised by hand when a reader or this file changes what an index holds."""
 
 _TABLES = """
@@ -26,6 +26,7 @@ CREATE TABLE frames (n INTEGER PRIMARY KEY, id TEXT UNIQUE, scene TEXT, view TEX
 CREATE TABLE phrases (p INTEGER PRIMARY KEY, phrase TEXT UNIQUE);
 CREATE TABLE occurs (p INT, n INT, PRIMARY KEY (p, n)) WITHOUT ROWID;
 CREATE TABLE questions (q INTEGER PRIMARY KEY, id TEXT UNIQUE, content TEXT);
+CREATE TABLE conversations (c INTEGER PRIMARY KEY, id TEXT UNIQUE, content TEXT);
 BEGIN;
 """
 _INDEXES = """
@@ -34,6 +35,10 @@ CREATE INDEX by_view ON frames (scene, view, time);
 CREATE INDEX by_frame ON occurs (n);
 PRAGMA optimize;
 """
+
+
+Record = Frame | Question | Conversation
+"""What a reader gives."""
 
 
 def _packed(frame: Frame) -> str:
@@ -57,7 +62,7 @@ def _unpacked(row: Sequence[Any]) -> Frame:
 def build(
     file: Path,
     source: str,
-    read: Callable[[Skips], Iterable[Frame | Question]],
+    read: Callable[[Skips], Iterable[Record]],
     *,
     exhaustive: bool,
     facts: dict[str, str] | None = None,
@@ -89,7 +94,7 @@ def build(
     return Index(file)
 
 
-def _fill(base: sqlite3.Connection, records: Iterable[Frame | Question], skips: Skips) -> None:
+def _fill(base: sqlite3.Connection, records: Iterable[Record], skips: Skips) -> None:
     phrases: dict[str, int] = {}
     disagreeing: set[str] = set()
     for record in records:
@@ -97,6 +102,10 @@ def _fill(base: sqlite3.Connection, records: Iterable[Frame | Question], skips: 
             row = json.dumps([record.scene, record.text, record.answer, record.frames])
             if not base.execute("INSERT OR IGNORE INTO questions VALUES (NULL, ?, ?)", (record.id, row)).rowcount:
                 skips.add("question id twice", record.id)
+            continue
+        if isinstance(record, Conversation):
+            row = json.dumps([record.images, record.turns])
+            base.execute("INSERT INTO conversations VALUES (NULL, ?, ?)", (record.id, row))
             continue
         content = _packed(record)
         added = base.execute(
@@ -130,6 +139,7 @@ class Index:
         self.file = file
         try:
             self._base = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+            self._base.execute("PRAGMA mmap_size=268435456")
             self.facts = dict(self._base.execute("SELECT key, value FROM facts"))
         except sqlite3.Error as error:
             raise Refused(f"{file} is no index of a source: {error}; make it anew") from error
@@ -140,6 +150,7 @@ class Index:
         self.source = self.facts["source"]
         self.exhaustive = self.facts["exhaustive"] == "1"
         self.frame = lru_cache(maxsize=4096)(self._frame)
+        self._recent: dict[str, int] = {}
         self.frames_with = lru_cache(maxsize=1024)(self._frames_with)
         self.view = lru_cache(maxsize=256)(self._view)
         self.in_scene = lru_cache(maxsize=256)(self._in_scene)
@@ -156,11 +167,18 @@ class Index:
 
     def _frame(self, n: int) -> Frame:
         row = self._base.execute("SELECT id, scene, view, time, content FROM frames WHERE n = ?", (n,)).fetchone()
+        if len(self._recent) > 2**16:
+            self._recent.clear()
+        self._recent[row[0]] = n
         return _unpacked(row)
 
     def by_id(self, id_: str) -> Frame | None:
-        row = self._base.execute("SELECT n FROM frames WHERE id = ?", (id_,)).fetchone()
-        return self.frame(row[0]) if row else None
+        """The frame of an id; the number of one that was looked up lately is remembered."""
+        n = self._recent.get(id_)
+        if n is None:
+            row = self._base.execute("SELECT n FROM frames WHERE id = ?", (id_,)).fetchone()
+            n = row[0] if row else None
+        return None if n is None else self.frame(n)
 
     def phrases(self) -> list[str]:
         """Every phrase that can be asked about in some frame, by first occurrence."""
@@ -209,6 +227,22 @@ class Index:
     def question_by_id(self, id_: str) -> Question | None:
         row = self._base.execute("SELECT q FROM questions WHERE id = ?", (id_,)).fetchone()
         return self.question(row[0]) if row else None
+
+    def conversations(self) -> int:
+        """How many conversations there are; they are numbered from 1."""
+        count: int = self._base.execute("SELECT coalesce(max(c), 0) FROM conversations").fetchone()[0]
+        return count
+
+    def conversation(self, c: int) -> Conversation | None:
+        row = self._base.execute("SELECT id, content FROM conversations WHERE c = ?", (c,)).fetchone()
+        if row is None:
+            return None
+        images, turns = json.loads(row[1])
+        return Conversation(row[0], tuple(images), tuple((question, answer) for question, answer in turns))
+
+    def conversation_by_id(self, id_: str) -> Conversation | None:
+        row = self._base.execute("SELECT c FROM conversations WHERE id = ?", (id_,)).fetchone()
+        return self.conversation(row[0]) if row else None
 
 
 def exclude(file: Path, ids: Iterable[str], reason: str) -> int:

@@ -20,8 +20,11 @@ from tqdm import tqdm
 
 from . import building, leakage, recipe
 from .index import Index
-from .official import SOURCES, indexed
+from .official import SOURCES, annotation_files, indexed
 from .refusal import Refused
+
+SHARDS = "shards"
+"""The folder of what is made, in the folder that is given."""
 
 Benchmarks = Mapping[str, tuple[Path, Path | None]]
 
@@ -39,7 +42,16 @@ def make(
         raise Refused(f"no cell of the recipe is from {', '.join(unknown)}; its sources are {', '.join(sorted(known))}")
     if not roots:
         raise Refused(f"no source is given; expected the root of one of {', '.join(sorted(known))}")
-    if (folder / "shards").exists():
+    for name, root in roots.items():
+        if not annotation_files(name, root):
+            expected = " or ".join(SOURCES[name].annotations)
+            raise Refused(f"{name}: {root} has no {expected}; expected the root of its official files")
+    for name, (file, images) in benchmarks.items():
+        if not file.is_file() or (images is not None and not images.is_dir()):
+            raise Refused(
+                f"{name}: {file} is no file, or {images} no folder; expected an annotation file and its images"
+            )
+    if (folder / SHARDS).exists():
         raise Refused(f"{folder / 'shards'} exists; remove it to make the data anew, or give another folder")
     (folder / "indexes").mkdir(parents=True, exist_ok=True)
     files = {}
@@ -51,13 +63,14 @@ def make(
         if benchmarks:
             leakage.remove(index, SOURCES[name].pictures(root), benchmarks, workers)
         files[name] = file
-    pictures = {name: SOURCES[name].pictures(root) for name, root in roots.items()} if embed else None
+    pictures = {name: SOURCES[name].pictures(root) for name, root in roots.items()}
     return building.build(
-        wanted, files, folder / "shards", workers=workers, embed=pictures, most_pixels=most_pixels, progress=progress
-    )
+        wanted, files, folder / SHARDS,
+        workers=workers, pictures=pictures, embed=embed, most_pixels=most_pixels, progress=progress,
+    )  # fmt: skip
 
 
-class _Bars:
+class Bars:
     """A bar with time left for each cell, as long as it runs."""
 
     def __init__(self) -> None:
@@ -122,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--embed", action="store_true", help="store the pictures in the shards; mind their licences")
     parser.add_argument("--most-pixels", type=int, default=None, help="scale embedded pictures down to so many")
     asked = parser.parse_args(arguments)
-    bars = _Bars()
+    bars = Bars()
     try:
         roots = {name: Path(root) for name, root in _pairs(asked.root, "--root").items()}
         benchmarks = {name: _benchmark(text) for name, text in _pairs(asked.exclude, "--exclude").items()}

@@ -124,3 +124,51 @@ def lz_decode(text: str, most: int = MOST_CHARACTERS) -> str:
         if room == 0:
             room = 1 << width
             width += 1
+
+
+def lz_encode(text: str) -> str:
+    """LZ-string's compressToEncodedURIComponent (lz-string 1.5, `_compress`) of Latin-1 text."""
+    bits: list[int] = []
+    words: dict[str, int] = {}
+    fresh: set[str] = set()
+    width, room = 2, 2
+
+    def put(value: int, count: int) -> None:
+        bits.extend(value >> n & 1 for n in range(count))
+
+    def grow() -> None:
+        nonlocal room, width
+        room -= 1
+        if room == 0:
+            room = 1 << width
+            width += 1
+
+    def emit(word: str) -> None:
+        if word in fresh:
+            put(0, width)
+            put(ord(word), 8)
+            grow()
+            fresh.discard(word)
+        else:
+            put(words[word], width)
+        grow()
+
+    word = ""
+    for letter in text:
+        if letter not in words:
+            words[letter] = len(words) + 3
+            fresh.add(letter)
+        if word + letter in words:
+            word += letter
+            continue
+        emit(word)
+        words[word + letter] = len(words) + 3
+        word = letter
+    if word:
+        emit(word)
+    put(2, width)
+    while True:  # the flush of lz-string: at least one more bit
+        bits.append(0)
+        if len(bits) % 6 == 0:
+            break
+    return "".join(_URI_ALPHABET[int("".join(map(str, bits[n : n + 6])), 2)] for n in range(0, len(bits), 6))

@@ -4,6 +4,7 @@ coco       annotations/instances_train2017.json, train2017/
 d3         d3_pkl/{images,annotations,sentences,groups}.pkl, d3_images/
 egoexo4d   annotations/relations_train.json, takes/; or, processed, <take_uid>/annotation.json
 mvtrack    <objN>/<objN>-<view>/, with mvtrack_train_split.txt or train_split.txt if there is one
+conversations   *.json or *.jsonl, pictures beside them
 star       STAR_train.json; frames/<video>.mp4/ or Charades_v1_480/<video>.mp4; Action Genome's two pickles if there
 """
 
@@ -15,8 +16,8 @@ from pathlib import Path
 
 from . import index
 from .frames import Frame, Question, Skips
-from .index import Index
-from .readers import coco, d3, egoexo, mvtrack, star
+from .index import Index, Record
+from .readers import coco, conversations, d3, egoexo, mvtrack, star
 from .refusal import Refused
 
 
@@ -30,8 +31,10 @@ class Source:
 
     licence: str
     exhaustive: bool
-    read: Callable[[Path, Skips, bool], Iterable[Frame | Question]]
+    read: Callable[[Path, Skips, bool], Iterable[Record]]
     pictures: Callable[[Path], Path]
+    annotations: tuple[str, ...]
+    """Glob patterns of the files below the root that say what is there."""
 
 
 def _coco(root: Path, skips: Skips, look: bool) -> Iterable[Frame]:
@@ -62,13 +65,30 @@ def _star_pictures(root: Path) -> Path:
     return next((f for f in (root / "frames", root / "Charades_v1_480") if f.is_dir()), root / "frames")
 
 
+def _root(root: Path) -> Path:
+    return root
+
+
 SOURCES: Mapping[str, Source] = {
-    "coco": Source(coco.LICENCE, True, _coco, lambda root: root / "train2017"),
-    "d3": Source(d3.LICENCE, True, _d3, lambda root: root / "d3_images"),
-    "egoexo4d": Source(egoexo.LICENCE, False, _egoexo, lambda root: root),
-    "mvtrack": Source(mvtrack.LICENCE, False, _mvtrack, lambda root: root),
-    "star": Source(star.LICENCE, False, _star, _star_pictures),
-}
+    "coco": Source(
+        coco.LICENCE, True, _coco, lambda root: root / "train2017", ("annotations/instances_train2017.json",)
+    ),
+    "d3": Source(d3.LICENCE, True, _d3, lambda root: root / "d3_images", ("d3_pkl/*.pkl",)),
+    "egoexo4d": Source(
+        egoexo.LICENCE, False, _egoexo, _root, ("annotations/relations_train.json", "*/annotation.json")
+    ),
+    "mvtrack": Source(mvtrack.LICENCE, False, _mvtrack, _root, ("*train_split.txt", "*/*/*.txt")),
+    "star": Source(star.LICENCE, False, _star, _star_pictures, ("STAR_train.json", "*.pkl")),
+    "conversations": Source(
+        conversations.LICENCE, False, conversations.read_folder, _root, ("*.json", "*.jsonl")
+    ),
+}  # fmt: skip
+
+
+def annotation_files(source: str, root: Path) -> list[Path]:
+    """The annotation files of a source below its root, in order of name; empty for a source that is not known."""
+    patterns = SOURCES[source].annotations if source in SOURCES else ()
+    return sorted({file for pattern in patterns for file in root.glob(pattern) if file.is_file()})
 
 
 def indexed(source: str, root: Path, file: Path, look: bool = True) -> Index:

@@ -10,6 +10,8 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..grounding.samples import Kind
+from .composition import wording
 from .composition.composed import Rules
 from .refusal import Refused
 
@@ -25,20 +27,24 @@ class _Strict(BaseModel):
 
 
 class Cell(_Strict):
-    """A quota: so many samples of a kind from a source, by the recipe's rules and those of its own."""
+    """A quota: so many samples of a kind from a source, by the recipe's rules and those of its own.
+
+    `stages` are shares in place of the recipe's.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    kind: Literal["referential", "semantic", "spatial", "temporal", "reasoning"]
+    kind: Kind
     source: str
     count: int = Field(ge=0)
     counted_as: str | None = None
     rounds: int = Field(default=1, ge=1)
     balance: float = Field(default=1.0, ge=0, le=1)
     rules: Mapping[str, Any] = {}
+    stages: Mapping[Stage, float] = {}
 
 
 class Recipe(_Strict):
-    """Cells, the paper's counts that they must add up to, and the stages' shares."""
+    """Cells, the paper's counts that they must add up to, the stages' shares, and the file of the words."""
 
     seed: int
     paper: Mapping[str, int]
@@ -46,6 +52,7 @@ class Recipe(_Strict):
     rules: Mapping[str, Any] = {}
     stages: Mapping[Stage, float]
     shards: int = Field(ge=1, le=1024)
+    wording: Path = wording.FILE
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -58,13 +65,18 @@ class Recipe(_Strict):
                 raise ValueError(f"the cells counted as {count} add up to {got}, not to the {wanted} under `paper`")
         if unknown := {c.counted_as for c in self.cells} - {None, *self.paper}:
             raise ValueError(f"counted_as {', '.join(map(str, unknown))}: `paper` has no such count")
-        if set(self.stages) != set(STAGES) or not all(0 <= share <= 1 for share in self.stages.values()):
-            raise ValueError(f"stages: expected a share from 0 to 1 for each of {', '.join(STAGES)}")
-        if self.stages["cot_sft"] + self.stages["grpo"] > 1:
-            raise ValueError("stages: cot_sft and grpo share no sample, so their shares may not exceed 1 together")
+        for shares in (self.stages, *map(self.stages_of, self.cells)):
+            if set(shares) != set(STAGES) or not all(0 <= share <= 1 for share in shares.values()):
+                raise ValueError(f"stages: expected a share from 0 to 1 for each of {', '.join(STAGES)}")
+            if shares["cot_sft"] + shares["grpo"] > 1:
+                raise ValueError("stages: cot_sft and grpo share no sample, so their shares may not exceed 1 together")
         for cell in self.cells:
             self.rules_of(cell)
         return self
+
+    def stages_of(self, cell: Cell) -> Mapping[Stage, float]:
+        """The share of a cell that each stage trains on."""
+        return {**self.stages, **cell.stages}
 
     def rules_of(self, cell: Cell) -> Rules:
         """The rules that a cell is composed by."""
@@ -78,8 +90,13 @@ class Recipe(_Strict):
 
 
 def load(file: Path = FILE) -> Recipe:
-    """Reads a recipe. Raises Refused with what is wrong with it."""
+    """Reads a recipe, whose `wording` is relative to it. Raises Refused with what is wrong with it."""
     try:
-        return Recipe.model_validate(yaml.safe_load(file.read_text("utf-8")))
+        content = yaml.safe_load(file.read_text("utf-8"))
+        if isinstance(content, dict) and isinstance(content.get("wording"), str):
+            content["wording"] = file.parent / content["wording"]
+        found = Recipe.model_validate(content)
+        wording.wording(found.wording)
+        return found
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, TypeError) as error:
         raise Refused(f"{file} is no recipe: {error}; {FILE} is one") from error

@@ -11,9 +11,10 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -26,10 +27,9 @@ from .composition.composed import Composed
 from .pictures import FORMATS, FilePicture, MarkedPicture
 from .readers.videos import SUFFIXES, VideoPicture
 from .recipe import Stage
-from .refusal import Refused, read_json
+from .refusal import MANIFEST, Refused, read_json
 
-SHARDS_VERSION = 1
-MANIFEST = "manifest.json"
+SHARDS_VERSION = 2
 
 _BOX = pa.list_(pa.float64(), 4)
 _PICTURE = pa.struct(
@@ -43,6 +43,7 @@ _PICTURE = pa.struct(
         ("jpeg", pa.binary()),
     ]
 )
+_TURN = pa.struct([("question", pa.string()), ("answer", pa.string())])
 _TARGET = pa.struct([("picture", pa.int32()), ("annotation", pa.string()), ("box", _BOX)])
 SCHEMA = pa.schema(
     [
@@ -62,8 +63,12 @@ SCHEMA = pa.schema(
         ("grpo", pa.bool_()),
         ("pictures", pa.list_(_PICTURE)),
         ("targets", pa.list_(_TARGET)),
+        ("turns", pa.list_(_TURN)),
     ]
 )
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True)
 
 
 def row(cell: str, licence: str, sample: Composed) -> dict[str, Any]:
@@ -83,8 +88,9 @@ def row(cell: str, licence: str, sample: Composed) -> dict[str, Any]:
             for p in sample.pictures
         ],
         "targets": [{"picture": t.picture, "annotation": t.annotation, "box": t.box} for t in sample.targets],
+        "turns": [{"question": question, "answer": answer} for question, answer in sample.turns],
     }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
     return {**content, "digest": digest, "id": f"{cell}-{digest[:16]}"}
 
 
@@ -123,15 +129,23 @@ class Buckets:
             writer.close()
 
 
+_GROUP, _EMBEDDED_GROUP = 1024, 16
+"""Rows that are read together: where pictures are embedded, few, since one row is some hundred kilobytes."""
+
+
 def finish(bucket: Path, shard: Path, roots: Mapping[str, Path] | None, most_pixels: int | None) -> dict[str, Any]:
     """Orders a bucket's rows and writes its shard, pictures embedded if there are `roots`; returns its entry."""
     with pa.ipc.open_file(str(bucket)) as reader:
         table = reader.read_all()
     table = table.take(pa.array(np.argsort(np.array(table.column("digest").to_pylist(), dtype=object), kind="stable")))
-    if roots is not None:
-        rows = [_embedded(r, roots, most_pixels) for r in table.to_pylist()]
-        table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    pq.write_table(table, shard, compression="zstd", row_group_size=1024)
+    group = _GROUP if roots is None else _EMBEDDED_GROUP
+    with pq.ParquetWriter(shard, SCHEMA, compression="zstd") as writer:
+        for start in range(0, table.num_rows, group):
+            piece = table.slice(start, group)
+            if roots is not None:
+                rows = [_embedded(r, roots, most_pixels) for r in piece.to_pylist()]
+                piece = pa.Table.from_pylist(rows, schema=SCHEMA)
+            writer.write_table(piece, row_group_size=group)
     bucket.unlink()
     return {"file": shard.name, "rows": table.num_rows, "content": _content(table)}
 
@@ -165,17 +179,30 @@ def stored(root: Path, picture: Mapping[str, Any], most_pixels: int | None) -> P
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPicture:
-    """A picture whose file is in the row. `pixels` raises Refused if it cannot be decoded."""
+    """Picture `position` of a row of a row group of a shard, read when asked for: a quarter of a million samples whose
+    pictures are embedded fit into memory. `pixels` raises Refused if it cannot be read or decoded."""
 
-    content: bytes
+    shard: Path
+    group: int
+    row: int
+    position: int
 
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3)."""
         try:
-            with Image.open(io.BytesIO(self.content), formats=FORMATS) as image:
+            content = _jpegs(self.shard, self.group)[self.row][self.position]
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 return np.asarray(image.convert("RGB"))
         except Exception as error:
-            raise Refused(f"an embedded picture cannot be read: {error}") from error
+            raise Refused(f"picture {self.position} of row {self.row}, group {self.group} of {self.shard} cannot be "
+                          f"read: {error}") from error  # fmt: skip
+
+
+@lru_cache(maxsize=8)
+def _jpegs(shard: Path, group: int) -> list[list[bytes]]:
+    """The embedded pictures of each row of a row group."""
+    rows = pq.ParquetFile(shard).read_row_group(group, columns=["pictures"]).column("pictures").to_pylist()
+    return [[picture["jpeg"] for picture in pictures] for pictures in rows]
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -198,38 +225,75 @@ def verify(folder: Path) -> None:
             raise Refused(f"{file} has not the content that {MANIFEST} says; build the data anew")
 
 
-def samples(
-    folder: Path, stage: Stage, roots: Mapping[str, Path], most_pixels: int | None = None, kind: str | None = None
-) -> Iterator[Sample]:
-    """The samples of a stage, one after the other in their order of chance; pixels are read when asked for.
+Split = Literal["train", "validation", "test"]
 
-    `roots` has the folder of the pictures of each source; embedded pictures need none.
+
+def split_of(scene: str) -> Split:
+    """Which split a scene belongs to: by its hash, one in fifty to validation, and another one to the test set.
+
+    A split shares no scene with another one by what its samples were made for. Other pictures of a sample may have
+    been drawn from any scene where the source has one picture a scene (COCO).
     """
-    for entry in manifest(folder)["shards"]:
+    number = int.from_bytes(hashlib.blake2b(scene.encode(), digest_size=8).digest(), "big") % 50
+    held: dict[int, Split] = {0: "validation", 1: "test"}
+    return held.get(number, "train")
+
+
+def samples(
+    folder: Path, stage: Stage, split: Split | None = None, *, roots: Mapping[str, Path] | None = None,
+    most_pixels: int | None = None,
+) -> Iterator[Sample]:  # fmt: skip
+    """The samples of a stage, one after the other in their order of chance; of all splits, or of one.
+
+    Pixels are read when asked for, below the folders that the manifest names, or `roots` in their place, by source.
+    The turns of a conversation follow each other as samples of one scene. Raises Refused.
+    """
+    content = manifest(folder)
+    roots = roots or {name: Path(root) for name, root in content["pictures"].items()}
+    used = [c for c in SCHEMA.names if c not in ("digest", "licence", "cell", "template", "question")]
+    columns = [*used[: used.index("pictures")], *_PICTURE_COLUMNS, *used[used.index("pictures") + 1 :]]
+    for entry in content["shards"]:
         file = pq.ParquetFile(folder / entry["file"])
-        for piece in file.iter_batches(batch_size=256):
-            for one in piece.to_pylist():
-                if one[stage] and kind in (None, one["kind"]):
-                    yield sample(one, roots, most_pixels)
+        for group in range(file.num_row_groups):
+            for n, one in enumerate(file.read_row_group(group, columns=columns).to_pylist()):
+                if one[stage] and split in (None, split_of(one["scene"])):
+                    at = (folder / entry["file"], group, n) if content["embedded"] else None
+                    yield from _samples(one, at, roots, most_pixels)
 
 
-def sample(row: Mapping[str, Any], roots: Mapping[str, Path], most_pixels: int | None = None) -> Sample:
-    """A row as a sample. Raises Refused if its pictures are not embedded and its source has no root."""
+_PICTURE_COLUMNS = [f"pictures.list.element.{f.name}" for f in _PICTURE if f.name != "jpeg"]
+"""All of a picture but its file."""
+
+
+def _samples(
+    row: Mapping[str, Any], at: tuple[Path, int, int] | None, roots: Mapping[str, Path], most_pixels: int | None
+) -> Iterator[Sample]:
+    """A row as samples: one, or one a turn of a conversation. `at` is where embedded pictures are."""
+    pictures = tuple(_picture(p, n, row["source"], at, roots, most_pixels) for n, p in enumerate(row["pictures"]))
     targets = tuple(Target(t["picture"], _box(t["box"])) for t in row["targets"])
-    pictures = tuple(_picture(p, row["source"], roots, most_pixels) for p in row["pictures"])
-    return Sample(
+    whole = Sample(
         row["id"], row["scene"], row["kind"], row["source"], pictures, row["query"], targets, None, row["chain"]
     )  # fmt: skip
+    if not row["turns"]:
+        yield whole
+    for n, turn in enumerate(row["turns"]):
+        yield replace(whole, id=f"{row['id']}-{n}", query=turn["question"], chain=None, text=turn["answer"])
 
 
-def _picture(picture: Mapping[str, Any], source: str, roots: Mapping[str, Path], most_pixels: int | None) -> Picture:
+def _picture(
+    picture: Mapping[str, Any], position: int, source: str, at: tuple[Path, int, int] | None,
+    roots: Mapping[str, Path], most_pixels: int | None,
+) -> Picture:  # fmt: skip
     plain: Picture
-    if picture["jpeg"] is not None:
-        plain = EmbeddedPicture(picture["jpeg"])
+    if at is not None:
+        plain = EmbeddedPicture(*at, position)
     elif source in roots:
         plain = stored(roots[source], picture, most_pixels)
     else:
-        raise Refused(f"the pictures of {source} are not embedded; give the folder that has them as its root")
+        raise Refused(
+            f"the pictures of {source} are not embedded, and no folder of them is known; name it under `pictures` in "
+            f"{MANIFEST}, or build the data anew with the roots of its sources"
+        )
     return plain if picture["mark"] is None else MarkedPicture(plain, _box(picture["mark"]))
 
 

@@ -1,38 +1,31 @@
-"""What is in a training set? Counts by kind, source, pictures and targets; sizes of boxes; words."""
+"""What is in a training set? Counts by kind, source, pictures and targets; sizes of boxes; words; what was refused."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from .shards import manifest
-
-_COLUMNS = ["kind", "source", "cell", "query", "chain", "cot_sft", "grpo", "pictures", "targets"]
+from ..grounding.samples import Box, Sample
 
 
-def overview(folder: Path) -> pd.DataFrame:
-    """One row a sample: kind, source, cell, stages, numbers of pictures and targets, words of query and chain, and the
-    square root of the mean target's area as a share of its picture's (NaN without targets). Read shard by shard."""
-    return pd.concat([_of(folder / entry["file"]) for entry in manifest(folder)["shards"]], ignore_index=True)
+def overview(samples: Iterable[Sample]) -> pd.DataFrame:
+    """One row a sample: kind, source, numbers of pictures and targets, words of query, chain and answer in free text,
+    and the side of its mean target: the square root of its area as a share of its picture's (NaN without targets)."""
+    rows = [
+        (
+            s.kind, s.source, len(s.pictures), len(s.targets), _mean_side([t.box for t in s.targets]),
+            len(s.query.split()), len((s.chain or "").split()), len((s.text or "").split()),
+        )
+        for s in samples
+    ]  # fmt: skip
+    columns = ["kind", "source", "pictures", "targets", "box", "query_words", "chain_words", "text_words"]
+    return pd.DataFrame(rows, columns=columns).astype({"kind": "category", "source": "category"})
 
 
-def _of(file: Path) -> pd.DataFrame:
-    rows = pq.read_table(file, columns=_COLUMNS)
-    plain: pd.DataFrame = rows.drop(["pictures", "targets", "query", "chain"]).to_pandas()
-    targets = rows.column("targets").to_pylist()
-    plain["pictures"] = [len(p) for p in rows.column("pictures").to_pylist()]
-    plain["targets"] = [len(t) for t in targets]
-    plain["box"] = [_mean_side([t["box"] for t in found]) for found in targets]
-    for name in ("query", "chain"):
-        plain[f"{name}_words"] = [len(text.split()) for text in rows.column(name).to_pylist()]
-    return plain
-
-
-def _mean_side(boxes: list[list[float]]) -> float:
+def _mean_side(boxes: list[Box]) -> float:
     if not boxes:
         return float("nan")
     corners = np.array(boxes)
@@ -40,11 +33,44 @@ def _mean_side(boxes: list[list[float]]) -> float:
 
 
 def tables(samples: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-    """The overview counted: by kind and source, by pictures, by targets; and sizes and words by kind."""
-    measures = samples.groupby("kind")[["box", "query_words", "chain_words"]].mean().round(3)
+    """The overview counted: by kind and source, by pictures, by targets; and means of sizes and words by kind."""
+    measures = ["box", "query_words", "chain_words", "text_words"]
     return {
         "kind and source": pd.crosstab(samples["kind"], samples["source"], margins=True),
         "pictures": pd.crosstab(samples["kind"], samples["pictures"]),
         "targets": pd.crosstab(samples["kind"], samples["targets"]),
-        "means": measures,
+        "means": samples.groupby("kind", observed=True)[measures].mean().round(3),
     }
+
+
+def quotas(facts: Mapping[str, Any]) -> pd.DataFrame:
+    """Of a manifest or a data run's result: each cell's quota, what was made, what is short and the foremost reason,
+    and the samples of each stage; then the paper's counts."""
+    rows = {
+        name: {
+            **{key: cell[key] for key in ("kind", "source", "quota", "made", "short")}, **cell["stages"],
+            "foremost reason": max(cell["not_made"], key=cell["not_made"].get, default="") if cell["short"] else "",
+        }
+        for name, cell in facts.get("cells", {}).items()
+    }  # fmt: skip
+    for name, count in facts.get("paper", {}).items():
+        made, wanted = count["made"], count["wanted"]
+        rows[f"paper: {name}"] = {"quota": wanted, "made": made, "short": wanted - made}
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("")
+
+
+def refused(facts: Mapping[str, Any]) -> pd.DataFrame:
+    """Of a manifest or a data run's result: what was not used of each source and of each cell's anchors, why, how
+    often, and where first."""
+    rows = [
+        (name, reason, count, "; ".join(source["examples"].get(reason, [])[:2]))
+        for name, source in facts.get("sources", {}).items()
+        for reason, count in sorted(source["skipped"].items())
+    ]
+    rows += [
+        (name, reason, count, "")
+        for name, cell in facts.get("cells", {}).items()
+        for reason, count in cell["not_made"].items()
+    ]
+    rows += [("the given file", reason, 1, "") for reason in facts.get("left_out", [])]
+    return pd.DataFrame(rows, columns=["source or cell", "reason", "times", "for example"])

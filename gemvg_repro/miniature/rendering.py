@@ -60,7 +60,7 @@ def _grain(seed: int) -> NDArray[np.int16]:
 
 
 @cache
-def _mask(category: int, w: int, h: int) -> NDArray[np.bool_]:
+def silhouette(category: int, w: int, h: int) -> NDArray[np.bool_]:
     """The silhouette in its (h, w) box, touching all four sides."""
     y, x = np.mgrid[0:h, 0:w]
     u, v = np.abs(2 * x + 1 - w), np.abs(2 * y + 1 - h)
@@ -99,7 +99,7 @@ def render(ground: int, noise: int, silhouettes: Iterable[Silhouette]) -> NDArra
     """
     canvas = _ground(ground).copy()
     for category, colour, shade, x, y, w, h in silhouettes:
-        inside = _mask(category, w, h)
+        inside = silhouette(category, w, h)
         paint = _PAINT[colour] + np.int16((shade - 8) * 3)
         canvas[y : y + h, x : x + w][inside] = (paint + _marking(category, w, h)[..., None])[inside]
     canvas += _grain(noise)

@@ -56,7 +56,7 @@ def draw_samples(samples: Sequence[Sample], mode: Mode = "direct") -> Figure:
     """Samples as cards, with what should be answered: pictures, query, every target with its box."""
     shown = [(sample, mode) for sample in samples]
     answers: dict[tuple[str, str], gallery.Answer] = {
-        (sample.id, mode): (sample.choice or write_targets(sample.targets), ()) for sample, _ in shown
+        (sample.id, mode): (sample.text or sample.choice or write_targets(sample.targets), ()) for sample, _ in shown
     }
     with TemporaryDirectory() as folder:
         written = gallery.write(Path(folder), shown, answers)

@@ -8,12 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..corpora import recipe
+from ..corpora.composition import wording
+from ..corpora.official import annotation_files
+from ..corpora.refusal import MANIFEST
 from .parameters import (
     DataParameters,
     EvaluateParameters,
@@ -23,7 +27,7 @@ from .parameters import (
     resolve,
 )
 from .profiles import load_profile
-from .runs import library_versions, parameters_of, run_id
+from .runs import library_versions, parameters_of, read_json, run_id
 
 RESULTS_VERSION = 3
 """Raised by hand when code moves numbers: every run is then another run."""
@@ -93,7 +97,7 @@ def identify(parameters: Parameters, profile: SomeProfile | None = None) -> Iden
     """The identity of the run that a notebook with these parameters makes, and those of its prerequisites."""
     profile = profile or load_profile(parameters.profile)
     if isinstance(parameters, DataParameters):
-        return _data(parameters.data, profile)
+        return _composed(parameters, profile) if parameters.roots else _data(parameters.data, profile)
     if isinstance(parameters, TrainParameters):
         return _training(parameters, profile)
     if isinstance(parameters, EvaluateParameters):
@@ -115,12 +119,35 @@ def threads_of(kind: str, profile: SomeProfile) -> int:
 
 
 def _data(data: str, profile: SomeProfile) -> Identity:
-    """Data that is made is known by the profile's settings, data that is given by its content."""
+    """Data that is drawn is known by the profile's settings, data that is given by its content."""
+    if data and resolve(data).is_dir():
+        content = (read_json(resolve(data) / MANIFEST) or {}).get("content", "")
+        return Identity("data", {"kind": "data", "results_version": RESULTS_VERSION, "shards": content})
     if data:
         return Identity(
             "data", {"kind": "data", "results_version": RESULTS_VERSION, "file": _annotations(resolve(data))}
         )
     return Identity("data", _moving("data", ("data",), profile))
+
+
+def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
+    """Data composed of official files: known by the recipe, and by the content of the files that say what there is."""
+    most_pixels = profile.model_dump()["data"]["most_pixels"]
+    moving = {
+        "kind": "data",
+        "results_version": RESULTS_VERSION,
+        "versions": library_versions(),
+        "recipe": {path.name: _hash(path) for path in (recipe.FILE, wording.FILE)},
+        "share": parameters.share,
+        "embedded": [most_pixels] if parameters.embed else [],
+        "sources": {name: _contents(annotation_files(name, root)) for name, root in parameters.sources.items()},
+        "benchmarks": {name: _contents([file]) for name, (file, _) in parameters.benchmarks.items()},
+    }
+    return Identity("mg_data", moving)
+
+
+def _contents(files: Iterable[Path]) -> str:
+    return run_id({str(path): _hash(path) for path in files if path.is_file()})
 
 
 def _training(parameters: TrainParameters, profile: SomeProfile) -> Identity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from ..benchmarks.registry import NAMES
+from ..corpora.refusal import MANIFEST
 from ..grounding.samples import MODES
 from .profiles import load_profile
 
@@ -88,18 +90,68 @@ class Parameters(BaseModel):
     @field_validator("data", check_fields=False)
     @classmethod
     def _data_exists(cls, data: str) -> str:
-        if data and not (resolve(data).is_file() and data.endswith(".json")):
-            raise ValueError(f"{data!r} is no file; expected a COCO-format .json file, or '' for the profile's data")
+        given = resolve(data)
+        if data and not ((given.is_file() and data.endswith(".json")) or (given / MANIFEST).is_file()):
+            raise ValueError(
+                f"{data!r} is no file and no folder of shards; expected a COCO-format .json file, a folder with a "
+                f"{MANIFEST} (data.ipynb makes one from official files: -p roots), or '' for the profile's data"
+            )
         return data
 
 
 class DataParameters(Parameters):
-    """Of data.ipynb: make the data, and draw so many samples of it with their boxes."""
+    """Of data.ipynb: make the data, and draw so many samples of each kind with their boxes.
+
+    With `roots`, the official downloads of sources by name, a training set is composed from them, a `share` of the
+    recipe's counts; what occurs in one of the benchmarks of `exclude` is left out. Both are NAME=PATH, several
+    with blanks between them (quoted like a shell's where a path has blanks), or a mapping.
+    """
 
     notebook: ClassVar[str] = "data.ipynb"
 
     data: str = ""
-    drawn: int = Field(default=12, ge=1)
+    roots: str | dict[str, str] = ""
+    exclude: str | dict[str, str] = ""
+    share: float = Field(default=1.0, gt=0, le=1)
+    embed: bool = False
+    drawn: int = Field(default=2, ge=1)
+
+    @field_validator("roots", "exclude")
+    @classmethod
+    def _paths_by_name(cls, given: str | dict[str, str]) -> dict[str, str]:
+        if isinstance(given, dict):
+            return given
+        pairs = [pair.partition("=") for pair in shlex.split(given)]
+        if wrong := ["".join(pair) for pair in pairs if not all(pair)]:
+            raise ValueError(f"{wrong[0]!r} is no NAME=PATH; expected such as 'coco=/data/coco d3=/data/d3'")
+        if twice := [name for name, _, _ in pairs if sum(name == other for other, _, _ in pairs) > 1]:
+            raise ValueError(f"{twice[0]} is given twice")
+        return {name: path for name, _, path in pairs}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.roots and self.data:
+            raise ValueError("roots make data and data is given: only one of them")
+        if not self.roots and (self.exclude or self.embed or self.share != 1):
+            raise ValueError("exclude, embed and share say how data is made of roots, and no roots are given")
+        return self
+
+    @property
+    def sources(self) -> dict[str, Path]:
+        """The root of each source that is given."""
+        return {name: resolve(path) for name, path in self._by_name("roots").items()}
+
+    @property
+    def benchmarks(self) -> dict[str, tuple[Path, Path | None]]:
+        """The annotation file of each benchmark to leave out, and the folder of its images: FILE or FILE,IMAGES."""
+        parted = {name: path.partition(",") for name, path in self._by_name("exclude").items()}
+        return {
+            name: (resolve(file), resolve(images) if images else None) for name, (file, _, images) in parted.items()
+        }
+
+    def _by_name(self, field: str) -> dict[str, str]:
+        given = getattr(self, field)  # a default is not validated, and stays text
+        return given if isinstance(given, dict) else {}
 
 
 class TrainParameters(Parameters):

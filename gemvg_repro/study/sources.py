@@ -1,31 +1,35 @@
-"""What is a study trained and scored on? The data run: the world's samples, or a file that was given."""
+"""What is a study trained and scored on? The data run: the world's samples, composed ones, or a file that was given."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..benchmarks import mig_bench
-from ..corpora import coco
+from ..corpora import coco, making, recipe, shards
 from ..corpora.composers import detection, semantic
 from ..corpora.refusal import Faults, Refused
 from ..corpora.writing import writing
 from ..grounding.samples import Sample
 from ..miniature import dataset, mig_export
-from .identity import identify, locate
+from .identity import identify, locate, threads_of
 from .parameters import DataParameters, ParameterError, Parameters, resolve
-from .profiles import load_profile
+from .profiles import DataSettings, Profile, load_profile
 from .runs import Announcer, Run, result_of
 
 WORLD_FILE = "samples.parquet"
 MIG_FOLDER = "mig_bench"
+MG_FOLDER = "mg_data"
 
 
 def make(asked: DataParameters) -> Mapping[str, Any]:
-    """Draws the world's samples, or reads and checks the given file, and returns the data run's result."""
+    """Draws the world's samples, composes those of official files, or reads and checks what is given; returns the data
+    run's result. Raises Refused for files that are not used."""
     profile = load_profile(asked.profile)
     identity = identify(asked, profile)
     started = time.monotonic()
@@ -33,19 +37,22 @@ def make(asked: DataParameters) -> Mapping[str, Any]:
     with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
         if run.finished is not None:
             return run.finished
-        if profile.data.recipe is not None and not asked.data:
+        if asked.sources:
+            facts = _compose(run.folder, asked, profile)
+        elif profile.data.recipe is not None and not asked.data:
             facts = {"source": "world", **_draw(run.folder, profile.data.recipe)}
         return run.finish({**facts, "cost": {"seconds": round(time.monotonic() - started, 1)}})
 
 
 def check(asked: Parameters) -> dict[str, Any]:
-    """What the data run of a given file will say; nothing once it is finished, and for the profile's own data.
+    """What the data run of what is given will say; nothing once it is finished, and where nothing is given.
 
-    Reads the whole file and decodes every image, and writes nothing: called before any work begins.
+    Reads the whole file and decodes every image, or holds shards against their manifest, and writes nothing: called
+    before any work begins.
 
     Raises:
         Refused: with the record and key of every fault.
-        ParameterError: there is no file, and the profile has no data of its own.
+        ParameterError: nothing is given, and the profile has no data of its own.
     """
     data: str = getattr(asked, "data", "")
     settings = load_profile(asked.profile).data
@@ -53,13 +60,20 @@ def check(asked: Parameters) -> dict[str, Any]:
         known = DataParameters.check({k: v for k, v in dict(asked).items() if k in ("profile", "runs", "data")})
         if result_of(locate(known)) is not None:
             return {}
-        read = coco.load(resolve(data), settings.most_pixels)
-        return {"source": data, "counts": {"images": len(read.images)}, "left_out": list(map(str, read.left_out))}
-    if settings.recipe is None:
+        given = resolve(data)
+        return {"source": data, **(_facts_of_shards(given) if given.is_dir() else _facts_of_file(given, settings))}
+    if settings.recipe is None and not getattr(asked, "sources", None):
         raise ParameterError(
-            f"profile {asked.profile} has no data of its own; give a COCO-format file: -p data FILE.json"
+            f"profile {asked.profile} has no data of its own. Compose it from official downloads by data.ipynb "
+            "(-p roots 'coco=/data/coco d3=/data/d3') and give -p data FOLDER; or give a COCO-format file: "
+            "-p data FILE.json"
         )
     return {}
+
+
+def _facts_of_file(file: Path, settings: DataSettings) -> dict[str, Any]:
+    read = coco.load(file, settings.most_pixels)
+    return {"counts": {"images": len(read.images)}, "left_out": list(map(str, read.left_out))}
 
 
 def check_pictures(file: Path, samples: Sequence[Sample]) -> None:
@@ -79,6 +93,29 @@ def check_pictures(file: Path, samples: Sequence[Sample]) -> None:
                 faults.add(f"{sample.id}, picture {number}", str(error))
         announce(done, len(samples), (time.monotonic() - started) / done * (len(samples) - done), {})
     faults.refuse()
+
+
+def _compose(folder: Path, asked: DataParameters, profile: Profile) -> dict[str, Any]:
+    """Composes the training set; what an interrupted run has read already is not read again."""
+    made = folder / MG_FOLDER / making.SHARDS
+    if not made.exists():
+        bars, wanted = making.Bars(), recipe.load().scaled(asked.share)
+        making.make(
+            made.parent, asked.sources, wanted, asked.benchmarks,
+            workers=min(threads_of("data", profile), os.cpu_count() or 1),
+            embed=asked.embed, most_pixels=profile.data.most_pixels, progress=bars,
+        )  # fmt: skip
+        bars.close()
+    return {"source": "official files", **_facts_of_shards(made)}
+
+
+def _facts_of_shards(folder: Path) -> dict[str, Any]:
+    """What the manifest says, once every shard was held against it."""
+    shards.verify(folder)
+    content = shards.manifest(folder)
+    facts = {name: content[name] for name in ("content", "cells", "paper", "sources")}
+    stages = {stage: sum(c["stages"][stage] for c in content["cells"].values()) for stage in recipe.STAGES}
+    return {**facts, "counts": {"samples": content["rows"], **stages}, "shards": str(folder)}
 
 
 def _draw(folder: Path, recipe: dataset.Recipe) -> dict[str, Any]:
@@ -103,16 +140,31 @@ def _counts(samples: Sequence[Sample]) -> dict[str, Any]:
 def load(folder: Path, asked: Parameters, split: dataset.Split) -> list[Sample]:
     """The samples of a split of a finished data run, in order.
 
-    A given file is trained on as composed from it, and is validated and scored on as it is: every category
-    of every image, one image at a time.
+    Of shards it is trained on those of the stage that `asked` is about. A COCO-format file is trained on as composed
+    from it, and is validated and scored on as it is: every category of every image, one image at a time.
     """
     data: str = getattr(asked, "data", "")
+    settings = load_profile(asked.profile).data
+    if (composed := resolve(data) if data else folder / MG_FOLDER / making.SHARDS).is_dir():
+        return _of_shards(composed, getattr(asked, "mode", "sft"), split, settings)
     if not data:
         return dataset.read(folder / WORLD_FILE, split)
-    settings = load_profile(asked.profile).data
     read = coco.load(resolve(data), settings.most_pixels)
     samples = detection(read)
     return samples + semantic(read, settings.seed, settings.composed) if split == "train" else samples
+
+
+def _of_shards(folder: Path, mode: str, split: dataset.Split, settings: DataSettings) -> list[Sample]:
+    """Each a scene of its own in training, where what shares a scene shares its pictures; a conversation is one.
+
+    Held-out samples are of grounding only: nothing here scores free text.
+    """
+    stages: Mapping[str, recipe.Stage] = {"sft": "sft", "cot_sft": "cot_sft"}
+    stage = stages.get(mode, "grpo") if split == "train" else "sft"
+    found = shards.samples(folder, stage, split, most_pixels=settings.most_pixels)
+    if split != "train":
+        return [sample for sample in found if sample.text is None]
+    return [replace(sample, scene=sample.id) if sample.text is None else sample for sample in found]
 
 
 def load_mig_bench(folder: Path) -> list[mig_bench.MigRecord]:

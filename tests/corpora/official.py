@@ -12,55 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-URI = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-$"
-
-
-def lz_encode(text: str) -> str:
-    """compressToEncodedURIComponent of lz-string 1.5 for Latin-1 text; a test holds it against the original."""
-    bits: list[int] = []
-    words: dict[str, int] = {}
-    fresh: set[str] = set()
-    width, room = 2, 2
-
-    def put(value: int, count: int) -> None:
-        bits.extend(value >> n & 1 for n in range(count))
-
-    def grow() -> None:
-        nonlocal room, width
-        room -= 1
-        if room == 0:
-            room = 1 << width
-            width += 1
-
-    def emit(word: str) -> None:
-        if word in fresh:
-            put(0, width)
-            put(ord(word), 8)
-            grow()
-            fresh.discard(word)
-        else:
-            put(words[word], width)
-        grow()
-
-    word = ""
-    for letter in text:
-        if letter not in words:
-            words[letter] = len(words) + 3
-            fresh.add(letter)
-        if word + letter in words:
-            word += letter
-            continue
-        emit(word)
-        words[word + letter] = len(words) + 3
-        word = letter
-    if word:
-        emit(word)
-    put(2, width)
-    while True:  # the flush of lz-string: at least one more bit
-        bits.append(0)
-        if len(bits) % 6 == 0:
-            break
-    return "".join(URI[int("".join(map(str, bits[n : n + 6])), 2)] for n in range(0, len(bits), 6))
+from gemvg_repro.corpora.masks import lz_encode
 
 
 def rle(runs: list[int]) -> str:
@@ -266,6 +218,50 @@ def star(root: Path, videos: int, questions: int = 3, seed: int = 0) -> Path:
                 out.write((", " if v or q else "") + json.dumps(record))
         out.write("]")
     return file
+
+
+def conversations(root: Path, number: int, seed: int = 0) -> Path:
+    """understanding.json with two turns about two pictures each, and the pictures."""
+    rng = random.Random(seed)
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    records = []
+    for n in range(number):
+        names = [f"images/{n:04d}-{k}.jpg" for k in range(2)]
+        shades = [rng.randrange(256) for _ in names]
+        for name, shade in zip(names, shades, strict=True):
+            Image.new("RGB", (32, 24), (shade, 90, 90)).save(root / name)
+        redder = "AB"[shades[1] > shades[0]]
+        said = [f"<image>\n<image>\nWhich is redder? A. the first B. the second ({n})", redder, "Why?", f"By {shades}."]
+        turns = [{"from": ("human", "gpt")[k % 2], "value": text} for k, text in enumerate(said)]
+        records.append({"id": "x", "image": names, "conversations": turns})
+    (root / "understanding.json").write_text(json.dumps(records))
+    return root
+
+
+def paint(roots: dict[str, Path], size: tuple[int, int] = (48, 32)) -> None:
+    """Small pictures of noise where COCO, D3, Ego-Exo4D and MVTrack have theirs; unit boxes do not notice the size."""
+    rng = np.random.default_rng(0)
+    files: list[Path] = []
+    if root := roots.get("coco"):
+        content = json.loads((root / "annotations" / "instances_train2017.json").read_text())
+        files += [root / "train2017" / image["file_name"] for image in content["images"]]
+    if root := roots.get("d3"):
+        content = pickle.loads((root / "d3_pkl" / "images.pkl").read_bytes())
+        files += [root / "d3_images" / image["file_name"] for image in content.values()]
+    if root := roots.get("egoexo4d"):
+        content = json.loads((root / "annotations" / "relations_train.json").read_text())["annotations"]
+        files += [
+            root / uid / camera / f"{frame}.jpg"
+            for uid, take in content.items()
+            for cameras in take["object_masks"].values()
+            for camera, notes in cameras.items()
+            for frame in notes["annotated_frames"]
+        ]
+    if root := roots.get("mvtrack"):
+        files += [f for f in root.glob("*/*/img/*.jpg") if f.stat().st_size == 0]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(file)
 
 
 def everything(root: Path, scale: int = 1, seed: int = 0) -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """Is a composed sample true? Proved from its words and the annotation alone, for each one.
 
-The checker shares the wordings (wording.yaml) with the composers, but none of their code: it reads the query and every
-sentence of the chain back, works out from the annotated frames what they mean, and compares. It proves that
+The checker shares the wordings (a wording file) with the composers, but none of their code: it reads the query and
+every sentence of the chain back, works out from the annotated frames what they mean, and compares. It proves that
 
 - the pictures are different frames of the source, as described, and stand in the relation that the query states;
 - the targets are exactly the annotations that the query asks for, with their boxes, and nothing is unclear;
@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from ..frames import Frame, Question
+from ..frames import Conversation, Frame, Question
 from .composed import Composed
 
 _NUMBERS = {
@@ -28,7 +28,7 @@ _NUMBERS = {
 }  # fmt: skip
 
 _SLOTS = {
-    "phrase": r'[^"]+',
+    "phrase": r'[^"]+?',
     "question": r'[^"]+?',
     "picture": r"[1-9][0-9]?",
     "count": r"[a-z]+|[0-9]+",
@@ -42,9 +42,13 @@ class Untrue(ValueError):
     """What a sample says does not follow from the annotation; the message says what, and where."""
 
 
+Patterns = dict[str, dict[str, list[re.Pattern[str]]]]
+
+
 @cache
-def _patterns() -> dict[str, dict[str, list[re.Pattern[str]]]]:
-    content = yaml.safe_load(Path(__file__).with_name("wording.yaml").read_text("utf-8"))
+def patterns(file: Path) -> Patterns:
+    """The wordings of a file as patterns that find their slots."""
+    content = yaml.safe_load(file.read_text("utf-8"))
     return {
         group: {name: [re.compile(_pattern(text)) for text in texts] for name, texts in names.items()}
         for group, names in content.items()
@@ -52,26 +56,47 @@ def _patterns() -> dict[str, dict[str, list[re.Pattern[str]]]]:
 
 
 def _pattern(template: str) -> str:
+    """A phrase without quotation marks around it ends at a full stop, or it would reach into the next sentence."""
+    slots = _SLOTS if '"{phrase}"' in template else _SLOTS | {"phrase": r'[^".]+?'}
     parts = re.split(r"\{(\w+)\}", template)
-    return "".join(f"(?P<{part}>{_SLOTS[part]})" if n % 2 else re.escape(part) for n, part in enumerate(parts))
+    return "".join(f"(?P<{part}>{slots[part]})" if n % 2 else re.escape(part) for n, part in enumerate(parts))
 
 
-def check(sample: Composed, frame: Callable[[str], Frame | None], question: Callable[[str], Question | None]) -> None:
+def check(
+    sample: Composed, frame: Callable[[str], Frame | None], question: Callable[[str], Question | None],
+    conversation: Callable[[str], Conversation | None], wording: Path,
+) -> None:  # fmt: skip
     """Raises Untrue unless everything that the sample says is so.
 
-    `frame` and `question` look up the annotation by the id in the source.
+    `frame`, `question` and `conversation` look up the annotation by the id in the source; `wording` is the file of
+    the words that it was composed in.
     """
     frames = [_shown(sample, n, frame) for n in range(len(sample.pictures))]
     _require(len({f.id for f in frames}) == len(frames), "a frame is shown twice")
+    if sample.kind == "understanding":
+        _as_said(sample, conversation(sample.question))
+        return
+    _require(not sample.turns, "a question of grounding has turns of a conversation")
     name, _, number = sample.template.partition("/")
     _require(name.partition(".")[0] == sample.kind, "the wording is of another kind")
-    said = _patterns()["queries"][name][int(number)].fullmatch(sample.query)
+    known = patterns(wording)
+    said = known["queries"][name][int(number)].fullmatch(sample.query)
     _require(said is not None, f"the query is not in its wording: {sample.query!r}")
     assert said is not None
-    meaning = _Meaning(sample, frames, said.groupdict(), question)
+    meaning = _Meaning(sample, frames, said.groupdict(), question, known)
     _MEANINGS[name](meaning)
     _targets(sample, frames, meaning)
-    _chain(sample.chain, frames, meaning)
+    _chain(sample.chain, meaning)
+
+
+def _as_said(sample: Composed, said: Conversation | None) -> None:
+    """That it is the source's conversation, word for word, about the same pictures in their order."""
+    _require(said is not None, f"there is no conversation {sample.question!r}")
+    assert said is not None
+    _require(tuple(p.frame for p in sample.pictures) == said.images, "the pictures are not those of the conversation")
+    _require(all(p.mark is None for p in sample.pictures), "a box is drawn that no word explains")
+    _require(sample.turns == said.turns and sample.query == said.turns[0][0], "the words are not the conversation's")
+    _require(not (sample.targets or sample.chain or sample.template), "a conversation has no targets, chain or wording")
 
 
 def _require(true: bool, what: str) -> None:
@@ -95,8 +120,10 @@ class _Meaning:
     """What a query asks for: in which pictures, by which test of an instance; worked out from the annotation."""
 
     def __init__(
-        self, sample: Composed, frames: list[Frame], slots: dict[str, str], question: Callable[[str], Question | None]
-    ) -> None:
+        self, sample: Composed, frames: list[Frame], slots: dict[str, str],
+        question: Callable[[str], Question | None], known: Patterns,
+    ) -> None:  # fmt: skip
+        self.patterns = known
         self.sample, self.frames, self.slots, self._question = sample, frames, slots, question
         self.asked = list(range(len(frames)))
         self.reference: Any = None
@@ -153,8 +180,8 @@ class _Meaning:
 
     def _find_reference(self) -> None:
         """The instance that is pointed out, and nowhere else anything is."""
-        for way, patterns in _patterns()["marks"].items():
-            for pattern in patterns:
+        for way, marks in self.patterns["marks"].items():
+            for pattern in marks:
                 if said := pattern.fullmatch(self.slots["marked"]):
                     self._point(way, said.groupdict())
         _require(self.reference is not None, f"nothing is pointed out by {self.slots['marked']!r}")
@@ -166,6 +193,9 @@ class _Meaning:
     def _point(self, way: str, slots: dict[str, str]) -> None:
         at = int(slots["picture"]) - 1
         _require(at < len(self.frames), "the reference is in a picture that is not there")
+        if way == "alone":
+            self._take_only(at)
+            return
         drawn = self.sample.pictures[at].mark
         _require((drawn is not None) == (way == "drawn"), "the words and the drawn box do not agree")
         wanted = [v * 1000 for v in drawn] if drawn else [float(slots[c]) for c in ("x1", "y1", "x2", "y2")]
@@ -177,6 +207,12 @@ class _Meaning:
         _require(len(found) > 0, "nothing is annotated where the reference is pointed out")
         alike = len({(i.category, i.identity) for i in found}) == 1
         _require(alike, "two different objects are where the reference is pointed out")
+        self.reference, self.reference_at = found[0], at
+
+    def _take_only(self, at: int) -> None:
+        found = [i for i in self.frames[at].instances if i.box is not None]
+        alone = len(found) == 1 and not self.frames[at].unclear
+        _require(alone, f"picture {at + 1} shows not just the one object that is meant")
         self.reference, self.reference_at = found[0], at
 
     def wanted(self, n: int) -> list[Any]:
@@ -207,12 +243,12 @@ def _targets(sample: Composed, frames: list[Frame], meaning: _Meaning) -> None:
     _require(given == expected, f"the targets are {given}, but the annotation has {expected}")
 
 
-def _chain(chain: str, frames: list[Frame], meaning: _Meaning) -> None:
+def _chain(chain: str, meaning: _Meaning) -> None:
     """Reads the chain sentence by sentence and holds each against the annotation."""
     told: list[int] = []
     at, introduced = 0, 0
     while at < len(chain):
-        name, said = _sentence(chain, at)
+        name, said = _sentence(chain, at, meaning.patterns["chains"])
         at = said.end() + 1
         slots = said.groupdict()
         if name in ("reference", "answer", "common"):
@@ -229,9 +265,9 @@ def _chain(chain: str, frames: list[Frame], meaning: _Meaning) -> None:
     )
 
 
-def _sentence(chain: str, at: int) -> tuple[str, re.Match[str]]:
-    for name, patterns in _patterns()["chains"].items():
-        for pattern in patterns:
+def _sentence(chain: str, at: int, known: dict[str, list[re.Pattern[str]]]) -> tuple[str, re.Match[str]]:
+    for name, of_name in known.items():
+        for pattern in of_name:
             said = pattern.match(chain, at)
             if said and (said.end() == len(chain) or chain[said.end()] == " "):
                 return name, said
@@ -253,16 +289,16 @@ def _evidence(name: str, slots: dict[str, str], n: int, meaning: _Meaning) -> No
     wanted = meaning.wanted(n)
     where = f"the chain on picture {n + 1}"
     _require((name in ("seen", "hidden")) == meaning.by_identity, f"{where} is worded for another question")
-    if name in ("present", "absent"):
-        _require(slots["phrase"] == meaning.phrase, f"{where} speaks of {slots['phrase']!r}")
+    phrase = slots.get("phrase", meaning.phrase)
+    _require(phrase == meaning.phrase, f"{where} speaks of {phrase!r}")
     if name in ("absent", "hidden"):
         _require(not wanted, f"{where} overlooks {len(wanted)}")
         return
-    places = slots["place"] if name == "seen" else slots["places"]
     number = 1 if name == "seen" else _NUMBERS.get(slots["count"]) or int(slots["count"])
     _require(number == len(wanted), f"{where} counts {number}, but there are {len(wanted)}")
-    said, true = sorted(places.split(", ")), sorted(_third(i.box) for i in wanted)
-    _require(said == true, f"{where} has places {said}, but they are {true}")
+    places = slots.get("place" if name == "seen" else "places")  # not every wording says them
+    true = sorted(_third(i.box) for i in wanted)
+    _require(places is None or sorted(places.split(", ")) == true, f"{where} has places {places}, but they are {true}")
 
 
 def _third(box: tuple[float, float, float, float]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Self
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ...grounding.samples import Box, Kind
 from ..frames import Frame, Instance
 from ..index import Index, unclear
+from .wording import FILE, Way, Wording, wording
 
 
 class Rules(BaseModel):
@@ -23,8 +25,9 @@ class Rules(BaseModel):
     for its phrase. A reference has no side below `smallest_reference`, touches no edge, as a truncated object would,
     and shares its place with no other. Crowds are unclear in their frame (readers), so their category is not asked
     about there. At most `most_targets` targets; `without_target` of the samples have none, where the annotation can
-    prove it. `drawn` references are boxes in the picture, the others coordinates in the query; `hard` negatives
-    share something with the anchor; `common` is the share of questions about what all pictures have in common.
+    prove it. The share `alone` of the references is all that its picture shows, as far as the source says, and needs
+    no mark; of the others `drawn` are boxes in the picture, the rest coordinates in the query. `hard` negatives share
+    something with the anchor; `common` is the share of questions about what all pictures have in common.
     Frames of a view are `least_gap` apart, in the source's frame numbers. `tries` bounds every search.
     """
 
@@ -35,6 +38,7 @@ class Rules(BaseModel):
     smallest_target: float = Field(default=0.01, ge=0)
     smallest_reference: float = Field(default=0.03, ge=0)
     without_target: float = Field(default=0.1, ge=0, le=1)
+    alone: float = Field(default=0.0, ge=0, le=1)
     drawn: float = Field(default=0.5, ge=0, le=1)
     hard: float = Field(default=0.5, ge=0, le=1)
     common: float = Field(default=0.3, ge=0, le=1)
@@ -75,7 +79,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A sample of grounding. `template` names its wording; `key` is the same for samples that ask the same."""
+    """A sample. `template` names its wording; `key` is the same for samples that ask the same.
+
+    `question` is the id of the source's question or conversation that it puts; `turns` are those of a conversation,
+    which has no targets.
+    """
 
     kind: Kind
     source: str
@@ -87,15 +95,20 @@ class Composed:
     chain: str
     key: int
     question: str = ""
+    turns: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
 class Bench:
-    """What a composer works with: an index, the rules, and what it made of which anchor."""
+    """What a composer works with: an index, the rules, and the file of the words."""
 
     index: Index
     rules: Rules
-    unfit: dict[str, int] = field(default_factory=dict)
+    wording: Path = FILE
+
+    @property
+    def words(self) -> Wording:
+        return wording(self.wording)
 
 
 def same_question(*parts: str | Sequence[str]) -> int:
@@ -121,9 +134,22 @@ def smallest_side(instance: Instance) -> float:
     return min(instance.box[2] - instance.box[0], instance.box[3] - instance.box[1]) if instance.box else 0.0
 
 
-def references(frame: Frame, rules: Rules) -> list[Instance]:
-    """The objects that can be pointed out: not small, not truncated by an edge, and no other one in the same place."""
+def way_of(rng: Random, rules: Rules) -> Way:
+    """How a reference is pointed out."""
+    if rules.alone and rng.random() < rules.alone:
+        return "alone"
+    return "drawn" if rng.random() < rules.drawn else "written"
+
+
+def references(frame: Frame, rules: Rules, way: Way) -> list[Instance]:
+    """The objects that can be pointed out: not small, not truncated by an edge, and no other one in the same place.
+
+    One that is to be alone is the only one, and may touch an edge.
+    """
     visible = [i for i in frame.instances if i.box is not None]
+    if way == "alone":
+        single = len(visible) == 1 and not frame.unclear
+        return [i for i in visible if single and smallest_side(i) >= rules.smallest_reference]
     return [i for i in visible if _stands_out(i, rules) and not any(_in_one_place(i, j) for j in visible if j is not i)]
 
 

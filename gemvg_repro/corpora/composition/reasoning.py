@@ -28,14 +28,14 @@ def compose(bench: Bench, q: int, rng: Random) -> Composed:
     targets = targets_of(chosen, question.answer, None, rules)
     if not targets:
         raise Unfit("seen in no other picture")
-    text, template = query(rng, "reasoning.question", question=question.text)
+    text, template = query(bench.words, rng, "reasoning.question", question=question.text)
     evidence = [
-        count(rng, p, question.answer, [i.box for i in fitting(f, question.answer) if i.box])
+        count(bench.words, rng, p, question.answer, [i.box for i in fitting(f, question.answer) if i.box])
         for p, f in enumerate(chosen)
     ]
     return Composed(
         "reasoning", index.source, question.scene, template, shown(chosen), text, targets,
-        " ".join([sentence(rng, "answer", phrase=question.answer), *evidence]),
+        " ".join([sentence(bench.words, rng, "answer", phrase=question.answer), *evidence]),
         same_question("question", question.text, question.scene, [f.id for f in chosen]), question.id,
     )  # fmt: skip
 

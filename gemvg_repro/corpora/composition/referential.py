@@ -33,8 +33,10 @@ def compose(bench: Bench, phrase: str, n: int, rng: Random) -> Composed:
         raise Unfit("too few pictures")
     rng.shuffle(frames)
     targets = targets_of(frames, phrase, None, rules)
-    text, template = query(rng, "referential.phrase", phrase=phrase)
-    chain = " ".join(count(rng, p, phrase, [i.box for i in fitting(f, phrase) if i.box]) for p, f in enumerate(frames))
+    text, template = query(bench.words, rng, "referential.phrase", phrase=phrase)
+    chain = " ".join(
+        count(bench.words, rng, p, phrase, [i.box for i in fitting(f, phrase) if i.box]) for p, f in enumerate(frames)
+    )
     return Composed(
         "referential", index.source, first.scene, template, shown(frames), text, targets, chain,
         same_question("phrase", phrase, [f.id for f in frames]),

@@ -19,6 +19,7 @@ from .composed import (
     same_question,
     shown,
     targets_of,
+    way_of,
 )
 from .referential import negatives
 from .wording import count, mark, query, sentence
@@ -37,7 +38,8 @@ def compose(bench: Bench, category: str, n: int, rng: Random) -> Composed:
 def _marked(bench: Bench, category: str, first: Frame, rng: Random) -> Composed:
     """Picture k points out an object; all of its category in the others are targets."""
     index, rules = bench.index, bench.rules
-    candidates = [i for i in references(first, rules) if i.category == category]
+    way = way_of(rng, rules)
+    candidates = [i for i in references(first, rules, way) if i.category == category]
     if not candidates:
         raise Unfit("no object that can be a reference")
     reference = rng.choice(candidates)
@@ -57,12 +59,11 @@ def _marked(bench: Bench, category: str, first: Frame, rng: Random) -> Composed:
     at = rng.randrange(len(frames) + 1)
     frames.insert(at, first)
     targets = targets_of(frames, category, at, rules)
-    drawn = rng.random() < rules.drawn
     box = reference.box or (0.0, 0.0, 1.0, 1.0)
-    text, template = query(rng, "semantic.category", marked=mark(rng, at, box, drawn))
-    evidence = [count(rng, p, category, _boxes(f, category)) for p, f in enumerate(frames) if p != at]
-    chain = " ".join([sentence(rng, "reference", picture=at + 1, phrase=category), *evidence])
-    pictures = shown(frames, at if drawn else None, box)
+    text, template = query(bench.words, rng, "semantic.category", marked=mark(bench.words, rng, at, box, way))
+    evidence = [count(bench.words, rng, p, category, _boxes(f, category)) for p, f in enumerate(frames) if p != at]
+    chain = " ".join([sentence(bench.words, rng, "reference", picture=at + 1, phrase=category), *evidence])
+    pictures = shown(frames, at if way == "drawn" else None, box)
     return Composed(
         "semantic", index.source, first.scene, template, pictures, text, targets, chain,
         same_question("category", reference.id, first.id, [f.id for f in frames]),
@@ -108,11 +109,11 @@ def _common(bench: Bench, category: str, first: Frame, rng: Random) -> Composed:
     ordered = list(frames.values())
     rng.shuffle(ordered)
     targets = targets_of(ordered, category, None, rules)
-    text, template = query(rng, "semantic.common")
-    evidence = [count(rng, p, category, _boxes(f, category)) for p, f in enumerate(ordered)]
+    text, template = query(bench.words, rng, "semantic.common")
+    evidence = [count(bench.words, rng, p, category, _boxes(f, category)) for p, f in enumerate(ordered)]
     return Composed(
         "semantic", index.source, first.scene, template, shown(ordered), text, targets,
-        " ".join([sentence(rng, "common", phrase=category), *evidence]),
+        " ".join([sentence(bench.words, rng, "common", phrase=category), *evidence]),
         same_question("common", category, [f.id for f in ordered]),
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from .composed import (
     same_question,
     shown,
     smallest_side,
+    way_of,
 )
 from .wording import mark, query, sentence, sighting
 
@@ -31,7 +32,8 @@ def compose(bench: Bench, kind: Literal["spatial", "temporal"], n: int, rng: Ran
     """A sample that points out an object of frame `n`. Raises Unfit."""
     index, rules = bench.index, bench.rules
     first = index.frame(n)
-    candidates = [i for i in references(first, rules) if i.identity]
+    way = way_of(rng, rules)
+    candidates = [i for i in references(first, rules, way) if i.identity]
     if not candidates:
         raise Unfit("no object that can be a reference")
     reference = rng.choice(candidates)
@@ -51,13 +53,13 @@ def compose(bench: Bench, kind: Literal["spatial", "temporal"], n: int, rng: Ran
     targets = tuple(Found(p, i.id, i.box) for p, i in there if i.box is not None)
     if len(targets) > rules.most_targets:
         raise Unfit("too many targets")
-    drawn = rng.random() < rules.drawn
     box = reference.box or (0.0, 0.0, 1.0, 1.0)
-    text, template = query(rng, f"{kind}.same", marked=mark(rng, at, box, drawn))
-    evidence = [sighting(rng, p, i.box) for p, i in there]
-    chain = " ".join([sentence(rng, "reference", picture=at + 1, phrase=reference.category), *evidence])
+    text, template = query(bench.words, rng, f"{kind}.same", marked=mark(bench.words, rng, at, box, way))
+    evidence = [sighting(bench.words, rng, p, i.box) for p, i in there]
+    chain = " ".join([sentence(bench.words, rng, "reference", picture=at + 1, phrase=reference.category), *evidence])
+    pictures = shown(frames, at if way == "drawn" else None, box)
     return Composed(
-        kind, index.source, first.scene, template, shown(frames, at if drawn else None, box), text, targets, chain,
+        kind, index.source, first.scene, template, pictures, text, targets, chain,
         same_question(kind, identity, first.id, [f.id for f in frames]),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""In which words is a sample asked and its evidence told? Those of wording.yaml, drawn by a seed."""
+"""In which words is a sample asked and its evidence told? Those of a wording file, drawn by a seed."""
 
 from __future__ import annotations
 
@@ -7,43 +7,61 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from ...grounding.boxes import to_grid
 from ...grounding.samples import Box
+from ..refusal import Refused
 
 FILE = Path(__file__).with_name("wording.yaml")
+"""The wordings of a recipe that names no others."""
+
+Way = Literal["drawn", "written", "alone"]
+"""How a reference is pointed out: by a box in its picture, by coordinates, or as all that its picture shows."""
+
 COUNTS = "no one two three four five six seven eight nine ten eleven twelve".split()
 _THIRDS = (1 / 3, 2 / 3)
 _ROWS, _COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 
 
+Wording = dict[str, dict[str, list[str]]]
+
+
 @cache
-def wording() -> dict[str, dict[str, list[str]]]:
-    """The file: queries, marks and chains, each a list of wordings by name."""
-    content: dict[str, dict[str, list[str]]] = yaml.safe_load(FILE.read_text("utf-8"))
-    return content
+def wording(file: Path = FILE) -> Wording:
+    """The file: queries, marks and chains, each a list of wordings by name. Raises Refused unless it has all names."""
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Refused(f"{file} is no file of wordings: {error}; {FILE} is one") from error
+    for group, names in wording(FILE).items() if file != FILE else ():
+        for name in names:
+            found = content.get(group, {}).get(name) if isinstance(content, dict) else None
+            if not isinstance(found, list) or not found or not all(isinstance(text, str) for text in found):
+                raise Refused(f"{file} has no list of texts at {group}: {name}; {FILE} has all that there must be")
+    known: Wording = content
+    return known
 
 
-def query(rng: Random, name: str, **slots: str) -> tuple[str, str]:
+def query(words: Wording, rng: Random, name: str, **slots: str) -> tuple[str, str]:
     """A query of a name such as "semantic.common", and the template it was made by, such as "semantic.common/2"."""
-    templates = wording()["queries"][name]
+    templates = words["queries"][name]
     n = rng.randrange(len(templates))
     return templates[n].format(**slots), f"{name}/{n}"
 
 
-def mark(rng: Random, picture: int, box: Box, drawn: bool) -> str:
-    """The reference in the picture of this position (from 0), by a box that is drawn or by coordinates."""
-    template = rng.choice(wording()["marks"]["drawn" if drawn else "written"])
+def mark(words: Wording, rng: Random, picture: int, box: Box, way: Way) -> str:
+    """The reference in the picture of this position (from 0), as it is pointed out."""
+    template = rng.choice(words["marks"][way])
     x1, y1, x2, y2 = to_grid([box])[0].tolist()
     return template.format(picture=picture + 1, x1=x1, y1=y1, x2=x2, y2=y2)
 
 
-def sentence(rng: Random, name: str, **slots: Any) -> str:
+def sentence(words: Wording, rng: Random, name: str, **slots: Any) -> str:
     """A sentence of a chain of thought."""
-    return rng.choice(wording()["chains"][name]).format(**slots)
+    return rng.choice(words["chains"][name]).format(**slots)
 
 
 def place(box: Box) -> str:
@@ -52,17 +70,17 @@ def place(box: Box) -> str:
     return f"{_ROWS[row]} {_COLUMNS[column]}".strip() or "centre"
 
 
-def count(rng: Random, picture: int, phrase: str, boxes: Sequence[Box]) -> str:
+def count(words: Wording, rng: Random, picture: int, phrase: str, boxes: Sequence[Box]) -> str:
     """How many of a phrase are in a picture (from 0), and where."""
     if not boxes:
-        return sentence(rng, "absent", picture=picture + 1, phrase=phrase)
+        return sentence(words, rng, "absent", picture=picture + 1, phrase=phrase)
     number = COUNTS[len(boxes)] if len(boxes) < len(COUNTS) else str(len(boxes))
     places = ", ".join(place(box) for box in boxes)
-    return sentence(rng, "present", picture=picture + 1, count=number, phrase=phrase, places=places)
+    return sentence(words, rng, "present", picture=picture + 1, count=number, phrase=phrase, places=places)
 
 
-def sighting(rng: Random, picture: int, box: Box | None) -> str:
+def sighting(words: Wording, rng: Random, picture: int, box: Box | None) -> str:
     """Where one object is in a picture (from 0), or that it is not seen."""
     if box is None:
-        return sentence(rng, "hidden", picture=picture + 1)
-    return sentence(rng, "seen", picture=picture + 1, place=place(box))
+        return sentence(words, rng, "hidden", picture=picture + 1)
+    return sentence(words, rng, "seen", picture=picture + 1, place=place(box))

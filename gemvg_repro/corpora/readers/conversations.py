@@ -8,38 +8,21 @@ stands. Turns alternate and begin with the human.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import streams
-from ..frames import Skips
+from ..frames import Conversation, Frame, Skips
 from ..refusal import Refused
 from . import fields
+
+LICENCE = "conversations: each data set's own terms, which its files do not state; look them up before passing on"
 
 MARK = "<image>"
 MOST_LINE = 2**22
 """Characters of a line of JSON lines."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """Pictures by relative path, and (question, answer) turns about them, without marks of pictures.
-
-    `choice` of a turn is the letter that its answer begins with, if its question offers letters; else None.
-    """
-
-    id: str
-    images: tuple[str, ...]
-    turns: tuple[tuple[str, str], ...]
-
-    def choice(self, turn: int) -> str | None:
-        question, answer = self.turns[turn]
-        offered = re.findall(r"(?:^|[\s(])([A-H])[.):]\s", question)
-        given = re.fullmatch(r"\(?([A-H])(?:[.):].*)?", answer.strip(), re.DOTALL)
-        return given[1] if given and len(offered) > 1 and given[1] in offered else None
 
 
 def read(file: Path, skips: Skips, root: Path | None = None, least_images: int = 1) -> Iterator[Conversation]:
@@ -63,6 +46,26 @@ def read(file: Path, skips: Skips, root: Path | None = None, least_images: int =
             yield conversation
     if not seen:
         raise Refused(f"{file} has no conversation; expected a JSON list, or lines, of records with `conversations`")
+
+
+def read_folder(folder: Path, skips: Skips, look: bool = True) -> Iterator[Frame | Conversation]:
+    """The conversations of every *.json and *.jsonl file of a folder, in order of name, each after its pictures.
+
+    A picture is a frame of its own, without annotation, of the id of its path below the folder; of size 0 x 0 if
+    `look` is False, which supposes that all are there. Raises Refused if there is no such file.
+    """
+    files = sorted(f for f in folder.glob("*.json*") if f.suffix in (".json", ".jsonl"))
+    if not files:
+        raise Refused(f"{folder} has no *.json or *.jsonl; expected files of conversations beside their pictures")
+    pictures = fields.Folder(folder if look else None)
+    for file in files:
+        for n, conversation in enumerate(read(file, skips, folder if look else None)):
+            sizes = {path: pictures.size(path) if look else (0, 0) for path in conversation.images}
+            if broken := [path for path, size in sizes.items() if size is None]:
+                skips.add("picture that cannot be read", f"{file.name}: {broken[0]}")
+                continue
+            yield from (Frame(path, f"picture/{path}", path, *size) for path, size in sizes.items() if size)
+            yield replace(conversation, id=f"{file.name}/{n}/{conversation.id}")  # ids come twice, in one file even
 
 
 def _records(file: Path) -> Iterator[Any]:

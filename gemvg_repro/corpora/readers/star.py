@@ -5,14 +5,14 @@ A record's `situations` have, for each 6-digit frame, `bbox` (xyxy in pixels, en
 has xywh or None beside `visible`, its person_bbox.pkl xyxy arrays and the frames' size: two conventions for the same
 frames. Frames come from the pickles where both are there, else from the situations; questions always from the JSON.
 There are no identities: an object is followed by its class, which is unclear where a frame has it twice. The classes
-are those of STAR_classes/object_classes.txt.
+are those of STAR_classes/object_classes.txt beside the JSON (lines such as "o001 broom"); without it, as released.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ CLASSES = (
     "shoe,medicine,phone/camera,box,sandwich,book,bed,clothes,mirror,sofa/couch,floor,bag,dish,laptop,door,towel,food,"
     "chair,doorknob,doorway,groceries,hands,light,vacuum,television"
 ).split(",")
-"""o000 to o036."""
+"""o000 to o036, as released."""
 
 _FRAME = re.compile(r"(?P<video>[A-Za-z0-9_-]{1,32})\.mp4/(?P<number>\d{6})\.png")
 
@@ -50,6 +50,7 @@ def read(file: Path, skips: Skips, root: Path | None = None, pickled: Path | Non
     if root is None and pickled is None:
         raise Refused("STAR's boxes are in pixels, its files do not say of what size; give the frames' root or pickles")
     frames = _Frames(root, skips)
+    classes = _classes(file.parent / "STAR_classes" / "object_classes.txt")
     if pickled:
         yield from _of_pickles(pickled, frames, skips)
     seen = 0
@@ -65,8 +66,8 @@ def read(file: Path, skips: Skips, root: Path | None = None, pickled: Path | Non
             skips.add("record without a usable video_id", where)
             continue
         if not pickled:
-            yield from _of_situations(video, record["situations"], where, frames, skips)
-        if question := _question(video, record, where, skips):
+            yield from _of_situations(video, record["situations"], where, frames, classes, skips)
+        if question := _question(video, record, where, classes, skips):
             questions.append(question)
             if len(questions) > 100_000:
                 yield from questions
@@ -120,7 +121,7 @@ class _Frames:
 
 
 def _of_situations(
-    video: str, situations: dict[str, Any], where: str, frames: _Frames, skips: Skips
+    video: str, situations: dict[str, Any], where: str, frames: _Frames, classes: Sequence[str], skips: Skips
 ) -> Iterator[Frame]:
     for key, situation in situations.items():
         place = f"{where}.situations.{key}"
@@ -130,13 +131,13 @@ def _of_situations(
             skips.add("frame number that is none", place)
         elif not isinstance(boxes, list) or not isinstance(labels, list) or len(boxes) != len(labels):
             skips.add("boxes and labels that do not agree", place)
-        elif not all(isinstance(label, str) and _class(label) for label in labels):
+        elif not all(isinstance(label, str) and _class(label, classes) for label in labels):
             skips.add("unknown class", place)
         elif (size := frames.size(video, int(key))) is None:
             skips.add("frame of unknown size", place)
         else:
             things: Things = [
-                (str(_class(label)), "no box" if box is None else fields.box(box, "xyxy", size))
+                (str(_class(label, classes)), "no box" if box is None else fields.box(box, "xyxy", size))
                 for label, box in zip(labels, boxes, strict=True)
             ]
             frame = frames.make(video, int(key), things, size)
@@ -144,9 +145,21 @@ def _of_situations(
                 yield frame
 
 
-def _class(label: str) -> str | None:
-    number = int(label[1:]) if re.fullmatch(r"o\d{3}", label) else len(CLASSES)
-    return CLASSES[number] if number < len(CLASSES) else None
+def _classes(file: Path) -> Sequence[str]:
+    """The names by number. Raises Refused if the file is there and has no such lines."""
+    if not file.is_file():
+        return CLASSES
+    lines = [line for line in file.read_text("utf-8", "replace").splitlines() if line.strip()]
+    named = [re.fullmatch(rf"o{n:03d} +(\S.*)", line.strip()) for n, line in enumerate(lines)]
+    names = [clean_phrase(found[1]) for found in named if found]
+    if not lines or len(names) != len(lines) or None in names:
+        raise Refused(f"{file} has no lines from 'o000 NAME' on, in order; expected STAR's object classes")
+    return [name for name in names if name]
+
+
+def _class(label: str, classes: Sequence[str]) -> str | None:
+    number = int(label[1:]) if re.fullmatch(r"o\d{3}", label) else len(classes)
+    return classes[number] if number < len(classes) else None
 
 
 _GENOME = {re.sub(r"[^a-z]", "", name): name for name in CLASSES}
@@ -212,14 +225,14 @@ def _objects(records: Any, key: str, size: fields.Size, skips: Skips) -> Things:
     return things
 
 
-def _question(video: str, record: dict[str, Any], where: str, skips: Skips) -> Question | None:
+def _question(video: str, record: dict[str, Any], where: str, classes: Sequence[str], skips: Skips) -> Question | None:
     """The question, if its answer is an object: "The sandwich." is the class sandwich."""
     text, answer, id_ = clean_phrase(record.get("question")), record.get("answer"), record.get("question_id")
     if text is None or not isinstance(answer, str) or not fields.is_id(id_):
         skips.add("question without a usable text, answer and id", where)
         return None
     words = answer.strip().rstrip(".").lower().removeprefix("the ").strip()
-    named = [name for name in CLASSES if words in (name, *name.split("/"))]
+    named = [name for name in classes if words in (name, *name.split("/"))]
     if len(named) != 1:
         skips.add("question whose answer is no object", f"{where}: {answer[:40]}")
         return None

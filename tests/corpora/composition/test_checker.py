@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from gemvg_repro.corpora.building import prove
-from gemvg_repro.corpora.composition.checker import Untrue, _patterns
+from gemvg_repro.corpora.composition.checker import Untrue, patterns
 from gemvg_repro.corpora.composition.composed import Composed, Found
-from gemvg_repro.corpora.composition.wording import wording
+from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
 
 from .test_composers import CELLS, composed
@@ -116,5 +116,5 @@ def test_no_sentence_has_two_readings() -> None:
     for name, templates in wording()["chains"].items():
         for template in templates:
             sentence = template.format(**slots)
-            names = {n for n, patterns in _patterns()["chains"].items() for p in patterns if p.fullmatch(sentence)}
+            names = {n for n, known in patterns(FILE)["chains"].items() for p in known if p.fullmatch(sentence)}
             assert names == {name}

@@ -1,12 +1,21 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gemvg_repro.corpora.frames import Skips
+from gemvg_repro.corpora.building import prove
+from gemvg_repro.corpora.composition import understanding
+from gemvg_repro.corpora.composition.checker import Untrue
+from gemvg_repro.corpora.composition.composed import Bench, Rules, Unfit
+from gemvg_repro.corpora.frames import Conversation, Frame, Skips
+from gemvg_repro.corpora.index import Index, exclude
+from gemvg_repro.corpora.official import indexed
 from gemvg_repro.corpora.readers import conversations
 from gemvg_repro.corpora.refusal import Refused
+
+from .. import official
 
 
 def record(**changes: Any) -> dict[str, Any]:
@@ -19,7 +28,7 @@ def record(**changes: Any) -> dict[str, Any]:
     return {"id": "x", "image": ["a/1.jpg", "a/2.jpg"], "conversations": turns} | changes
 
 
-def read(folder: Path, content: str) -> tuple[list[conversations.Conversation], Skips]:
+def read(folder: Path, content: str) -> tuple[list[Conversation], Skips]:
     file = folder / "understanding.json"
     file.write_text(content)
     skips = Skips()
@@ -69,3 +78,42 @@ def test_broken_records_are_skipped_and_counted(tmp_path: Path, broken: Any) -> 
 def test_what_holds_no_conversation_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(Refused, match=r"understanding\.json"):
         read(tmp_path, content)
+
+
+def test_a_folder_s_pictures_are_frames_before_what_is_said_of_them(tmp_path: Path) -> None:
+    root = official.conversations(tmp_path / "talk", 3)
+    (root / "images" / "0001-0.jpg").write_bytes(b"no picture")
+    skips = Skips()
+    found = list(conversations.read_folder(root, skips))
+    assert [type(record) for record in found] == [Frame, Frame, Conversation] * 2
+    assert found[0] == Frame("images/0000-0.jpg", "picture/images/0000-0.jpg", "images/0000-0.jpg", 32, 24)
+    assert skips.counts == {"picture that cannot be read": 1}
+    assert len({record.id for record in found}) == 6  # though all conversations have the id "x"
+    with pytest.raises(Refused, match="has no"):
+        list(conversations.read_folder(tmp_path, Skips()))
+
+
+def test_conversations_are_composed_as_they_are(tmp_path: Path) -> None:
+    root = official.conversations(tmp_path / "talk", 3)
+    index = indexed("conversations", root, tmp_path / "index.sqlite")
+    sample = understanding.compose(Bench(index, Rules()), 2)
+    prove(sample, index)
+    assert sample.turns == index.conversation(2).turns and len(sample.pictures) == 2 and not sample.targets  # type: ignore[union-attr]
+    (question, answer), *rest = sample.turns
+    lies = [
+        replace(sample, turns=((question, answer + "!"), *rest)),
+        replace(sample, turns=sample.turns[:1]),
+        replace(sample, pictures=sample.pictures[::-1]),
+        replace(sample, query="Why?"),
+        replace(sample, question="no such"),
+        replace(sample, chain="So it is."),
+        replace(sample, pictures=(replace(sample.pictures[0], mark=(0.1, 0.1, 0.2, 0.2)), sample.pictures[1])),
+    ]
+    for lie in lies:
+        with pytest.raises(Untrue):
+            prove(lie, index)
+    with pytest.raises(Unfit, match="too few pictures"):
+        understanding.compose(Bench(index, Rules(pictures=(3, 6))), 2)
+    exclude(index.file, [sample.pictures[0].frame], "in a benchmark")
+    with pytest.raises(Unfit, match="taken out"):
+        understanding.compose(Bench(Index(index.file), Rules()), 2)
