@@ -28,14 +28,17 @@ def _attend_by_length(
     q, k = apply_rotary_pos_emb_vision(q, k, *position_embeddings)
     qkv = torch.stack([q, k, v], dim=1)
     lengths = (cu_seqlens[1:] - cu_seqlens[:-1]).tolist()
+    if len(set(lengths)) == 1:
+        mixed: Tensor = self.proj(_attention(qkv.unflatten(0, (len(lengths), lengths[0])), self.scaling))
+        return mixed
     pieces = torch.split(qkv, lengths)
     places: dict[int, list[int]] = defaultdict(list)
     for place, length in enumerate(lengths):
         places[length].append(place)
     outputs: list[Tensor] = [hidden_states] * len(lengths)
     for length, where in places.items():
-        mixed = _attention(torch.stack([pieces[i] for i in where]), self.scaling)
-        for i, out in zip(where, torch.split(mixed, length), strict=True):
+        together = _attention(torch.stack([pieces[i] for i in where]), self.scaling)
+        for i, out in zip(where, torch.split(together, length), strict=True):
             outputs[i] = out
     projected: Tensor = self.proj(torch.cat(outputs))
     return projected
@@ -46,6 +49,11 @@ def _attention(qkv: Tensor, scaling: float) -> Tensor:
     q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     mixed = F.scaled_dot_product_attention(q, k, v, scale=scaling)
     return mixed.transpose(1, 2).reshape(qkv.shape[0] * qkv.shape[1], -1)
+
+
+def _embed_patches(self: Any, hidden_states: Tensor) -> Tensor:
+    """PatchEmbed.forward of transformers, whose convolution takes each patch as a whole: it is a matrix product."""
+    return F.linear(hidden_states.to(self.proj.weight.dtype), self.proj.weight.flatten(1))
 
 
 def _encode_distinct(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
@@ -86,6 +94,8 @@ def encode_pictures_together(model: Qwen2VLForConditionalGeneration) -> None:
     repeats its pictures as often as it has members, and transformers attends to pictures in a Python loop.
     """
     model.model.visual.forward = MethodType(_encode_distinct, model.model.visual)
+    patches = model.model.visual.patch_embed
+    patches.forward = MethodType(_embed_patches, patches)
     for module in model.model.visual.modules():
         if isinstance(module, VisionAttention):
             module.forward = MethodType(_attend_by_length, module)

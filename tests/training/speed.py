@@ -3,7 +3,8 @@
 Side by side in this process, by turns, one thread, the miniature's base and settings. Stock is TRL's own trainer, with
 TRL's collator where it has one, on transformers' own model and image processor, with our configuration, optimiser,
 samples and rewards; and transformers' generate on one sample at a time. A step counts whole, from the end of the one
-before it: data, generation, rewards, gradient, optimiser. Each trainer's first step of a round is not counted.
+before it: data, generation, rewards, gradient, optimiser. Each trainer's first step of a round is not counted. Seconds
+are of the CPU, which other processes on the machine move little; the ratio of wall seconds stands beside.
 """
 
 from __future__ import annotations
@@ -59,6 +60,16 @@ STEPS = 4
 """Of a trainer in each round; the first is not counted."""
 
 Model = Qwen2VLForConditionalGeneration
+Moment = tuple[float, float]
+"""Seconds of the CPU, and of the wall."""
+
+
+def now() -> Moment:
+    return time.process_time(), time.perf_counter()
+
+
+def since(start: Moment, end: Moment, parts: int = 1) -> Moment:
+    return (end[0] - start[0]) / parts, (end[1] - start[1]) / parts
 
 
 def stock_model() -> tuple[Model, ImageOnlyProcessor]:
@@ -81,18 +92,18 @@ class Clock(TrainerCallback):  # type: ignore[misc]
     """Notes when each step ends."""
 
     def __init__(self) -> None:
-        self.ends: list[float] = []
+        self.ends: list[Moment] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.ends.append(time.perf_counter())
+        self.ends.append(now())
 
     @property
-    def steps(self) -> list[float]:
-        """Seconds of every step but the first."""
-        return [b - a for a, b in zip(self.ends, self.ends[1:], strict=False)]
+    def steps(self) -> list[Moment]:
+        """How long every step but the first took."""
+        return [since(a, b) for a, b in zip(self.ends, self.ends[1:], strict=False)]
 
 
-def trained(trainer: SFTTrainer | GRPOTrainer) -> list[float]:
+def trained(trainer: SFTTrainer | GRPOTrainer) -> list[Moment]:
     trainer.remove_callback(PrinterCallback)
     clock = Clock()
     trainer.add_callback(clock)
@@ -100,10 +111,10 @@ def trained(trainer: SFTTrainer | GRPOTrainer) -> list[float]:
     return clock.steps
 
 
-def recorded(train: Callable[[Callable[[dict[str, Any]], None]], None]) -> list[float]:
+def recorded(train: Callable[[Callable[[dict[str, Any]], None]], None]) -> list[Moment]:
     """The same for a training of ours, which tells when a step ends."""
     clock = Clock()
-    train(lambda entry: clock.ends.append(time.perf_counter()))
+    train(lambda entry: clock.ends.append(now()))
     return clock.steps
 
 
@@ -122,7 +133,7 @@ def trl_row(turns: Conversation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def stock_sft(asked: Sequence[Conversation], folder: Path) -> list[float]:
+def stock_sft(asked: Sequence[Conversation], folder: Path) -> list[Moment]:
     model, processor = stock_model()
     collate = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
     trainer = SFTTrainer(
@@ -136,7 +147,7 @@ def stock_sft(asked: Sequence[Conversation], folder: Path) -> list[float]:
     return trained(trainer)
 
 
-def our_sft(asked: Sequence[Conversation], folder: Path) -> list[float]:
+def our_sft(asked: Sequence[Conversation], folder: Path) -> list[Moment]:
     model, processor = load(PROFILE.base_folder(), "float32")
     return recorded(
         lambda record: finetune(
@@ -148,7 +159,7 @@ def our_sft(asked: Sequence[Conversation], folder: Path) -> list[float]:
 GRPO = replace(PROFILE.grpo, steps=STEPS, save_every=1000, watch_every=1000)
 
 
-def stock_grpo(asked: Sequence[Sample], folder: Path) -> list[float]:
+def stock_grpo(asked: Sequence[Sample], folder: Path) -> list[Moment]:
     model, processor = stock_model()
     form = FORMS["hybrid"]
     torch.manual_seed(0)
@@ -164,7 +175,7 @@ def stock_grpo(asked: Sequence[Sample], folder: Path) -> list[float]:
     return trained(trainer)
 
 
-def our_grpo(asked: Sequence[Sample], folder: Path) -> list[float]:
+def our_grpo(asked: Sequence[Sample], folder: Path) -> list[Moment]:
     model, processor = load(PROFILE.base_folder(), "float32")
     watched = samples("validation", 8)
     return recorded(
@@ -194,40 +205,40 @@ ONE, MANY = 20, 400
 """Samples of a round, asked one at a time and in batches."""
 
 
-def stock_answers(asked: Sequence[Sample], mode: Mode) -> list[float]:
-    """Seconds a sample."""
+def stock_answers(asked: Sequence[Sample], mode: Mode) -> list[Moment]:
+    """How long a sample took."""
     model, processor = stock_model()
     one_at_a_time(model, processor, asked[0], mode)
-    started = time.perf_counter()
+    started = now()
     for sample in asked[:ONE]:
         one_at_a_time(model, processor, sample, mode)
-    return [(time.perf_counter() - started) / ONE]
+    return [since(started, now(), ONE)]
 
 
-def our_answers(asked: Sequence[Sample], mode: Mode) -> list[float]:
+def our_answers(asked: Sequence[Sample], mode: Mode) -> list[Moment]:
     model, processor = load(PROFILE.base_folder(), "float32")
     settings = PROFILE.evaluate
     limit = settings.max_new_tokens[mode]
     list(answer(model, processor, asked[:2], mode, batch=2, max_new_tokens=limit))
-    started = time.perf_counter()
+    started = now()
     for _ in answer(model, processor, asked, mode, batch=settings.batch, max_new_tokens=limit):
         pass
-    return [(time.perf_counter() - started) / len(asked)]
+    return [since(started, now(), len(asked))]
 
 
-def contest(name: str, rounds: int, stock: Callable[[], list[float]], ours: Callable[[], list[float]]) -> None:
+def contest(name: str, rounds: int, stock: Callable[[], list[Moment]], ours: Callable[[], list[Moment]]) -> None:
     """Prints both medians, by turns."""
-    spent: tuple[list[float], list[float]] = ([], [])
+    spent: tuple[list[Moment], list[Moment]] = ([], [])
     for _ in range(rounds):
         spent[0].extend(stock())
         spent[1].extend(ours())
-    a, b = map(statistics.median, spent)
+    (a, wall_a), (b, wall_b) = ([statistics.median(kind) for kind in zip(*one, strict=True)] for one in spent)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{name:24} {a:9.3f} s {b:9.4f} s {a / b:7.2f} times   {len(spent[0])} and {len(spent[1])}"
-          f" measured, peak so far {peak:.0f} MB", flush=True)  # fmt: skip
+    print(f"{name:20} {a:9.4f} s {b:9.4f} s {a / b:7.2f} {wall_a / wall_b:7.2f}"
+          f"   {len(spent[0])}, {len(spent[1])} {peak:8.0f} MB", flush=True)  # fmt: skip
 
 
-def in_folder(train: Callable[[Path], list[float]]) -> list[float]:
+def in_folder(train: Callable[[Path], list[Moment]]) -> list[Moment]:
     with TemporaryDirectory() as folder:
         return train(Path(folder))
 
@@ -238,7 +249,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'':24} {'stock':>11} {'ours':>11}")
+    print(f"{'':20} {'stock':>11} {'ours':>11} {'times':>7} {'by wall':>7}   measured, peak so far")
     if "sft" in asked.what:
         talks = conversations(samples("train", 200), SFT, 0)
         contest("SFT step", asked.rounds, lambda: in_folder(lambda f: stock_sft(talks, f)),
