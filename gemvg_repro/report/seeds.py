@@ -45,7 +45,8 @@ def by_t(values: pd.Series) -> Estimate:
 def rows(numbers: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Rows of the table of numbers: every difference of two variants that have two seeds or more in common."""
     f1 = by_seed(numbers)
-    for mode, kind, variant in f1.columns.to_list():
+    levels = [f1.columns.get_level_values(name) for name in ("mode", "kind", "variant")]
+    for mode, kind, variant in zip(*levels, strict=True):
         for other in REFERENCES.get(variant, ()):
             found = differences(f1, variant, other, mode, kind)
             if len(found) > 1:
