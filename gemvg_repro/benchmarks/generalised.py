@@ -14,6 +14,7 @@ import pandas as pd
 from ..grounding.answers import Reading, read
 from ..grounding.boxes import match_by_iou, match_largest, target_iou
 from ..grounding.samples import GROUNDING_KINDS, Mode, Sample
+from . import slices
 
 THRESHOLD = 0.5
 
@@ -23,7 +24,7 @@ def score(
 ) -> pd.DataFrame:
     """One row a sample, in order, from the answers of a model (`tokens`: how many it generated).
 
-    - sample, scene, kind, mode, pictures (how many), n_true, n_predicted, tokens
+    - sample, scene, kind, mode, pictures (how many), n_true, n_predicted, tokens; hops and difficulties as in `slices`
     - tp: pairs in a largest matching with IoU >= 0.5
     - iou: the largest sum of IoU over one-to-one matchings, over max(n_true, n_predicted); 1 if both are 0
     - picture_ok: whether the set of pictures with a box is the true one
@@ -41,7 +42,7 @@ def score(
 _COLUMNS = {
     "sample": "str", "scene": "str", "kind": "str", "mode": "str", "pictures": "int64", "n_true": "int64",
     "n_predicted": "int64", "tp": "int64", "iou": "float64", "picture_ok": "bool", "unreadable": "bool",
-    "correct": "boolean", "tokens": "int64",
+    "correct": "boolean", "tokens": "int64", "hops": "int64", "difficulties": "int64",
 }  # fmt: skip
 
 
@@ -68,6 +69,8 @@ def _row(sample: Sample, text: str, tokens: int, mode: Mode) -> tuple[object, ..
         unreadable,
         None if sample.choice is None else reading.choice == sample.choice,
         tokens,
+        slices.hops(sample),
+        slices.difficulties(sample),
     )
 
 

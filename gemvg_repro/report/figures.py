@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .collect import Collection, Run
+from .collect import PURPOSES, Collection, Run
 from .pictures import Picture, save, style
+from .slices import GRADES, REACHES
+from .spending import spent_by_stage
 from .text import plain
-from .variants import REINFORCED, SHORTCUTS, look, position, rank_of_term
+from .variants import MODES, REINFORCED, SHORTCUTS, START, look, position, rank_of_term
 
 CURVES = {
     "reward": "reward, all terms",
@@ -44,7 +49,7 @@ def bars(numbers: pd.DataFrame, out: Path) -> Picture:
                 rows = ours[(ours["variant"] == variant) & (ours["mode"] == mode)]
                 _bar(axes, place + offset, rows, look(variant).colour, hatched=mode == "cot")
         _shortcut_line(axes, f1)
-        axes.set_xticks(range(len(variants)), [look(v).label.replace("GRPO, ", "GRPO\n") for v in variants])
+        axes.set_xticks(range(len(variants)), [_below_a_bar(v) for v in variants])
         axes.tick_params(axis="x", length=0)
         axes.set_ylabel("mean F1@0.5, per cent")
         axes.set_ylim(0, None)
@@ -53,6 +58,11 @@ def bars(numbers: pd.DataFrame, out: Path) -> Picture:
         labels = ["asked for the answer alone (direct)", "asked for a chain of thought (CoT)"]
         axes.legend(modes, labels, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2)
     return save(figure, out, "bars", caption)
+
+
+def _below_a_bar(variant: str) -> str:
+    """The label in lines that are as narrow as a pair of bars."""
+    return "\n".join("\n".join(wrap(part, 11)) for part in look(variant).label.split(", "))
 
 
 _PAPER = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.6}
@@ -92,6 +102,76 @@ def _shortcut_line(axes: Axes, f1: pd.DataFrame) -> None:
         fontsize=7.5,
         color="#444444",
     )
+
+
+def slices(numbers: pd.DataFrame, out: Path) -> Picture:
+    """F1 by difficulty of seeing, a panel for each reach of reasoning: asked direct (solid) and CoT (dashed)."""
+    f1 = numbers[(numbers["benchmark"] == "slices") & (numbers["metric"] == "f1") & numbers["seed"].isna()]
+    names = [variant for variant in (START, "hybrid") if (f1["variant"] == variant).any()]
+    caption = (
+        "F1@0.5 by how hard it is to see (small target, crowded picture, something similar) and how far to reason. "
+        "The trade-off is built into the miniature's world."
+    )
+    if not names:
+        return Picture(caption)
+    with style():
+        figure = Figure(figsize=(8.4, 2.9), layout="constrained")
+        for axes, (reach, title) in zip(figure.subplots(1, len(REACHES), sharey=True), REACHES.items(), strict=True):
+            for place, (variant, mode) in enumerate(product(names, MODES)):
+                rows = f1[(f1["variant"] == variant) & (f1["mode"] == mode)].set_index("kind")
+                rows = rows.reindex([f"{reach}/{grade}" for grade in GRADES])
+                value, low, high = (100 * rows[column].to_numpy() for column in ("value", "low", "high"))
+                x = np.asarray(GRADES) + 0.06 * (place - (2 * len(names) - 1) / 2)
+                line = {"color": look(variant).colour, "linestyle": "--" if mode == "cot" else "-"}
+                axes.errorbar(x, value, [value - low, high - value], marker="o", markersize=3.5, elinewidth=0.8, **line)
+            axes.set_title(title)
+            axes.set_xticks(GRADES)
+        figure.axes[0].set_ylabel("F1@0.5, per cent")
+        figure.axes[0].set_ylim(0, 102)
+        figure.supxlabel("difficulties of seeing", fontsize=9, color="#444444")
+        handles = [
+            Line2D(
+                [],
+                [],
+                color=look(v).colour,
+                linestyle="--" if m == "cot" else "-",
+                label=f"{look(v).label}, {MODES[m]}",
+            )
+            for v, m in product(names, MODES)
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    return save(figure, out, "slices", caption)
+
+
+def stages(numbers: pd.DataFrame, out: Path) -> Picture:
+    """Minutes of every stage, and (pale) of its evaluation."""
+    spent = spent_by_stage(numbers)
+    caption = "Minutes of a stage (full colour) and of its evaluation (pale): one run, the mean over seeds."
+    if not len(spent):
+        return Picture(caption)
+    minutes = (spent["seconds"].unstack("variant") / 60).reindex(PURPOSES)
+    names = sorted(minutes.columns, key=lambda variant: (variant != "data", position(variant)))
+    with style():
+        figure = Figure(figsize=(8.4, 0.24 * len(names) + 0.6), layout="constrained")
+        axes = figure.subplots()
+        for place, name in enumerate(names):
+            before = 0.0
+            for purpose, value in minutes[name].dropna().items():
+                pale = 0.45 if purpose == "evaluation" else 1.0
+                axes.barh(
+                    place, value, left=before, color=look(name).colour if name != "data" else "#8c8c8c", alpha=pale
+                )
+                before += value
+            shown = " + ".join(f"{value:.1f}" for value in minutes[name].dropna())
+            axes.annotate(shown, (before, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
+        axes.set_yticks(range(len(names)), [name if name == "data" else look(name).label for name in names])
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.grid(visible=True, axis="x")
+        axes.set_xlabel("minutes")
+        axes.margins(x=0.09, y=0.02)
+    return save(figure, out, "stages", caption)
 
 
 def loss_curves(collection: Collection, out: Path) -> Picture:
@@ -136,6 +216,8 @@ def reward_curves(collection: Collection, out: Path) -> Picture:
                 if column in log:
                     _curve(axes, log[column].dropna(), look(run.variant).colour)
             axes.set_title(plain(title, 40), parse_math=False)
+        for axes in panels[len(titles) - 3 :]:
+            axes.tick_params(labelbottom=True)  # the lowest of its column
         for axes in panels[len(titles) :]:
             axes.remove()
         figure.supxlabel("optimiser step", fontsize=9, color="#444444")
@@ -157,4 +239,4 @@ def _curve(axes: Axes, values: pd.Series, colour: str) -> None:
 def _variant_legend(figure: Figure, runs: Sequence[Run]) -> None:
     variants = sorted({run.variant for run in runs}, key=position)
     handles = [Patch(color=look(v).colour, label=look(v).label) for v in variants]
-    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), handlelength=1.2)
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 4), handlelength=1.2)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..corpora.writing import write_bytes
 from ..grounding.samples import GROUNDING_KINDS
-from . import seeds
+from . import seeds, slices
 from .collect import PURPOSES, Collection, Run
 from .estimates import (
     Estimate,
@@ -68,6 +68,7 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
         accuracy: kind "understanding", or a task of MIG-Bench or "mean".
         f1_minus_<variant>: interval over samples, the seeds held fixed; f1_minus_<variant>_over_seeds: by t over n
         seeds. times_<shortcut>: how many times the shortcut's mean F1 the variant reaches.
+        Of benchmark "slices", whose kinds are slices: f1, and f1_minus_direct_mode of CoT mode.
         before, after, gain: GRPO's reward on the validation prompts; kind is its term.
         seconds_in_all (with all prerequisites), and COSTS; over all seeds <cost>_of_stage, of the variant's last stage.
 
@@ -88,6 +89,7 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
     rows = [
         *_generalised(scores, draw),
         *_differences(scores, draw),
+        *_slices(scores, draw),
         *_times_shortcut(scores, draw),
         *_accuracies(scores, draw),
         *_rewards(collection, resamples, seed),
@@ -190,6 +192,21 @@ def _differences(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
                 if (kind, "f1") in ours:
                     difference = ours[kind, "f1"] - theirs[kind, "f1"]
                     yield _row(one, kind, f"f1_minus_{other}", percentile(difference, len(draws.samples)))
+
+
+def _slices(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
+    """F1 by slice, and what asking for CoT changes in it: on the same samples, with the seeds of both modes."""
+    generalised = {(one.mode, one.variant): one for one in scores if one.benchmark == "generalised"}
+    for (mode, variant), one in generalised.items():
+        sliced = replace(one, benchmark="slices")
+        draws = draw(one.tables[0])
+        ours = slices.replicates(one.tables, draws)
+        yield from (_row(sliced, name, "f1", percentile(f1, n)) for name, (f1, n) in ours.items())
+        direct = generalised.get(("direct", variant)) if mode == "cot" else None
+        if direct is not None and [run.seed for run in direct.runs] == [run.seed for run in one.runs]:
+            theirs = slices.replicates(direct.tables, draws)
+            for name, (f1, n) in ours.items():
+                yield _row(sliced, name, "f1_minus_direct_mode", percentile(f1 - theirs[name][0], n))
 
 
 def _times_shortcut(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:

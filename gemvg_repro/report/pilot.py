@@ -24,7 +24,7 @@ from ..study.plan import Grid, plan
 from .collect import Collection, collect
 from .numbers import look_up, numbers
 from .power import PILOT
-from .seeds import differences
+from .seeds import by_seed, differences
 from .variants import MODES, REFERENCES
 
 _HEAD = """\
@@ -39,11 +39,11 @@ def measure(measured: pd.DataFrame, seeds: Sequence[int]) -> list[dict[str, Any]
     Raises:
         ValueError: no two variants have two of the seeds in common, or the runs are of other seeds.
     """
-    found = []
+    f1, found = by_seed(measured), []
     for mode in MODES:
         for variant, others in REFERENCES.items():
             for other in others:
-                each = differences(measured, variant, other, mode)
+                each = differences(f1, variant, other, mode)
                 if strange := set(map(int, each.index)) - set(seeds):
                     raise ValueError(f"the runs are of seeds {sorted(strange)} too, not of {sorted(seeds)} only")
                 if len(each) > 1:

@@ -20,12 +20,17 @@ OVER_SEEDS = "_over_seeds"
 """Ends the metric of a difference whose interval is over seeds."""
 
 
-def differences(numbers: pd.DataFrame, variant: str, other: str, mode: str, kind: str = "mean") -> pd.Series:
-    """F1 of a variant minus that of another on the generalised test set, by the seeds that both have."""
+def by_seed(numbers: pd.DataFrame) -> pd.DataFrame:
+    """F1 on the generalised test set: one row a seed, columns (mode, kind, variant)."""
     f1 = numbers[(numbers["benchmark"] == "generalised") & (numbers["metric"] == "f1") & numbers["seed"].notna()]
-    f1 = f1[(f1["mode"] == mode) & (f1["kind"] == kind)]
-    ours, theirs = (f1[f1["variant"] == name].set_index("seed")["value"] for name in (variant, other))
-    return (ours - theirs).dropna().sort_index()
+    return f1.pivot(index="seed", columns=["mode", "kind", "variant"], values="value").sort_index()
+
+
+def differences(f1: pd.DataFrame, variant: str, other: str, mode: str, kind: str = "mean") -> pd.Series:
+    """F1 (as of `by_seed`) of a variant minus that of another, by the seeds that both have."""
+    if not {(mode, kind, variant), (mode, kind, other)} <= set(f1.columns):
+        return pd.Series(dtype=float)
+    return (f1[mode, kind, variant] - f1[mode, kind, other]).dropna()
 
 
 def by_t(values: pd.Series) -> Estimate:
@@ -39,12 +44,12 @@ def by_t(values: pd.Series) -> Estimate:
 
 def rows(numbers: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Rows of the table of numbers: every difference of two variants that have two seeds or more in common."""
-    f1 = numbers[(numbers["benchmark"] == "generalised") & (numbers["metric"] == "f1") & numbers["seed"].notna()]
-    for (mode, variant, kind), own in f1.groupby(["mode", "variant", "kind"], sort=False):
-        for other in REFERENCES.get(str(variant), ()):
-            found = differences(numbers, str(variant), other, str(mode), str(kind))
+    f1 = by_seed(numbers)
+    levels = [f1.columns.get_level_values(name) for name in ("mode", "kind", "variant")]
+    for mode, kind, variant in zip(*levels, strict=True):
+        for other in REFERENCES.get(variant, ()):
+            found = differences(f1, variant, other, mode, kind)
             if len(found) > 1:
-                metric = f"f1_minus_{other}{OVER_SEEDS}"
-                runs = " ".join(own[own["seed"].isin(found.index)]["run"])
+                runs = " ".join(f"evaluate-{variant}-s{seed}" for seed in found.index)
                 where = {"run": runs, "variant": variant, "seed": None, "mode": mode, "benchmark": "generalised"}
-                yield where | {"kind": kind, "metric": metric} | asdict(by_t(found))
+                yield where | {"kind": kind, "metric": f"f1_minus_{other}{OVER_SEEDS}"} | asdict(by_t(found))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
 
+from ..benchmarks.slices import CROWD, SMALL
 from ..grounding.samples import GROUNDING_KINDS
 from .numbers import difference, look_up, pick, seeds_of
+from .slices import BUILT_IN, SLICES
+from .spending import amount, flops, largest
 from .typesetting import Cell, Number, Table, blocks, percent, ranked, scaled
 from .variants import (
     CONTROLS,
@@ -34,27 +36,19 @@ _HEADS = (
     "mean F1 ↑",
     *(f"{kind} ↑" for kind in GROUNDING_KINDS),
     "none right ↑",
-    "unreadable ↓",
+    "unread ↓",
     "tokens said",
 )
 
 _LARGEST = (True,) * 7 + (False,)
 """Whether large is good, for the columns in which the best is marked."""
 
-_COSTS = {
-    "seconds": ("minutes", 1 / 60, 1),
-    "tokens_trained": ("M tokens trained on", 1e-6, 2),
-    "tokens_generated": ("M tokens generated", 1e-6, 2),
-    "flops": ("PFLOP", 1e-15, 2),
-    "peak_memory_mb": ("peak memory, GB", 1e-3, 2),
-}
-
 
 def variants(numbers: pd.DataFrame) -> Table:
     """The variants in both modes of inference, and the shortcuts beneath in the same columns."""
     names = present(numbers)
-    unit, second = ("hours", 1 / 3600) if _largest(numbers, "seconds_in_all") > 2 * 3600 else ("minutes", 1 / 60)
-    arithmetic, flop = _flops(numbers)
+    unit, second = ("hours", 1 / 3600) if largest(numbers, "seconds_in_all") > 2 * 3600 else ("minutes", 1 / 60)
+    arithmetic, flop = flops(numbers)
     spent = (("tokens_trained_of_stage", 1e-6, 2), ("flops_of_stage", flop, 2), ("seconds_in_all", second, 1))
     rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
     for mode, label in MODES.items():
@@ -75,11 +69,11 @@ def variants(numbers: pd.DataFrame) -> Table:
         f"F1@0.5 in per cent on the generalised test set{_sizes(numbers)}.",
         [*_HEADS, "M tokens", arithmetic, unit],
         rows,
-        "Best value of a block bold, second underlined. None right: share of the samples without any target "
-        f"that are answered so. Tokens said: length of an answer. M tokens, {arithmetic}: of the variant's last stage, "
-        f"where generation counts as a forward pass; {look(LONGER).label} is given what the dearest of the "
-        f"paper's three is estimated to take. {unit.capitalize()}: of all trainings that lead to the variant. Grey and "
-        f"shuffled pictures: {look(START).label}, asked direct{_tried(numbers)}.",
+        "Best value of a block bold, second underlined. None right: share of the samples without any target that are "
+        "answered so. Unread: answers that cannot be read. Tokens said: length of an answer. M tokens, "
+        f"{arithmetic}: of the variant's last stage, where generation counts as a forward pass; {look(LONGER).label} "
+        f"is given what the dearest of the paper's three is estimated to take. {unit.capitalize()}: of all trainings "
+        f"that lead to the variant. Grey and shuffled pictures: {look(START).label}, asked direct{_tried(numbers)}.",
         INTERVALS,
     )
 
@@ -112,6 +106,36 @@ _PAIRED = {
     "training. Where a pair has one seed in common, the interval is over the samples.",
 }
 """Whether there are several seeds -> what the intervals of differences cover."""
+
+
+def slices(numbers: pd.DataFrame) -> Table:
+    """What thinking first changes in each slice, for every variant, and F1 in both modes beneath."""
+    found = pick(numbers, benchmark="slices")
+    names = sorted(found["variant"].unique(), key=position)
+    rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
+    for block, mode, metric in (
+        ("CoT less direct", "cot", "f1_minus_direct_mode"),
+        *((f"asked {label}", mode, "f1") for mode, label in MODES.items()),
+    ):
+        for variant in names:
+            where = {"benchmark": "slices", "variant": variant, "mode": mode, "metric": metric}
+            cells = [percent(look_up(numbers, **where, kind=name), metric != "f1") for name in SLICES]
+            if any(cell is not None for cell in cells):
+                rows.append(((block, look(variant).label), cells))
+    sizes = found.drop_duplicates("kind").set_index("kind")["n"]
+    told = ", ".join(f"{label} {sizes[name]:,}" for name, label in SLICES.items() if name in sizes and "/" not in name)
+    return blocks(
+        "slices",
+        f"F1@0.5 in per cent by slice of the generalised test set, and what thinking first changes ({told}).",
+        list(SLICES.values()),
+        rows,
+        "Neutral and perception: nothing is to be associated, what is asked for is described. Perception: the grade "
+        f"counts what makes it hard to see: a target below {100 * SMALL:.1f} % of its picture, a picture of {CROWD} "
+        "things or more, and beside a target something of its category or colour. One hop: another picture says what "
+        "is meant; two hops: that has to be found there first. F1 over all samples of the slice; intervals over the "
+        "samples, both modes on the same ones.",
+        BUILT_IN,
+    )
 
 
 def shortcuts(numbers: pd.DataFrame) -> Table:
@@ -188,26 +212,6 @@ def mig_bench(numbers: pd.DataFrame) -> Table:
     return blocks("mig_bench", caption, [str(task).replace("_", " ") for task in tasks], rows)
 
 
-def costs(numbers: pd.DataFrame) -> Table:
-    """Time, tokens, arithmetic and memory of every run, by stage, and in all."""
-    spent = numbers[numbers["metric"].isin(list(_COSTS))]
-    wide = spent.pivot_table(index=["benchmark", "run"], columns="metric", values="value", sort=False)
-    wide = wide.reindex(columns=list(_COSTS))
-    total = wide.sum(min_count=1).where(wide.columns != "peak_memory_mb", wide["peak_memory_mb"].max())
-    amounts = [(names, row) for names, row in zip(wide.index, wide.to_dict("records"), strict=True)]
-    if amounts:
-        amounts.append((("in all", ""), total.to_dict()))
-    rows = [
-        (
-            names,
-            [_amount(row[metric] * factor, digits) or "" for metric, (_, factor, digits) in _COSTS.items()],
-        )
-        for names, row in amounts
-    ]
-    heads = [head for head, *_ in _COSTS.values()]
-    return blocks("costs", "What every run cost; of memory, the largest stands for all.", heads, rows)
-
-
 def present(numbers: pd.DataFrame) -> list[str]:
     """What tables list: the variants of the ablation, run or not, and whatever else was evaluated."""
     evaluated = pick(numbers, benchmark="generalised", metric="f1", kind="mean")["variant"]
@@ -220,7 +224,7 @@ def _measures(numbers: pd.DataFrame, benchmark: str, variant: str, mode: str) ->
     f1 = [percent(look_up(numbers, **where, kind=kind, metric="f1")) for kind in ("mean", *GROUNDING_KINDS)]
     shares = [percent(look_up(numbers, **where, kind="all", metric=m)) for m in ("none_accuracy", "unreadable")]
     tokens = look_up(numbers, **where, kind="all", metric="tokens")
-    return [*f1, *shares, _amount(tokens.value if tokens else math.nan, 0)]
+    return [*f1, *shares, amount(tokens.value, 0) if tokens else None]
 
 
 def _sizes(numbers: pd.DataFrame) -> str:
@@ -250,18 +254,3 @@ def _headline(numbers: pd.DataFrame) -> pd.DataFrame:
     """The rows of mean F1, one a run and mode, and those over all seeds."""
     generalised = (numbers["benchmark"] == "generalised") & (numbers["metric"] == "f1")
     return numbers[generalised & (numbers["kind"] == "mean")]
-
-
-def _largest(numbers: pd.DataFrame, metric: str) -> float:
-    return float(numbers[numbers["metric"] == metric]["value"].max())
-
-
-def _flops(numbers: pd.DataFrame) -> tuple[str, float]:
-    """The unit that the largest amount of arithmetic is told in, and how many of it a FLOP is."""
-    units = {"TFLOP": 1e-12, "PFLOP": 1e-15, "EFLOP": 1e-18}
-    most = _largest(numbers, "flops_of_stage")
-    return next((unit for unit in units.items() if not most * unit[1] >= 1000), ("EFLOP", 1e-18))
-
-
-def _amount(value: float, digits: int) -> Cell:
-    return f"{value:,.{digits}f}" if pd.notna(value) else None

@@ -23,9 +23,9 @@ VARIANTS: dict[str, Look] = {
     "cot": Look("GRPO, pure CoT", "#e69f00"),
     "direct": Look("GRPO, pure direct", "#cc79a7"),
     "hybrid": Look("GRPO, hybrid", "#009e73"),
-    "joint": Look("GRPO, joint hybrid", "#7bc8a4"),
-    "sequence": Look("GRPO, hybrid, loss by sequence", "#4d4d4d"),
-    "shuffled": Look("GRPO, hybrid, shuffled reward", "#c9b400"),
+    "joint": Look("GRPO, joint", "#7bc8a4"),
+    "sequence": Look("GRPO, by sequence", "#4d4d4d"),
+    "shuffled": Look("GRPO, shuffled reward", "#c9b400"),
 }
 """Order and colour are these in every table and figure."""
 

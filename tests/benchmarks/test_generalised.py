@@ -85,7 +85,7 @@ def test_correct_is_missing_where_boxes_are_asked() -> None:
     assert list(scores.dtypes.astype(str)) == [
         *["str"] * 4,
         *["int64"] * 4,
-        *["float64", "bool", "bool", "boolean", "int64"],
+        *["float64", "bool", "bool", "boolean", *["int64"] * 3],
     ]
     assert pd.api.types.is_bool_dtype(scores["correct"])
 

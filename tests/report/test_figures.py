@@ -33,6 +33,7 @@ def test_figures_are_saved_and_the_same_again(collection: Collection, measured: 
     pdfs = [(tmp_path / folder / "figures" / "bars.pdf").read_bytes() for folder in "ab"]
     assert pdfs[0] == pdfs[1]
     assert figures.loss_curves(collection, tmp_path).png
+    assert figures.slices(measured, tmp_path).png and figures.stages(measured, tmp_path).png
     assert figures.reward_curves(collection, tmp_path).png
     assert drawings.drawings(collection, tmp_path).png
     assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".pdf", ".png"}
@@ -41,6 +42,8 @@ def test_figures_are_saved_and_the_same_again(collection: Collection, measured: 
 def test_without_runs(tmp_path: Path) -> None:
     pictures = (
         figures.bars(numbers(NOTHING), tmp_path),
+        figures.slices(numbers(NOTHING), tmp_path),
+        figures.stages(numbers(NOTHING), tmp_path),
         figures.loss_curves(NOTHING, tmp_path),
         figures.reward_curves(NOTHING, tmp_path),
         drawings.drawings(NOTHING, tmp_path),

@@ -44,7 +44,7 @@ def test_some_runs(tmp_path: Path) -> None:
     assert "14 runs expected, 12 found, 11 finished, 1 unfinished" in page
     for section in ("What was run", "The variants", "Is it sight?", "What had to be assumed", "Environment"):
         assert f">{section}<" in page
-    assert page.count("<img") == page.count('src="data:image/png;base64,') == 4
+    assert page.count("<img") == page.count('src="data:image/png;base64,') == 6
     # By itself: nothing is loaded, nothing runs, no code is shown, no text of a run is mark-up.
     outside = re.sub(r"data:image/png;base64,[^\"]*", "", page)
     assert not re.search(r"<script|<link|@import|url\(|src=\"?http", outside)

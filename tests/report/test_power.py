@@ -15,7 +15,7 @@ from gemvg_repro.report import pilot as command
 from gemvg_repro.report.collect import Collection, collect
 from gemvg_repro.report.numbers import difference, numbers
 from gemvg_repro.report.power import Pilot, detectable, load, power, seeds_needed, statement, table
-from gemvg_repro.report.seeds import by_t, differences
+from gemvg_repro.report.seeds import by_seed, by_t, differences
 from gemvg_repro.report.summary import summary
 from gemvg_repro.report.tables import differences as table_of_differences
 
@@ -66,7 +66,7 @@ def test_how_many_seeds() -> None:
 
 
 def test_differences_are_paired_by_seed(measured_seeds: pd.DataFrame) -> None:
-    found = differences(measured_seeds, "hybrid", "cot", "direct")
+    found = differences(by_seed(measured_seeds), "hybrid", "cot", "direct")
     f1 = measured_seeds.query("benchmark == 'generalised' and metric == 'f1' and kind == 'mean' and mode == 'direct'")
     wide = f1.dropna(subset="seed").pivot(index="seed", columns="variant", values="value")
     assert found.tolist() == pytest.approx((wide["hybrid"] - wide["cot"]).tolist()) and len(found) == 3
@@ -122,7 +122,7 @@ def test_a_pilot_is_stored_and_read(three_seeds: Collection, measured_seeds: pd.
         len(found) == 2 * 6
     )  # sft_more, cot and hybrid against cot_sft; cot and hybrid against it; hybrid against cot
     assert "12 evaluations of made.yaml on 40 samples, commit 0123456789" in stored.source
-    first = differences(measured_seeds, "hybrid", "cot", "cot")
+    first = differences(by_seed(measured_seeds), "hybrid", "cot", "cot")
     assert stored.deviations["cot", "hybrid", "cot"] == pytest.approx(float(first.std()), abs=1e-5)
 
 

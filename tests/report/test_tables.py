@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gemvg_repro.report import provenance, tables
+from gemvg_repro.report import provenance, spending, tables
 from gemvg_repro.report.collect import Collection
 from gemvg_repro.report.estimates import Estimate
 from gemvg_repro.report.numbers import look_up, numbers
@@ -19,7 +19,9 @@ ALL = (
     tables.rewards,
     tables.choices,
     tables.mig_bench,
-    tables.costs,
+    tables.slices,
+    spending.stages,
+    spending.costs,
 )
 
 
@@ -96,10 +98,24 @@ def test_rewards_say_whether_the_gain_is_sure(measured: pd.DataFrame) -> None:
 
 
 def test_costs(measured: pd.DataFrame) -> None:
-    frame = tables.costs(measured).frame
+    frame = spending.costs(measured).frame
     assert frame.loc[("training", "sft-s0"), "minutes"] == "3.0"
     assert frame.loc[("in all", ""), "minutes"] == f"{(40 + 180 + 95 + 110 * 2 + 45 * 5) / 60:.1f}"
     assert frame.loc[("in all", ""), "peak memory, GB"] == "1.90"
+
+
+def test_time_by_stage(measured: pd.DataFrame) -> None:
+    frame = spending.stages(measured).frame
+    assert list(frame.index)[:4] == [
+        ("data", ""),
+        ("training", "SFT"),
+        ("training", "CoT SFT"),
+        ("training", "GRPO, pure CoT"),
+    ]
+    assert frame.loc[("training", "SFT"), ["runs", "minutes", "TFLOP"]].tolist() == ["1", "3.0", "18.00"]
+    everything = 40 + 180 + 95 + 110 * 2 + 45 * 5
+    assert frame.loc[("in all", ""), "minutes of all runs"] == f"{everything / 60:.1f}"
+    assert frame.loc[("evaluation", "base"), "% of all time"] == f"{100 * 45 / everything:.0f}"
 
 
 @pytest.mark.parametrize("make", ALL)

@@ -1,0 +1,60 @@
+"""Where does thinking first help, and where does it cost? F1 by how hard a sample is to see and how far to reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .estimates import Array, Resampling, aligned, ratio
+
+REACHES = {0: "nothing to associate", 1: "one hop", 2: "two hops or more"}
+GRADES = (0, 1, 2, 3)
+"""How many difficulties of seeing."""
+
+SLICES = {
+    "neutral": "neutral",
+    "perception": "perception",
+    "perception/1": "of grade 1",
+    "perception/2": "of grade 2",
+    "perception/3": "of grade 3",
+    "association": "one hop",
+    "composition": "two hops",
+}
+"""What the table shows. Where nothing is to be associated, a sample is `neutral` if easy to see, else `perception`."""
+
+BUILT_IN = (
+    "The miniature's world has the trade-off built in: chains of thought name what a picture shows, which is needed "
+    "where pictures are associated, and only costs tokens where nothing is. That there is one here is no finding."
+)
+
+
+def members(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
+    """Which rows of per-sample scores belong to each slice; {} for scores that do not tell.
+
+    Besides SLICES: `<hops>/<difficulties>`, from 0/0 to 2/3, for every grade.
+    """
+    if not {"hops", "difficulties"} <= set(table):
+        return {}
+    hops, hard = table["hops"].to_numpy().clip(0, 2), table["difficulties"].to_numpy()
+    found = {"neutral": (hops == 0) & (hard == 0), "perception": (hops == 0) & (hard > 0)}
+    found |= {f"perception/{grade}": (hops == 0) & (hard == grade) for grade in GRADES[1:]}
+    found |= {"association": hops == 1, "composition": hops == 2}
+    return found | {f"{reach}/{grade}": (hops == reach) & (hard == grade) for reach in REACHES for grade in GRADES}
+
+
+def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[str, tuple[Array, int]]:
+    """Micro F1 within each slice in every resample, (R + 1,), the mean over tables (one a seed); and its samples."""
+    each = [aligned(table, draws) for table in tables]
+    slices = {name: chosen for name, chosen in members(each[0]).items() if chosen.any()} if each else {}
+    found = {name: np.zeros(len(draws.draws)) for name in slices}
+    for table in each:
+        boxes = table[["tp", "n_true", "n_predicted"]].to_numpy(np.float64)
+        columns = [boxes * chosen[:, None] for chosen in slices.values()]
+        sums = draws.totals(np.column_stack(columns)).T if columns else np.empty((0, 0))
+        for number, name in enumerate(slices):
+            tp, true, predicted = sums[3 * number : 3 * number + 3]
+            found[name] = found[name] + ratio(2 * tp, true + predicted) / len(each)
+    return {name: (values, int(slices[name].sum())) for name, values in found.items()}

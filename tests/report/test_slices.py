@@ -1,0 +1,54 @@
+"""F1 within slices: by hand, and as the same samples resampled."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from gemvg_repro.report import slices, tables
+from gemvg_repro.report.collect import Collection
+from gemvg_repro.report.estimates import resampling
+from gemvg_repro.report.numbers import look_up
+
+
+def test_slices_part_the_samples(collection: Collection) -> None:
+    scores = collection.finished("evaluation")[-1].scores()["generalised", "cot"]
+    found = slices.members(scores)
+    parts = ("neutral", "perception", "association", "composition")
+    assert sum(found[name].astype(int) for name in parts).tolist() == [1] * len(scores)
+    assert sum(found[f"{h}/{d}"].astype(int) for h in range(3) for d in range(4)).tolist() == [1] * len(scores)
+    assert (sum(found[f"perception/{grade}"] for grade in (1, 2, 3)) == found["perception"]).all()
+    assert slices.members(scores.drop(columns="hops")) == {}
+
+
+def test_f1_of_a_slice_by_hand(collection: Collection, measured: pd.DataFrame) -> None:
+    run = next(run for run in collection.finished("evaluation") if run.variant == "hybrid")
+    f1 = {}
+    for mode in ("direct", "cot"):
+        scores = run.scores()["generalised", mode]
+        chosen = scores[(scores["hops"] == 0) & (scores["difficulties"] > 0)]
+        f1[mode] = 2 * chosen["tp"].sum() / (chosen["n_true"].sum() + chosen["n_predicted"].sum())
+        where = {"benchmark": "slices", "variant": "hybrid", "mode": mode, "kind": "perception"}
+        estimate = look_up(measured, **where, metric="f1")
+        assert estimate is not None and estimate.value == pytest.approx(f1[mode]) and estimate.n == len(chosen)
+        assert estimate.low <= estimate.value <= estimate.high
+    change = look_up(measured, **where, metric="f1_minus_direct_mode")
+    assert change is not None and change.value == pytest.approx(f1["cot"] - f1["direct"])
+
+
+def test_several_seeds_are_averaged(collection: Collection) -> None:
+    one, two = (run.scores()["generalised", "direct"] for run in collection.finished("evaluation")[:2])
+    draws = resampling(one, 20)
+    each = [slices.replicates([table], draws)["association"][0] for table in (one, two)]
+    both, n = slices.replicates([one, two], draws)["association"]
+    assert both == pytest.approx((each[0] + each[1]) / 2) and n == 72
+
+
+def test_the_table_says_that_the_trade_off_is_built_in(measured: pd.DataFrame) -> None:
+    shown = tables.slices(measured)
+    assert "trade-off built in" in shown.html()
+    blocks = list(dict.fromkeys(shown.frame.index.get_level_values(0)))
+    assert blocks == ["CoT less direct", "asked direct", "asked CoT"]
+    assert re.search(r"neutral \d+, perception \d+, one hop 72, two hops 24", shown.caption)
