@@ -53,7 +53,7 @@ def line(entry: Entry) -> str:
 def why(entry: Entry) -> str:
     """In a few words, why a job waits or does not go on."""
     if entry.state == "blocked":
-        return f"needs {entry.note}"
+        return f"needs {printable(entry.note)}"
     if entry.state in ("failed", "waiting") and entry.note not in ("", "None"):
         first = printable(entry.note.splitlines()[0])
         return first if len(first) <= 80 else f"{first[:79]}…"
