@@ -2,9 +2,9 @@
 
     python -m tests.faults 30 [--seed 0] [--folder DIR]
 
-One small study is left alone. Another, of the same seed, is struck by SIGKILL: every process in every stage once, thirty
-blows in all, after each of which the same command goes on. A line is printed a blow that hit, then whether the
-struck study has the undisturbed one's numbers; more blows take more studies. The exit status says whether all have.
+One small study is left alone. Another, of the same seed, is struck by SIGKILL: every process in every stage once, that
+is thirty blows, and after each the same command goes on. A line is printed a blow that hit, then whether the struck
+study has the undisturbed one's numbers; more blows take more studies. The exit status says whether all have.
 """
 
 from __future__ import annotations
@@ -252,7 +252,11 @@ class Striker:
         folder = self.study.folder(fault.stage)
         if not victim or self.study.is_over(fault.stage):
             return ""
+        assert self.launcher is not None
+        job = self.study.family(fault.stage, self.launcher.pid).get("job")
         victim[0].kill()
+        if fault.process in ("job", "papermill", "kernel"):  # this execution ends; another is struck next
+            self.study.until(lambda: self.study.family(fault.stage, 0).get("job") != job)
         lines = (folder / "log.jsonl").read_text().count("\n") if folder and (folder / "log.jsonl").is_file() else 0
         answers = sum(path.read_text().count("\n") - 1 for path in folder.glob("predictions-*")) if folder else 0
         return f"{lines} steps" if lines else f"{answers} answers" if answers > 0 else "nothing counted"
