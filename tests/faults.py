@@ -2,9 +2,9 @@
 
     python -m tests.faults 30 [--seed 0] [--folder DIR]
 
-One small study is left alone. Others, of the same seed, are struck by SIGKILL once in every stage and gone on with by
-the same command, until so many blows have hit. Thirty are every process in every stage once. A line is printed a
-blow, then whether each struck study has the undisturbed one's numbers; the exit status says whether all have.
+One small study is left alone. Another, of the same seed, is struck by SIGKILL: every process in every stage once, that
+is thirty blows, and after each the same command goes on. A line is printed a blow that hit, then whether the struck
+study has the undisturbed one's numbers; more blows take more studies. The exit status says whether all have.
 """
 
 from __future__ import annotations
@@ -60,22 +60,31 @@ _SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """Whom a blow meets, in which stage, and when: after so large a share of the stage's undisturbed time."""
+    """Whom a blow meets, in which stage, and when.
+
+    Attributes:
+        working: whether the run has begun to work, and is not still being started.
+        moment: after so large a share of the time that starting it, or its work, takes undisturbed.
+    """
 
     stage: str
     process: str
+    working: bool
     moment: float
 
+    def __str__(self) -> str:
+        return f"{self.stage:18} {self.process:10} {self.moment:4.0%} of its {'work' if self.working else 'start'}"
 
-def faults(seed: int) -> Iterator[Fault]:
-    """Blows without end, one in every stage in turn; in five studies each process is met in each stage once."""
+
+def faults(seed: int) -> Iterator[list[Fault]]:
+    """Without end, the blows of a study: in every stage every process once, in a drawn order."""
     rng = Random(f"faults/{seed}")
     while True:
-        first = {stage: rng.randrange(len(PROCESSES)) for stage in STAGES}
-        for study in range(len(PROCESSES)):
-            for stage in STAGES:
-                process = PROCESSES[(first[stage] + study) % len(PROCESSES)]
-                yield Fault(stage, process, round(rng.uniform(0.02, 0.85), 2))
+        yield [
+            Fault(stage, process, rng.random() < 0.6, round(rng.uniform(0.05, 0.6), 2))
+            for stage in STAGES
+            for process in rng.sample(PROCESSES, len(PROCESSES))
+        ]
 
 
 def _merged(base: Any, changes: Any) -> Any:
@@ -180,14 +189,17 @@ class Study:
         self.until(lambda: launcher.poll() is not None)
         assert launcher.returncode == 0, (self.root / "launcher.log").read_text()[-3000:]
 
-    def seconds(self) -> dict[str, float]:
-        """How long the notebook of each stage took."""
+    def seconds(self) -> dict[str, tuple[float, float]]:
+        """How long each stage took to start, and to do its work."""
         found = {}
         for stage in STAGES:
             folder = self.folder(stage)
             assert folder is not None
             notebook = folder / ("report.ipynb" if stage == "report" else "notebook.ipynb")
-            found[stage] = float(json.loads(notebook.read_text())["metadata"]["papermill"]["duration"])
+            whole = float(json.loads(notebook.read_text())["metadata"]["papermill"]["duration"])
+            result = json.loads((folder / "result.json").read_text()) if stage != "report" else {}
+            work = min(whole, float(result.get("cost", {}).get("seconds", whole / 2)))
+            found[stage] = whole - work, work
         return found
 
     def numbers(self) -> dict[str, str]:
@@ -216,7 +228,7 @@ class Striker:
     """Strikes one study, stage after stage, and starts its launcher again whenever that is needed."""
 
     study: Study
-    seconds: dict[str, float]
+    seconds: dict[str, tuple[float, float]]
     launcher: subprocess.Popen[bytes] | None = None
 
     def strike(self, fault: Fault) -> str:
@@ -224,8 +236,10 @@ class Striker:
         self._reach(fault.stage)
         if self.study.is_over(fault.stage):
             return ""
-        wait = time.monotonic() + fault.moment * self.seconds[fault.stage]
-        self.study.until(lambda: time.monotonic() >= wait)
+        if fault.working:
+            self.study.until(lambda: self._works(fault.stage))
+        wait = time.monotonic() + fault.moment * self.seconds[fault.stage][fault.working]
+        self.study.until(lambda: time.monotonic() >= wait or self.study.is_over(fault.stage))
         victim: list[psutil.Process] = []
 
         def is_there() -> bool:  # a process of the stage may not have been started yet, on a slow machine
@@ -238,10 +252,21 @@ class Striker:
         folder = self.study.folder(fault.stage)
         if not victim or self.study.is_over(fault.stage):
             return ""
+        assert self.launcher is not None
+        job = self.study.family(fault.stage, self.launcher.pid).get("job")
         victim[0].kill()
+        if fault.process in ("job", "papermill", "kernel"):  # this execution ends; another is struck next
+            self.study.until(lambda: self.study.family(fault.stage, 0).get("job") != job)
         lines = (folder / "log.jsonl").read_text().count("\n") if folder and (folder / "log.jsonl").is_file() else 0
         answers = sum(path.read_text().count("\n") - 1 for path in folder.glob("predictions-*")) if folder else 0
         return f"{lines} steps" if lines else f"{answers} answers" if answers > 0 else "nothing counted"
+
+    def _works(self, stage: str) -> bool:
+        """Whether the run has an owner, or will get none from this launcher any more."""
+        folder = self.study.folder(stage)
+        owned = folder is not None and owner_of(folder / "owner.lock") is not None
+        gone = self.launcher is None or self.launcher.poll() is not None
+        return owned or gone or stage == "report" or self.study.is_over(stage)
 
     def _reach(self, stage: str) -> None:
         """Starts the launcher until the stage is at work, or over."""
@@ -265,23 +290,22 @@ class Striker:
         self.study.finish()
 
 
-def undisturbed(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
-    """A study that is left alone: the seconds of its stages, and its numbers."""
-    study = Study.lay_out(folder)
-    study.finish()
-    return study.seconds(), study.numbers()
+def undisturbed(folder: Path) -> Study:
+    """A study that is left alone; one that is there already, and finished, is taken."""
+    study = Study(folder) if folder.exists() else Study.lay_out(folder)
+    if not (study.runs / "report" / "report.html").is_file():
+        study.finish()
+    return study
 
 
-def struck(folder: Path, like: Path, blows: list[Fault], seconds: dict[str, float]) -> tuple[Study, list[str]]:
-    """A study that is struck so, and finished; and one line a blow that hit."""
-    striker = Striker(Study.lay_out(folder, like), seconds)
-    hits = []
+def struck(folder: Path, like: Study, blows: list[Fault], say: Callable[[str], None]) -> Study:
+    """A study that is struck so, and finished; a line is said for every blow that hit."""
+    striker = Striker(Study.lay_out(folder, like.root), like.seconds())
     for fault in blows:
         if found := striker.strike(fault):
-            spent = seconds[fault.stage]
-            hits.append(f"{fault.stage:20} {fault.process:11} {fault.moment:4.0%} of {spent:3.0f} s  {found}")
+            say(f"{fault}: {found}")
     striker.rest()
-    return striker.study, hits
+    return striker.study
 
 
 def main() -> int:
@@ -293,21 +317,22 @@ def main() -> int:
     asked = parser.parse_args()
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="faults-"))
     began, hits, wrong = time.monotonic(), 0, 0
-    seconds, expected = undisturbed(folder / "undisturbed")
+    whole = undisturbed(folder / "undisturbed")
+    expected = whole.numbers()
     say(f"undisturbed: {len(expected)} numbers in {time.monotonic() - began:.0f} s; kills of seed {asked.seed}:")
-    stream = faults(asked.seed)
-    for number in range(1, asked.count + 1):
-        if hits >= asked.count:
-            break
-        blows = [next(stream) for _ in STAGES][: asked.count - hits]
-        study, lines = struck(folder / f"study-{number}", folder / "undisturbed", blows, seconds)
-        found = study.numbers()
+
+    def hit(line: str) -> None:
+        nonlocal hits
+        hits += 1
+        say(f"{hits:3}  {line}")
+
+    for number, blows in enumerate(faults(asked.seed), 1):
+        found = struck(folder / f"struck-{number}", whole, blows[: asked.count - hits], hit).numbers()
         differing = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
         wrong += bool(differing)
-        for line in lines:
-            hits += 1
-            say(f"{hits:3}  study {number}  {line}")
         say(f"     study {number}: {', '.join(differing) or 'the undisturbed numbers'}")
+        if hits >= asked.count or number > asked.count:
+            break
     say(f"{hits} kills in {time.monotonic() - began:.0f} s; studies with other numbers: {wrong}; all in {folder}")
     return int(bool(wrong) or hits < asked.count)
 

@@ -141,6 +141,7 @@ def test_a_training_goes_on_from_the_checkpoint_before_to_the_same_weights(disk:
     assert resumed == undisturbed and rest[0]["step"] == 3
 
 
+@pytest.mark.slow
 def test_a_study_says_that_its_disk_is_full_and_goes_on_when_it_is_not(disk: Path) -> None:
     root = tiny.project(disk / "study")
     chosen = ("--only", "sft-s0", "--only", "!report")
@@ -150,7 +151,7 @@ def test_a_study_says_that_its_disk_is_full_and_goes_on_when_it_is_not(disk: Pat
     ballast.unlink()
 
     process = start(root, *chosen, TINY_SLOW="sft-s0", TINY_PACE="3")
-    until_logged(root, "sft-s0", 2)
+    until_logged(root, "sft-s0", 2, process)
     ballast = fill(disk)
     _, error = process.communicate(timeout=300)
     assert process.returncode == 1 and "sft-s0 failed" in error, error

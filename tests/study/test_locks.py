@@ -207,7 +207,7 @@ while time.time() < float(sys.argv[2]):
     pass
 try:
     lock = locks.Lock.take(Path(sys.argv[1]))
-    time.sleep(3)
+    time.sleep(2.5)
     print("mine" if lock.holds else "lost")
 except locks.OwnedError:
     print("refused")
@@ -215,7 +215,7 @@ except locks.OwnedError:
 
 
 def test_of_many_at_once_one_wins_even_without_any_flock(tmp_path: Path) -> None:
-    start = time.time() + 5
+    start = time.time() + 2
     command = [sys.executable, "-c", RACE, str(tmp_path / "owner.lock"), str(start)]
     racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     said = sorted(racer.communicate(timeout=120)[0].strip() for racer in racers)

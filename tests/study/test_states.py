@@ -18,7 +18,7 @@ from . import tiny
 
 ODD = "a 'study' of \"mine\"\n$(touch owned) & é\t*"
 SFT = ("--only", "sft-s0", "--only", "!report")
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+DAY_S = 86_400
 
 
 def log(root: Path, name: str) -> list[dict[str, object]]:
@@ -57,6 +57,7 @@ def test_a_folder_of_any_name_that_is_moved_when_half_the_study_is_done(tmp_path
     assert not list(tmp_path.rglob("owned"))
 
 
+@pytest.mark.slow
 def test_two_studies_at_once_in_one_folder_share_what_they_have_in_common(tmp_path: Path) -> None:
     root = tiny.project(tmp_path)
     chosen = ("--only", "sft-*", "--only", "!report")
@@ -101,27 +102,35 @@ def test_a_read_only_install_without_home_or_network(tmp_path: Path, read_only: 
     assert whole(tmp_path, "sft-s0")
 
 
-@pytest.mark.skipif(not Path(FAKETIME).exists(), reason="there is no faketime; on Debian: apt-get install faketime")
+# Moves the clock of every Python below by what stands in a file, from one reading to the next.
+CLOCK = """
+import time
+_real = time.time
+def _moved():
+    with open({file!r}) as offset:
+        return _real() + float(offset.read() or 0)
+time.time = _moved
+"""
+
+
+@pytest.mark.slow
 def test_a_clock_that_jumps(tmp_path: Path) -> None:
     """By days, under a run, and again before the next command: no run is lost, none is done twice."""
     root = tiny.project(tmp_path / "project")
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    faked = {
-        "LD_PRELOAD": FAKETIME,
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
-    process = start(root, *SFT, TINY_SLOW="sft-s0", TINY_PACE="0.5", **faked)
-    until_logged(root, "sft-s0", 2)
-    clock.write_text("-3d")
+    clock, site = tmp_path / "clock", tmp_path / "site"
+    clock.write_text("0")
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(CLOCK.format(file=str(clock)))
+    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
+    process = start(root, *SFT, TINY_SLOW="sft-s0", TINY_PACE="0.5", PYTHONPATH=path)
+    until_logged(root, "sft-s0", 2, process)
+    clock.write_text(str(-3 * DAY_S))
     _, error = process.communicate(timeout=300)
     assert (process.returncode, error) == (0, "") and whole(root, "sft-s0")
     (progress,) = (root / "runs").glob("sft-s0-*/progress.json")
-    assert json.loads(progress.read_text())["updated"] < time.time() - 2 * 86400  # it did jump
-    clock.write_text("+40d")
+    assert json.loads(progress.read_text())["updated"] < time.time() - 2 * DAY_S  # it did jump
+    clock.write_text(str(40 * DAY_S))
     before = log(root, "sft-s0")
-    status, _, error = launch(root, "--only", "!report", **faked)
+    status, _, error = launch(root, "--only", "!report", PYTHONPATH=path)
     assert (status, error) == (0, "") and log(root, "sft-s0") == before and whole(root, "evaluate-sft-s0")
     assert set(states(root, "--only", "!report").values()) == {"finished"}

@@ -30,9 +30,10 @@ def launch(root: Path, *arguments: str, **environment: str) -> tuple[int, str, s
     return process.returncode, out, error
 
 
-def until_logged(root: Path, name: str, lines: int) -> None:
-    deadline = time.monotonic() + 120
+def until_logged(root: Path, name: str, lines: int, launcher: subprocess.Popen[str] | None = None) -> None:
+    deadline = time.monotonic() + 300
     while not any(f.read_text().count("\n") >= lines for f in (root / "runs").glob(f"{name}-*/log.jsonl")):
+        assert launcher is None or launcher.poll() is None, launcher.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
