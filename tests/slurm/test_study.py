@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +20,23 @@ from gemvg_repro.training.resuming import newest_checkpoint
 
 from ..study.tiny import CHECKOUT
 from ..test_kills import numbers
-from .conftest import Study
+from .conftest import PATIENCE_S, Study
 from .one_host import Cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-STEPS = 8
+STEPS = 6
 MODES = ("sft", "cot_sft", "cot", "direct", "hybrid")
 OF_TIME = {"seconds", "seconds_in_all", "peak_memory_mb"}
 
 # The miniature with less of everything that takes time, and nothing else changed.
 LESS: dict[str, dict[str, Any]] = {
-    "data": {"recipe": {"train": 240, "validation": 48, "test": 60, "understanding_test": 20}},
-    "sft": {"conversations": 8, "micro_batch": 8},
-    "cot_sft": {"conversations": 8, "micro_batch": 8},
-    "grpo": {"prompts": 4, "rollouts": 4, "micro_batch": 16, "watched_samples": 24, "divergence_samples": 8},
-    "evaluate": {"batch": 30, "shortcut_samples": 24},
+    "threads": {"sft": 1, "cot_sft": 1},
+    "data": {"recipe": {"train": 120, "validation": 20, "test": 30, "understanding_test": 10}},
+    "sft": {"conversations": 4, "micro_batch": 4},
+    "cot_sft": {"conversations": 4, "micro_batch": 4},
+    "grpo": {"prompts": 2, "rollouts": 4, "micro_batch": 8, "watched_samples": 10, "divergence_samples": 4},
+    "evaluate": {"batch": 30, "shortcut_samples": 10},
 }
 
 
@@ -65,18 +64,6 @@ def real(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stu
     return Study(root, slurm)
 
 
-@contextmanager
-def urgent(one: Study) -> Iterator[None]:
-    """A job that needs all nodes, and has them once this is entered."""
-    wanted = ["sbatch", "--parsable", "-p", "urgent", "-N3", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 999"]
-    job = one.cluster.ask(*wanted).strip()
-    one.until(lambda: one.cluster.ask("squeue", "-h", "-j", job, "-o", "%T").strip() == "RUNNING")
-    try:
-        yield
-    finally:
-        one.cluster.ask("scancel", job)
-
-
 def preempt(one: Study, name: str) -> None:
     """Preempts a training of which at least two steps are done, and looks at what it leaves before it goes on."""
     folder = one.jobs()[name].folder
@@ -85,7 +72,7 @@ def preempt(one: Study, name: str) -> None:
     assert owner is not None
     psutil.Process(owner.pid).suspend()  # however fast this machine is: Slurm itself wakes what it preempts
     assert not (folder / "result.json").exists()
-    with urgent(one):
+    with one.urgent():
         assert stop_file(folder).exists() and not (folder / "result.json").exists()
         checkpoint = newest_checkpoint(folder / CHECKPOINTS)
         logged = len(one.steps(name))
@@ -101,7 +88,7 @@ def tables(runs: Path) -> dict[str, str]:
 
 def test_the_study_through_slurm_preempted_in_sft_and_in_grpo_has_the_local_runs_numbers(real: Study) -> None:
     local = real.start("--cluster", "local", "--runs", str(real.root / "local"))
-    out, error = local.communicate(timeout=1200)
+    out, error = local.communicate(timeout=PATIENCE_S)
     assert (local.returncode, error) == (0, ""), out + error
 
     real.submitted()
