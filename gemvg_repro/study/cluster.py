@@ -127,8 +127,8 @@ def check_time(partition: str | None, timeout_min: int, needed_by: str) -> None:
     longest = max((_minutes(limit) for name, limit in limits.items() if name.rstrip("*") in wanted), default=math.inf)
     if timeout_min > longest:
         raise SlurmError(
-            f"Slurm would never start {needed_by}: timeout_min is {timeout_min}, and partition {','.join(wanted)} lets"
-            f" it run {longest:.0f} min; what needs longer is requeued and goes on, so a smaller timeout_min is no loss"
+            f"Slurm would never start {needed_by}: timeout_min is {timeout_min}, and partition {','.join(wanted)}"
+            f" allows {longest:.0f} min; what needs longer is requeued and goes on, so a smaller timeout_min is no loss"
         )
 
 

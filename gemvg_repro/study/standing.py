@@ -133,7 +133,10 @@ def _is_made(report: Job, queued: QueuedJob | None) -> bool:
 
 def _why(submission: Submission, queued: QueuedJob | None) -> str:
     if queued is None:
-        return f"Slurm has forgotten job {submission.job}, and there is no result; --retry submits it again"
+        return (
+            f"Slurm does not know job {submission.job} any more: it was cancelled before it began, or ended long ago"
+            " without a result; --retry submits it again"
+        )
     word = queued.state.partition(" ")[0]
     return f"job {queued.id} ended as {word}: {_MEANS.get(word, 'see its log')}; --retry submits it again"
 

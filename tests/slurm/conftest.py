@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,17 @@ class Study:
     def jobs(self, seeds: list[int] | None = None) -> dict[str, Job]:
         file = self.root / "sweeps" / "miniature.yaml"
         return {j.name: j for j in plan(Grid.load(file, seeds), file, self.root, self.root / "runs")}
+
+    @contextmanager
+    def urgent(self) -> Iterator[None]:
+        """A job that needs all nodes, and has them once this is entered."""
+        nodes = ["-p", "urgent", "-N3", "--exclusive", "-o", "/dev/null"]
+        job = self.cluster.ask("sbatch", "--parsable", *nodes, "--wrap", "sleep 999").strip()
+        try:
+            self.until(lambda: self.cluster.ask("squeue", "-h", "-j", job, "-o", "%T").strip() == "RUNNING")
+            yield
+        finally:
+            self.cluster.ask("scancel", job)
 
     def until_logged(self, name: str, lines: int) -> None:
         log = self.jobs([0, 1, 2])[name].folder / "log.jsonl"

@@ -45,17 +45,3 @@ def test_jobs_that_have_left_the_queue_are_told_from_the_accounts(study: Callabl
     one.submitted(*chosen, "--retry")
     one.until_over(*chosen)
     assert one.is_whole("sft-s0") and one.is_whole("evaluate-sft-s0")
-
-
-def test_what_is_cancelled_before_it_starts_is_told_from_the_accounts(study: Callable[..., Study]) -> None:
-    one = study()
-    chosen = ("--seeds", "0", "1", "--only", "sft-*", "--only", "!report")
-    one.cluster.ask("scontrol", "update", "PartitionName=main", "State=DOWN")
-    try:
-        one.submitted(*chosen)
-        one.cluster.ask("scancel", one.states(*chosen)["sft-s1"]["job"])
-        after = one.states(*chosen)
-    finally:
-        one.cluster.ask("scontrol", "update", "PartitionName=main", "State=UP")
-    assert (after["sft-s0"]["state"], after["sft-s1"]["state"]) == ("waiting", "failed")
-    assert "it was cancelled" in after["sft-s1"]["why"]

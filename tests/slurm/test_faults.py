@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -29,12 +30,41 @@ def test_preemption_loses_no_step(study: Make) -> None:
     one.allow(tiny.STEPS - 1)
     one.submitted(*ONE, TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 2)
-    one.cluster.ask("srun", "-p", "urgent", "-N3", "--exclusive", "true")  # returns once it had the nodes
-    (log,) = (one.root / "runs").glob(".jobs/launches/*/*_log.out")
-    assert "Exiting gracefully" in log.read_text()  # and not killed at the end of its grace
-    one.allow(tiny.STEPS)
+    with one.urgent():
+        assert "Exiting gracefully" in said(one)  # and not killed at the end of its grace
+        one.allow(tiny.STEPS)
     one.until_over(*ONE)
     assert one.is_whole("sft-s0") and len(one.pids("sft-s0")) == 2
+
+
+def said(one: Study) -> str:
+    """What the study's only job printed."""
+    (log,) = (one.root / "runs").glob(".jobs/launches/*/*_log.out")
+    return log.read_text()
+
+
+def test_preemption_before_the_job_listens(study: Make, tmp_path: Path) -> None:
+    one = study()
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    begin_late = f"""
+import os, sys, time
+from pathlib import Path
+if "submitit.core._submit" in sys.orig_argv and not Path({str(go)!r}).exists():
+    Path({str(begun)!r}).write_text(str(os.getpid()))
+    while not Path({str(go)!r}).exists():
+        time.sleep(0.05)
+"""
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late" / "sitecustomize.py").write_text(begin_late)
+    one.submitted(*ONE, PYTHONPATH=os.pathsep.join([str(tmp_path / "late"), os.environ.get("PYTHONPATH", "")]))
+    one.until(lambda: begun.is_file() and begun.read_text() != "")
+    status = Path("/proc") / begun.read_text() / "status"
+    wanted = ["-p", "urgent", "-N3", "--exclusive", "-o", "/dev/null", "--wrap", "true"]
+    one.cluster.ask("sbatch", *wanted)
+    one.until(lambda: int(status.read_text().partition("ShdPnd:")[2].split()[0], 16) >> signal.SIGUSR2 - 1 & 1 == 1)
+    go.touch()
+    one.until_over(*ONE)
+    assert "Exiting gracefully" in said(one) and one.is_whole("sft-s0")
 
 
 def test_the_time_limit_is_reached_twice(study: Make) -> None:
@@ -193,6 +223,27 @@ def test_two_launchers_at_once(study: Make) -> None:
 
 
 # --- ends truthfully
+
+
+def test_a_partition_that_cancels_what_it_preempts(study: Make) -> None:
+    one = study("[sft]", "timeout_min: 10, signal_s: 30, partition: cheap")
+    conf = one.cluster.folder / "slurm.conf"
+    before = conf.read_text()
+    conf.write_text(before.replace("SlurmctldParameters=preempt_send_user_signal", ""))  # else a run requeues itself
+    one.cluster.ask("scontrol", "reconfigure")
+    try:
+        one.allow(1)
+        one.submitted(*ONE, TINY_SLOW="sft-s0")
+        one.until_logged("sft-s0", 1)
+        with one.urgent():
+            after = one.states(*ONE)["sft-s0"]
+            assert after["state"] == "failed" and "PREEMPTED: it made room for another job" in after["why"]
+    finally:
+        conf.write_text(before)
+        one.cluster.ask("scontrol", "reconfigure")
+    one.submitted(*ONE, "--retry")
+    one.until_over(*ONE)
+    assert one.is_whole("sft-s0")
 
 
 def test_a_run_that_fails_for_good_stops_its_line_only(study: Make) -> None:

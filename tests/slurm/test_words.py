@@ -91,13 +91,50 @@ def test_it_asks_a_person_before_spending_gpu_hours(closed: Make) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, str(one.root / "sweeps" / "launch.py")]
     environment = os.environ | one.cluster.environment
-    process = subprocess.Popen(command, env=environment, stdin=theirs, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, stdin=theirs, stderr=subprocess.PIPE, text=True)
     os.write(ours, b"n\n")
-    out, _ = process.communicate(timeout=100)
-    assert process.returncode == 130 and "up to 12 GPU hours" in out  # two runs of 1.5 h on 4 GPUs
+    _, error = process.communicate(timeout=100)
+    assert process.returncode == 130 and "up to 12 GPU hours" in error  # two runs of 1.5 h on 4 GPUs
     assert one.cluster.ask("squeue", "-h") == ""
     one.submitted("--yes", "--set", "gpus=1", "--set", "timeout_min=60")
     assert one.cluster.ask("squeue", "-h", "-o", "%l", "-n", "sft").strip() == "1:00:00"
+
+
+def test_it_takes_silence_for_no_and_keeps_json_clean(closed: Make) -> None:
+    one = closed("[sft]", "timeout_min: 90, gpus: 4")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, str(one.root / "sweeps" / "launch.py"), "--json"]
+    environment = os.environ | one.cluster.environment
+    process = subprocess.Popen(command, env=environment, stdin=theirs, stdout=-1, stderr=-1, text=True)
+    os.write(ours, b"\x04")  # Ctrl-D
+    out, error = process.communicate(timeout=100)
+    assert process.returncode == 130 and out == "" and "18 GPU hours" in error and "Traceback" not in error
+    assert one.cluster.ask("squeue", "-h") == ""
+
+
+def test_the_persons_own_variables_fill_what_the_grid_leaves_open(closed: Make) -> None:
+    one = closed("[sft]", "timeout_min: 90, partition: main")
+    wishes = {"PARTITION": "nope", "TIMELIMIT": "1", "WAIT": "1", "CONSTRAINT": "h200", "JOB_NAME": "mine"}
+    one.submitted(**{f"SBATCH_{name}": value for name, value in wishes.items()})
+    (told,) = one.cluster.ask("squeue", "-h", "-n", "sft", "-o", "%P %l %f").splitlines()
+    assert told.split() == ["main", "1:30:00", "h200"]
+    _, out, _ = one.launch("--status", "--json", SQUEUE_PARTITION="urgent", SQUEUE_FORMAT="%A")
+    assert {run["state"] for run in json.loads(out) if run["run"] != "data"} == {"waiting"}
+
+
+def test_what_is_in_slurms_hands_is_not_started_here(closed: Make) -> None:
+    one = closed("[sft]")
+    one.submitted("--only", "sft-s0", "--only", "!report")
+    status, _, error = one.launch("--cluster", "local")
+    assert status == 2 and "in Slurm's hands already: sft-s0; leave them" in error
+    status, _, error = one.launch("--cluster", "local", SLURM_CONF=os.devnull)
+    assert status == 2 and "Runs were given to Slurm, and only it can say" in error
+
+
+def test_a_path_that_slurm_would_read_as_its_own_is_refused(closed: Make, tmp_path: Path) -> None:
+    one = closed("[sft]")
+    status, _, error = one.launch("--runs", str(tmp_path / "100%j"))
+    assert status == 2 and "Slurm reads a % in a path" in error and not (tmp_path / "100%j").exists()
 
 
 def test_cancel_ends_a_line_and_retry_takes_it_up(study: Make) -> None:
