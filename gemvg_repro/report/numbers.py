@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..grounding.samples import GROUNDING_KINDS
+from . import official
 from .collect import PURPOSES, Collection, Run
 from .estimates import (
     Estimate,
@@ -59,6 +60,7 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
         f1, precision, recall: kind is one of the five, or "mean".
         iou, picture_accuracy, count_accuracy, none_accuracy, unreadable, tokens: kind "all".
         accuracy: kind "understanding", or a task of MIG-Bench or "mean".
+        an official score of a published benchmark, by its official name: kind "official".
         f1_minus_<variant>; times_<shortcut>: how many times the shortcut's mean F1 the variant reaches.
         before, after, gain: GRPO's reward on the validation prompts; kind is its term.
         seconds_in_all (with all prerequisites), and COSTS.
@@ -82,6 +84,7 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
         *_differences(scores, draw),
         *_times_shortcut(scores, draw),
         *_accuracies(scores, draw),
+        *official.rows(collection),
         *_rewards(collection, resamples, seed),
         *_costs(collection),
     ]

@@ -8,18 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..benchmarks import mig_bench
 from ..corpora import coco
 from ..corpora.composers import detection, semantic
 from ..grounding.samples import Sample
-from ..miniature import dataset, mig_export
+from ..miniature import dataset, exports
 from .identity import identify
 from .parameters import DataParameters, Parameters, resolve
 from .profiles import DataSettings, load_profile
 from .runs import Run
 
 WORLD_FILE = "samples.parquet"
-MIG_FOLDER = "mig_bench"
+BENCHMARKS = "benchmarks"
 
 
 def make(asked: DataParameters) -> Mapping[str, Any]:
@@ -33,7 +32,7 @@ def make(asked: DataParameters) -> Mapping[str, Any]:
         if asked.data:
             content = {"source": asked.data, **_facts_of_file(asked, profile.data)}
         elif profile.data.recipe is not None:
-            content = {"source": "world", **_draw(run.folder, profile.data.recipe)}
+            content = {"source": "world", **_draw(run.folder, profile.data.recipe, profile.data.benchmarks)}
         else:
             raise ValueError(
                 f"profile {asked.profile} has no data of its own; give a COCO-format file: -p data FILE.json"
@@ -41,9 +40,9 @@ def make(asked: DataParameters) -> Mapping[str, Any]:
         return run.finish({**content, "cost": {"seconds": round(time.monotonic() - started, 1)}})
 
 
-def _draw(folder: Path, recipe: dataset.Recipe) -> dict[str, Any]:
+def _draw(folder: Path, recipe: dataset.Recipe, benchmarks: Mapping[str, int]) -> dict[str, Any]:
     digest = dataset.write(folder / WORLD_FILE, recipe)
-    mig_export.write(folder / MIG_FOLDER, recipe.seed)
+    exports.write(folder / BENCHMARKS, recipe.seed, benchmarks)
     splits = {split: dataset.read(folder / WORLD_FILE, split) for split in ("train", "validation", "test")}
     return {"content": digest, "counts": {split: _counts(samples) for split, samples in splits.items()}}
 
@@ -78,7 +77,6 @@ def load(folder: Path, asked: Parameters, split: dataset.Split) -> list[Sample]:
     return samples + semantic(read, settings.seed, settings.composed) if split == "train" else samples
 
 
-def load_mig_bench(folder: Path) -> list[mig_bench.MigRecord]:
-    """The records of the data run's test set in MIG-Bench's format; none where it has none."""
-    file = folder / MIG_FOLDER / mig_export.FILE
-    return mig_bench.load(file) if file.is_file() else []
+def exported(folder: Path) -> dict[str, Path]:
+    """The benchmarks in official formats that a data run holds: the root of each by its name."""
+    return {name: root for name in exports.WRITERS if (root := folder / BENCHMARKS / name).is_dir()}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gemvg_repro.report import provenance, tables
+from gemvg_repro.report import official, provenance, tables
 from gemvg_repro.report.collect import Collection
 from gemvg_repro.report.estimates import Estimate
 from gemvg_repro.report.numbers import look_up, numbers
@@ -19,6 +19,7 @@ ALL = (
     tables.rewards,
     tables.choices,
     tables.mig_bench,
+    official.table,
     tables.costs,
 )
 
