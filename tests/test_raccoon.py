@@ -48,5 +48,5 @@ def test_photographs_are_a_published_benchmark(tmp_path: Path, benchmark: str) -
     assert done.returncode == 0, done.stderr[-3000:]
     (run,) = tmp_path.glob(f"evaluate-base-{benchmark}-direct-*")
     assert len((run / f"predictions-{benchmark}-direct.jsonl").read_text().splitlines()) == 41
-    score = json.loads((run / "score.json").read_text())
+    score = json.loads((run / f"official-{benchmark}-direct.json").read_text())
     assert list(score["official"]["datasets"]) == ["Raccoon"] and 0 <= score["official"]["mAP"] <= 1

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from ..corpora.refusal import Faults
 from ..grounding.samples import Mode
-from .asking import ask
+from .asking import Asking
 from .choices import LETTERS, Choice, ChoiceBenchmark
 from .records import expect, texts
 from .tables import Row
@@ -59,9 +59,9 @@ class Blink(ChoiceBenchmark):
             return None
         return Choice(fields["sub_task"], fields["prompt"], choices, fields["answer"][1], row.pictures, fields)
 
-    def prompt(self, record: Choice, mode: Mode) -> str:
-        before = ask("blink_disclaimer", mode) if record.task in _DISCLAIMED else ""
-        return before + ask(self.name, mode, prompt=record.question)
+    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
+        before = asking.ask("blink_disclaimer", mode) if record.task in _DISCLAIMED else ""
+        return before + asking.ask(self.name, mode, prompt=record.question)
 
     def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
         found = (choice_of(reply, len(record.options)) for record, reply in zip(records, responses, strict=True))

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Literal
 
 from ..corpora.refusal import Faults, Refused
 from ..grounding.samples import Mode, Picture, Sample
-from .interface import Score, TextBenchmark
+from .asking import Asking, authors
+from .interface import Metric, Score, TextBenchmark
 from .records import unmarked
 from .tables import Row, read_table
 
@@ -63,7 +64,7 @@ class ChoiceBenchmark(TextBenchmark[Choice]):
         """What is in a row; None after a fault."""
 
     @abstractmethod
-    def prompt(self, record: Choice, mode: Mode) -> str:
+    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
         """The text of the user's turn."""
 
     @abstractmethod
@@ -86,7 +87,8 @@ class ChoiceBenchmark(TextBenchmark[Choice]):
             each.refuse()
         return found
 
-    def samples(self, data: Sequence[Choice], mode: Mode) -> list[Sample]:
+    def samples(self, data: Sequence[Choice], mode: Mode, asking: Asking | None = None) -> list[Sample]:
+        words = asking or authors()
         return [
             Sample(
                 id=f"{self.name}/{n}",
@@ -96,7 +98,7 @@ class ChoiceBenchmark(TextBenchmark[Choice]):
                 pictures=record.pictures,
                 query=record.question,
                 choice=record.answer,
-                prompt=numbered(self.prompt(record, mode)),
+                prompt=numbered(self.prompt(record, mode, words)),
             )
             for n, record in enumerate(data)
         ]
@@ -121,7 +123,8 @@ def accuracies(data: Sequence[Choice], right: Sequence[bool | None], average: st
     tasks = {task: sum(hits) / len(hits) for task, hits in sorted(by_task.items())}
     micro = sum(map(bool, right)) / len(right)
     macro = sum(tasks.values()) / len(tasks)
-    official = {"accuracy": micro if average == "micro" else macro, "micro": micro, "macro": macro, "by_task": tasks}
+    accuracy = micro if average == "micro" else macro
+    official = {"accuracy": accuracy, "micro": micro, "macro": macro, "by_task": tasks}
     unread = sum(each is None for each in right)
     rows: list[dict[str, Any]] = [
         {"task": task, "n": len(by_task[task]), "accuracy": 100 * value} for task, value in tasks.items()
@@ -129,7 +132,8 @@ def accuracies(data: Sequence[Choice], right: Sequence[bool | None], average: st
     rows.append({"task": "micro" + " (official)" * (average == "micro"), "n": len(data), "accuracy": 100 * micro})
     rows.append({"task": "macro" + " (official)" * (average == "macro"), "n": len(data), "accuracy": 100 * macro})
     rows.append({"task": "replies in no form that is read", "n": unread})
-    return Score(official, {"unread": unread}, rows)
+    headline = {"accuracy": Metric(accuracy, len(data), share=average == "micro")}
+    return Score(official, {"unread": unread}, rows, headline)
 
 
 def numbered(text: str) -> str:

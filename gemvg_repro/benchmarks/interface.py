@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from ..corpora.refusal import Refused
 from ..grounding.samples import Mode, Sample
+from .asking import Asking
 from .responses import read_responses
 
 Data = TypeVar("Data")
@@ -24,18 +25,28 @@ Said = TypeVar("Said")
 """What was answered: texts, or boxes with their images."""
 
 
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number in [0, 1], None where it is not defined, over `n` samples; `share`: of them, it is that of the hits."""
+
+    value: float | None
+    n: int
+    share: bool = False
+
+
 @dataclass(frozen=True)
 class Score:
     """What an evaluation comes to.
 
     `official`: the authors' own score; its keys are their names of the metrics, a value is None where their
     script would crash, with the reason beside it. `beside`: what they do not report, ours. `rows`: a table for
-    people, one mapping of column to value a row.
+    people, one mapping of column to value a row. `headline`: what a table of many models has of it.
     """
 
     official: Mapping[str, Any]
     beside: Mapping[str, Any] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
+    headline: Mapping[str, Metric] = field(default_factory=dict)
 
 
 class Benchmark(ABC, Generic[Data, Said]):
@@ -72,8 +83,12 @@ class Benchmark(ABC, Generic[Data, Said]):
         """
 
     @abstractmethod
-    def samples(self, data: Data, mode: Mode) -> list[Sample]:
-        """What is asked, in order; the id of the n-th is "<name>/<n>". Its prompt is the authors', if any is known."""
+    def part(self, data: Data, most: int) -> Data:
+        """About the first `most` samples of it, and at least one: a quick look."""
+
+    @abstractmethod
+    def samples(self, data: Data, mode: Mode, asking: Asking | None = None) -> list[Sample]:
+        """What is asked, in order and in the authors' words by default; the id of the n-th is "<name>/<n>"."""
 
     @abstractmethod
     def heard(self, data: Data, texts: Sequence[str]) -> Said:
@@ -97,6 +112,9 @@ class Benchmark(ABC, Generic[Data, Said]):
 
 class TextBenchmark(Benchmark[Sequence[Data], Sequence[str]]):
     """A benchmark of records that are answered by one text each, which the official script reads as it is."""
+
+    def part(self, data: Sequence[Data], most: int) -> Sequence[Data]:
+        return data[:most]
 
     def heard(self, data: Sequence[Data], texts: Sequence[str]) -> Sequence[str]:
         return texts

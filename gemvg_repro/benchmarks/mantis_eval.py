@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from ..corpora.refusal import Faults
 from ..grounding.samples import Mode
-from .asking import ask
+from .asking import Asking
 from .choices import LETTERS, Choice, ChoiceBenchmark
 from .records import expect, texts
 from .tables import Row
@@ -75,10 +75,12 @@ class MantisEval(ChoiceBenchmark):
                 return None
         return Choice(kind, fields["question"], options, answer, row.pictures, fields)
 
-    def prompt(self, record: Choice, mode: Mode) -> str:
+    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
         if record.task == "short-answer":
-            return ask("mantis_eval_short", mode, question=record.question)
-        return ask(self.name, mode, question=record.question + "".join(map(_shown, record.letters, record.options)))
+            return asking.ask("mantis_eval_short", mode, question=record.question)
+        return asking.ask(
+            self.name, mode, question=record.question + "".join(map(_shown, record.letters, record.options))
+        )
 
     def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
         return [right(record, reply) for record, reply in zip(records, responses, strict=True)]

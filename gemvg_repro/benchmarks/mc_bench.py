@@ -35,8 +35,9 @@ from ..corpora.pictures import FilePicture
 from ..grounding.answers import read
 from ..grounding.boxes import flaw, to_unit
 from ..grounding.samples import Kind, Mode, Sample, Target
+from .asking import Asking, authors
 from .detections import Detection, Precision, indexed, iou, is_result_list, read_detections
-from .interface import Benchmark, Score
+from .interface import Benchmark, Metric, Score
 from .mc_bench_file import Description, McBenchFile, load
 from .responses import read_responses
 
@@ -211,8 +212,12 @@ class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> McBenchFile:
         return load(file, root, most_pixels)
 
-    def samples(self, data: McBenchFile, mode: Mode) -> list[Sample]:
-        return [_sample(data, n, each) for n, each in enumerate(data.descriptions)]
+    def part(self, data: McBenchFile, most: int) -> McBenchFile:
+        return data.first(most)
+
+    def samples(self, data: McBenchFile, mode: Mode, asking: Asking | None = None) -> list[Sample]:
+        prompts = ((asking or authors()).ask(self.name, mode, text=each.text) for each in data.descriptions)
+        return [_sample(data, n, *each) for n, each in enumerate(zip(data.descriptions, prompts, strict=True))]
 
     def heard(self, data: McBenchFile, texts: Sequence[str]) -> list[Detection]:
         found = []
@@ -239,7 +244,13 @@ class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
         as_published, right = official(data, said), corrected(data, said)
         rows = [_row("official", as_published | {"samples": len(data.descriptions)}), _row("corrected", right)]
         rows += [_row(f"  {name}", part) for name, part in right["by"].items()]
-        return Score({"official": as_published, "corrected": right}, {}, rows)
+        n = len(data.descriptions)
+        headline = {
+            "weighted_ap50": Metric(as_published["weighted_ap50"], n),
+            "image_accuracy": Metric(as_published["image_accuracy"], n, share=True),
+            "weighted_ap50, corrected": Metric(right["weighted_ap50"], n),
+        }
+        return Score({"official": as_published, "corrected": right}, {}, rows, headline)
 
 
 def _row(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +258,7 @@ def _row(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
     return {"score": name, "samples": part["samples"]} | metrics | {"note": part.get("reason", "")}
 
 
-def _sample(data: McBenchFile, n: int, description: Description) -> Sample:
+def _sample(data: McBenchFile, n: int, description: Description, prompt: str) -> Sample:
     targets = []
     for position, image in enumerate(description.images):
         for box in data.boxes[image]:
@@ -256,7 +267,8 @@ def _sample(data: McBenchFile, n: int, description: Description) -> Sample:
                 targets.append(Target(position, (left, top, right, bottom)))
     pictures: tuple[FilePicture, ...] = tuple(data.pictures[image] for image in description.images)
     kind = KINDS.get(description.style, "referential")
-    return Sample(f"mc_bench/{n}", f"mc_bench/{n}", kind, "mc_bench", pictures, description.text, tuple(targets))
+    name, text = f"mc_bench/{n}", description.text
+    return Sample(name, name, kind, "mc_bench", pictures, text, tuple(targets), prompt=prompt)
 
 
 BENCHMARKS = (McBench(),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -57,6 +57,17 @@ class McBenchFile:
     def boxes_in(self, images: Collection[int]) -> list[Mapping[str, Any]]:
         """The annotations of some images."""
         return [box for image in images for box in self.boxes[image]]
+
+    def first(self, most: int) -> McBenchFile:
+        """The first `most` descriptions with their images."""
+        descriptions = self.descriptions[:most]
+        kept = {image for each in descriptions for image in each.images}
+        images = [image for image in self.document["images"] if image["id"] in kept]
+        annotations = [box for box in self.document["annotations"] if box["image_id"] in kept]
+        document = {**self.document, "images": images, "annotations": annotations}
+        sizes = {image: size for image, size in self.sizes.items() if image in kept}
+        boxes = {image: self.boxes[image] for image in sizes}
+        return replace(self, document=document, descriptions=descriptions, sizes=sizes, boxes=boxes)
 
     def refuse_groups(self, images: Sequence[int], groups: int) -> NoReturn:
         """Raises Refused for a pair with too many groups to try all their permutations."""

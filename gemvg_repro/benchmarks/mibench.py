@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ..corpora.refusal import Faults
 from ..grounding.samples import Mode
-from .asking import ask
+from .asking import Asking
 from .choices import Choice, ChoiceBenchmark
 from .records import expect, texts
 from .tables import Row
@@ -34,8 +34,8 @@ class MiBench(ChoiceBenchmark):
             return None
         return Choice(fields["task"], fields["question"], options, fields["answer"], row.pictures, fields)
 
-    def prompt(self, record: Choice, mode: Mode) -> str:
-        return ask(self.name, mode, question=record.question, choices=" | ".join(record.options))
+    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
+        return asking.ask(self.name, mode, question=record.question, choices=" | ".join(record.options))
 
     def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
         wanted = (record.answer.strip().strip(".") for record in records)

@@ -7,7 +7,6 @@ record, xyxy in [0, 1].
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -16,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..corpora.pictures import FilePicture
+from ..corpora.pictures import FilePicture, store
 from ..corpora.refusal import Faults, Refused, leaves_folder, numbers, read_json
 from ..grounding.samples import Box, Kind, Picture, Sample, Target
 
@@ -145,13 +143,8 @@ def export(records: Iterable[MigRecord], folder: Path) -> Path:
     for record in records:
         images = []
         for picture in record.pictures:
-            pixels = picture.pixels()
-            name = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:20]
-            path = f"{FOLDER}/images/{record.task}/{name}.png"
-            if not (folder / path).exists():
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels).save(folder / path)
-            images.append(f"./{path}")
+            inner = f"{FOLDER}/images/{record.task}"
+            images.append(f"./{inner}/{store(picture, folder / inner)}")
         answer = [round(value, 3) for value in record.answer]
         rows.append(
             {

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ..grounding.answers import read
 from ..grounding.boxes import pairwise_iou
 from ..grounding.samples import Box, Mode, Sample
-from .asking import ask
-from .interface import Score, TextBenchmark
+from .asking import Asking, authors
+from .interface import Metric, Score, TextBenchmark
 from .mig_bench import FILE, FOLDER, TASKS, MigRecord, load, samples
 from .responses import final
 
@@ -137,8 +137,9 @@ class MigBench(TextBenchmark[MigRecord]):
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[MigRecord]:
         return load(file, root, most_pixels)
 
-    def samples(self, data: Sequence[MigRecord], mode: Mode) -> list[Sample]:
-        asked = (ask(self.name, mode, question=record.question) for record in data)
+    def samples(self, data: Sequence[MigRecord], mode: Mode, asking: Asking | None = None) -> list[Sample]:
+        words = asking or authors()
+        asked = (words.ask(self.name, mode, question=record.question) for record in data)
         return [replace(sample, prompt=prompt) for sample, prompt in zip(samples(data), asked, strict=True)]
 
     def counts(self, data: Sequence[MigRecord]) -> dict[str, int]:
@@ -158,7 +159,10 @@ class MigBench(TextBenchmark[MigRecord]):
             "picture_accuracy": pictures,
             "without_box": sum(official_box(text) is None for text in said) / len(said),
         }
-        return Score(counts, beside, [*rows, {"task": "macro average", "n": len(data), **average, "picture": picture}])
+        rows.append({"task": "macro average", "n": len(data), **average, "picture": picture})
+        official = {"IOU@0.5": "Acc@0.5", "IOU@0.7": "Acc@0.7", "AVE_IOU": "mean IoU"}
+        headline = {name: Metric(average[ours] / 100, len(data)) for name, ours in official.items()}
+        return Score(counts, beside, rows, headline)
 
 
 def _row(task: str, counts: Mapping[str, float], picture: float | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from ..corpora.refusal import Faults
 from ..grounding.samples import Mode
-from .asking import ask
+from .asking import Asking
 from .choices import Choice, ChoiceBenchmark, accuracies
 from .interface import Score
 from .records import expect, unmarked
@@ -47,8 +47,8 @@ class Mmiu(ChoiceBenchmark):
         right = "" if answer is None else answer.strip().upper()
         return Choice(fields["task"], fields["question"], options, right, row.pictures, fields)
 
-    def prompt(self, record: Choice, mode: Mode) -> str:
-        return ask(self.name, mode, question=record.question, context=record.fields["context"])
+    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
+        return asking.ask(self.name, mode, question=record.question, context=record.fields["context"])
 
     def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
         letters = (_AROUND.sub("", r.strip().replace("\u00a0", "").strip()).strip().lower() for r in responses)

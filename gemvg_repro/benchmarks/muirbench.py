@@ -17,7 +17,7 @@ from random import Random
 
 from ..corpora.refusal import Faults
 from ..grounding.samples import Mode
-from .asking import ask
+from .asking import Asking
 from .choices import LETTERS, Choice, ChoiceBenchmark, accuracies
 from .interface import Score
 from .records import expect, texts
@@ -62,11 +62,14 @@ class MuirBench(ChoiceBenchmark):
             return Choice(fields["task"], fields["question"], options, fields["answer"], row.pictures, fields)
         return None
 
-    def prompt(self, record: Choice, mode: Mode) -> str:
+    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
         choices = "\n".join(
             f"({letter}) {option}" for letter, option in zip(record.letters, record.options, strict=True)
         )
-        return ask(self.name, mode, question=record.question, choices=choices)
+        lettered = " ".join(
+            f"{letter}. {option}" for letter, option in zip(record.letters, record.options, strict=True)
+        )
+        return asking.ask(self.name, mode, question=record.question, choices=choices, lettered=lettered)
 
     def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
         letters = [letter_of(reply, record.options) for record, reply in zip(records, responses, strict=True)]
@@ -81,7 +84,7 @@ class MuirBench(ChoiceBenchmark):
         ]
         official, without = accuracies(data, guessed, self.average), accuracies(data, read, self.average)
         beside = {**without.beside, "without_guesses": without.official}
-        return Score(official.official, beside, [*official.rows[:-1], without.rows[-1]])
+        return Score(official.official, beside, [*official.rows[:-1], without.rows[-1]], official.headline)
 
 
 BENCHMARKS = (MuirBench(),)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ from ..corpora.refusal import Faults, Refused, numbers, read_json
 from ..grounding.answers import LONGEST, read
 from ..grounding.boxes import flaw, to_unit
 from ..grounding.samples import Box, Mode, Sample, Target
-from .asking import ask
+from .asking import Asking, authors
 from .coco_records import boxes, by_image, categories
 from .detections import Detection, Precision, is_result_list, read_detections
-from .interface import Benchmark, Score
+from .interface import Benchmark, Metric, Score
 from .records import expect, identifier, inner_path, objects, side
 from .responses import read_responses
 
@@ -99,8 +99,12 @@ class Odinw13(Benchmark[Sequence[Dataset], Detections]):
             raise Refused(f"{file} has none of the thirteen datasets; expected {DATASETS['Raccoon']!r} and the like")
         return [_load(each, each.parent, most_pixels) for each in found]
 
-    def samples(self, data: Sequence[Dataset], mode: Mode) -> list[Sample]:
-        return [self._sample(n, question, mode) for n, question in enumerate(self._questions(data))]
+    def part(self, data: Sequence[Dataset], most: int) -> list[Dataset]:
+        return [_first(dataset, -(-most // len(data))) for dataset in data]
+
+    def samples(self, data: Sequence[Dataset], mode: Mode, asking: Asking | None = None) -> list[Sample]:
+        words = asking or authors()
+        return [self._sample(n, question, mode, words) for n, question in enumerate(self._questions(data))]
 
     def _questions(self, data: Sequence[Dataset]) -> Iterator[Question]:
         for dataset in data:
@@ -111,12 +115,12 @@ class Odinw13(Benchmark[Sequence[Dataset], Detections]):
                 there = {box["category_id"] for box in dataset.boxes[image]}
                 yield from (Question(dataset, image, (category,)) for category in dataset.names if category in there)
 
-    def _sample(self, n: int, question: Question, mode: Mode) -> Sample:
+    def _sample(self, n: int, question: Question, mode: Mode, asking: Asking) -> Sample:
         dataset, image = question.dataset, question.image
         words = ", ".join(dataset.names[category] for category in question.categories)
         targets = [Target(0, box) for box in _unit_boxes(question)]
         scene, picture = f"odinw13/{dataset.name}/{image}", (dataset.pictures[image],)
-        prompt = ask(self.name, mode, category=words, categories=words)
+        prompt = asking.ask(self.name, mode, category=words, categories=words)
         return Sample(
             f"{self.name}/{n}", scene, "referential", "odinw13", picture, words, tuple(targets), prompt=prompt
         )
@@ -151,7 +155,22 @@ class Odinw13(Benchmark[Sequence[Dataset], Detections]):
             "missing": [name for name in DATASETS if name not in found],
             "corrected": {each.name: _precision(each, said[each.name], renumbered=True) for each in data},
         }
-        return Score({"mAP": mean, "datasets": found}, beside, rows)
+        images = sum(len(dataset.sizes) for dataset in data)
+        ap50 = _mean([each["AP50"] for each in found.values()])
+        headline = {"mAP": Metric(mean, images), "AP50": Metric(ap50, images)}
+        return Score({"mAP": mean, "datasets": found}, beside, rows, headline)
+
+
+def _first(dataset: Dataset, most: int) -> Dataset:
+    """The dataset with its first `most` images."""
+    images = list(dataset.sizes)[:most]
+    document = {
+        **dataset.document,
+        "images": dataset.document["images"][:most],
+        "annotations": [box for image in images for box in dataset.boxes[image]],
+    }
+    sizes = {image: dataset.sizes[image] for image in images}
+    return replace(dataset, document=document, sizes=sizes)
 
 
 def _precision(dataset: Dataset, said: Sequence[Detection], renumbered: bool = False) -> dict[str, float | None]:

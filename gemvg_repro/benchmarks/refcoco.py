@@ -29,9 +29,9 @@ from ..corpora.refusal import Faults, Refused, read_json
 from ..grounding.answers import read
 from ..grounding.boxes import flaw, pairwise_iou, to_unit
 from ..grounding.samples import Box, Mode, Sample, Target
-from .asking import ask
+from .asking import Asking, authors
 from .coco_records import boxes, categories
-from .interface import Score, TextBenchmark
+from .interface import Metric, Score, TextBenchmark
 from .records import expect, identifier, inner_path, objects, side, unmarked
 
 SPLITS = ("val", "testA", "testB", "test")
@@ -106,7 +106,8 @@ class RefCoco(TextBenchmark[Expression]):
             raise Refused(f"{file} has no ref of the splits {', '.join(SPLITS)}")
         return expressions
 
-    def samples(self, data: Sequence[Expression], mode: Mode) -> list[Sample]:
+    def samples(self, data: Sequence[Expression], mode: Mode, asking: Asking | None = None) -> list[Sample]:
+        words = asking or authors()
         return [
             Sample(
                 id=f"{self.name}/{n}",
@@ -116,7 +117,7 @@ class RefCoco(TextBenchmark[Expression]):
                 pictures=(expression.picture,),
                 query=expression.text,
                 targets=(Target(0, expression.box),),
-                prompt=ask("refcoco", mode, sentence=expression.text),
+                prompt=words.ask("refcoco", mode, sentence=expression.text),
             )
             for n, expression in enumerate(data)
         ]
@@ -135,7 +136,8 @@ class RefCoco(TextBenchmark[Expression]):
         rows = [
             {"split": split, "n": len(each), "Acc@0.5": 100 * sum(each) / len(each)} for split, each in hits.items()
         ]
-        return Score(accuracy, {"without_box": unread / len(data)}, rows)
+        headline = {f"Acc@0.5 {split}": Metric(sum(h) / len(h), len(h), share=True) for split, h in hits.items()}
+        return Score(accuracy, {"without_box": unread / len(data)}, rows, headline)
 
 
 def box_of(reply: str) -> Box | None:

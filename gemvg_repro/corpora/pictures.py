@@ -6,6 +6,7 @@ follow it) refer to stored pixels. An alpha channel is dropped; 16-bit grey is s
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,16 @@ def scaled(image: Image.Image, most_pixels: int | None) -> NDArray[np.uint8]:
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     rgb = image.convert("RGB")
     return np.asarray(rgb if rgb.size == target else rgb.resize(target, Image.Resampling.BOX))
+
+
+def store(picture: Picture, folder: Path) -> str:
+    """Writes the picture as PNG into `folder`, made if need be, and returns the file's name: a hash of its pixels."""
+    pixels = picture.pixels()
+    name = f"{hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:20]}.png"
+    if not (folder / name).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / name)
+    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,19 @@ from ..benchmarks.mig_bench import MigRecord
 from .questions import COMPOSERS, Question, shared
 from .world import Frame, close_up, frame, from_another_view, place
 
-RECORDS_A_TASK = 12
-FILE = f"{mig_bench.FOLDER}/{mig_bench.FILE}"
-
 _ORDINALS = ("first", "second", "third")
 
 
-def write(folder: Path, seed: int) -> Path:
-    """Writes the annotation file and its images below `folder`; returns the file."""
-    return mig_bench.export(records(seed), folder)
+def write(folder: Path, seed: int, each: int) -> Path:
+    """Writes the annotation file, `each` records of every task, and its images below `folder`; returns the file."""
+    return mig_bench.export(records(seed, each), folder)
 
 
-def records(seed: int) -> Iterator[MigRecord]:
-    """RECORDS_A_TASK records of each task, in the order of the tasks."""
+def records(seed: int, each: int) -> Iterator[MigRecord]:
+    """`each` records of every task, in the order of the tasks."""
     for task, make in _MAKERS.items():
         rng = Random(f"mig_bench/{seed}/{task}")
-        for _ in range(RECORDS_A_TASK):
+        for _ in range(each):
             yield make(task, rng)
 
 

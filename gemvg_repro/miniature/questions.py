@@ -70,10 +70,12 @@ class Question:
     """(index of the frame, index of the thing in the frame) of each target."""
     choice: str | None = None
     chain: str = ""
+    options: tuple[str, ...] = ()
 
     def sample(self, sample_id: str, scene: str) -> Sample:
         targets = tuple(Target(p, self.frames[p].things[t].box) for p, t in self.found)
-        return Sample(sample_id, scene, self.kind, "world", self.frames, self.query, targets, self.choice, self.chain)
+        query = " ".join([self.query, *map("{}. {}".format, LETTERS, self.options)])
+        return Sample(sample_id, scene, self.kind, "world", self.frames, query, targets, self.choice, self.chain)
 
 
 def _any_look(rng: Random) -> Look:
@@ -285,19 +287,18 @@ def like_described(frames: tuple[Frame, ...], key: Look, by_colour: bool) -> Que
 
 def understanding(rng: Random, pictures: int) -> Question:
     """A question about several pictures with lettered choices: same, different, how many."""
-    ask = rng.choice((_same, _different, _how_many))
+    ask = rng.choice((same, different, how_many))
     return ask(rng, pictures)
 
 
 def _lettered(rng: Random, frames: tuple[Frame, ...], query: str, right: str, wrong: list[str], chain: str) -> Question:
     options = [right, *wrong]
     rng.shuffle(options)
-    listed = " ".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
     letter = LETTERS[options.index(right)]
-    return Question("understanding", frames, f"{query} {listed}", choice=letter, chain=chain)
+    return Question("understanding", frames, query, choice=letter, chain=chain, options=tuple(options))
 
 
-def _same(rng: Random, pictures: int) -> Question:
+def same(rng: Random, pictures: int) -> Question:
     """Do the first two pictures show things of the same category or colour?"""
     first, second = _any_look(rng), _any_look(rng)
     by_colour = rng.random() < 0.5
@@ -305,14 +306,14 @@ def _same(rng: Random, pictures: int) -> Question:
         second = (second[0], first[1]) if by_colour else (first[0], second[1])
     frames = tuple(frame(rng, place(rng, [look])) for look in (first, second))
     attribute = "colour" if by_colour else "category"
-    same = first[1] == second[1] if by_colour else first[0] == second[0]
-    right, wrong = ("yes", "no") if same else ("no", "yes")
+    alike = first[1] == second[1] if by_colour else first[0] == second[0]
+    right, wrong = ("yes", "no") if alike else ("no", "yes")
     query = f"Do Picture 1 and Picture 2 show the same {attribute}?"
     chain = f"Picture 1 shows a {Pattern(*first)}. Picture 2 shows a {Pattern(*second)}."
     return _lettered(rng, frames, query, right, [wrong], chain)
 
 
-def _different(rng: Random, pictures: int) -> Question:
+def different(rng: Random, pictures: int) -> Question:
     """Which of three pictures shows another thing than the other two?"""
     common = _any_look(rng)
     odd = _distractor(rng, Pattern(*common))
@@ -325,7 +326,7 @@ def _different(rng: Random, pictures: int) -> Question:
     return _lettered(rng, frames, "Which picture is different from the others?", right, names, shown)
 
 
-def _how_many(rng: Random, pictures: int) -> Question:
+def how_many(rng: Random, pictures: int) -> Question:
     """How many things of a description do the pictures show together?"""
     pattern = _pattern(rng)
     frames = _scene_with(rng, pattern, _spread(rng, pictures))

@@ -22,6 +22,7 @@ _DIRECTORY = re.compile(
     r"(?P<name>(?P<evaluate>evaluate-)?(?P<variant>[a-z0-9][a-z0-9_.-]*?)(?:-s(?P<seed>\d+))?)-(?P<id>[0-9a-f]{10})"
 )
 _SCORES = re.compile(r"scores-(?P<benchmark>[a-z][a-z0-9_]*)-(?P<mode>direct|cot)\.parquet")
+_OFFICIAL = re.compile(r"official-(?P<benchmark>[a-z][a-z0-9_+]*)-(?P<mode>direct|cot)\.json")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,15 @@ class Run:
         found = (_SCORES.fullmatch(path.name) for path in sorted(self.directory.glob("scores-*.parquet")))
         return {
             (match["benchmark"], match["mode"]): pd.read_parquet(self.directory / match.string)
+            for match in found
+            if match
+        }
+
+    def official(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
+        """The headline of every official score: by (benchmark, mode), by metric, its value, n and share."""
+        found = (_OFFICIAL.fullmatch(path.name) for path in sorted(self.directory.glob("official-*.json")))
+        return {
+            (match["benchmark"], match["mode"]): _document(self.directory / match.string).get("headline", {})
             for match in found
             if match
         }

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..corpora.writing import write_bytes
 from ..grounding.samples import GROUNDING_KINDS
-from . import seeds, slices
+from . import official, seeds, slices
 from .collect import PURPOSES, Collection, Run
 from .estimates import (
     Estimate,
@@ -66,6 +66,7 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
         f1, precision, recall: kind is one of the five, or "mean".
         iou, picture_accuracy, count_accuracy, none_accuracy, unreadable, tokens: kind "all".
         accuracy: kind "understanding", or a task of MIG-Bench or "mean".
+        an official score of a published benchmark, by its official name: kind "official".
         f1_minus_<variant>: interval over samples, the seeds held fixed; f1_minus_<variant>_over_seeds: by t over n
         seeds. times_<shortcut>: how many times the shortcut's mean F1 the variant reaches.
         Of benchmark "slices", whose kinds are slices: f1, and f1_minus_direct_mode of CoT mode.
@@ -92,6 +93,7 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
         *_slices(scores, draw),
         *_times_shortcut(scores, draw),
         *_accuracies(scores, draw),
+        *official.rows(collection),
         *_rewards(collection, resamples, seed),
         *_costs(collection),
     ]

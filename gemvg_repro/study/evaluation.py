@@ -5,14 +5,15 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from ..benchmarks import gallery, generalised, mig_bench, mig_bench_score, shortcuts
+from ..benchmarks import gallery, generalised, mig_bench_score, shortcuts
+from ..benchmarks.asking import asking_at
 from ..benchmarks.fingerprint import fingerprint
 from ..benchmarks.predictions import Prediction, PredictionLog
 from ..benchmarks.registry import benchmark
@@ -31,17 +32,20 @@ from .profiles import EvaluationSettings, Profile, load_profile
 from .runs import Announcer, Run, result_of
 from .stages import base_of, weights_of, write_table
 
-Score = Callable[[Sequence[str], Sequence[int]], pd.DataFrame]
-
 
 @dataclass(frozen=True)
 class Task:
-    """Samples put to the model in one mode, and how the texts and their numbers of tokens are scored."""
+    """Samples put to the model in one mode, and how the answers are scored.
+
+    `table` makes one row a sample from the texts and their numbers of tokens; `official` makes the authors' score from
+    what the texts say to their script. A task has one of them or both.
+    """
 
     benchmark: str
     mode: Mode
     samples: Sequence[Sample]
-    score: Score
+    table: Callable[[Sequence[str], Sequence[int]], pd.DataFrame] | None = None
+    official: Callable[[Sequence[str]], dict[str, Any]] | None = None
 
     @property
     def name(self) -> str:
@@ -82,46 +86,41 @@ def _trained(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Prof
 def _evaluate_published(asked: EvaluateParameters) -> Path:
     """Puts a published benchmark to a checkpoint, in its authors' words; then scores it, as `benchmarks.score` does.
 
-    score.json in the run directory has the official score, ours beside it and the fingerprint of the annotations.
+    official-*.json in the run directory has the official score, ours beside it and the fingerprint of the annotations.
     """
     profile = load_profile(asked.profile)
     checkpoint = weights_of(resolve(asked.checkpoint))
     identity = identify(asked, profile)
     torch.set_num_threads(threads_of("evaluate", profile))
-    chosen = benchmark(asked.benchmark)
     mode: Mode = "cot" if asked.mode == "cot" else "direct"
     if result_of(locate(asked)) is None:
-        file = chosen.annotations(resolve(asked.root))
-        data = chosen.load(file, None, profile.data.most_pixels)
-        sources.check_pictures(file, samples := chosen.samples(data, mode))
+        root = resolve(asked.root)
+        task = _published(asked.benchmark, mode, root, profile.data.most_pixels)
+        sources.check_pictures(benchmark(asked.benchmark).annotations(root), task.samples)
     with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
         if run.finished is None:
             started = time.monotonic()
-            task = Task(chosen.name, mode, samples, lambda texts, tokens: pd.DataFrame())
             answers = _answer(run, checkpoint, [task], profile)
-            texts = [spoken(answers[task.name][sample.id][0], mode) for sample in task.samples]
-            score = chosen.score(data, chosen.heard(data, texts))
-            print_of_file = fingerprint(chosen.name, file, chosen.counts(data))
-            content = {"official": score.official, "beside": score.beside, "fingerprint": print_of_file.as_json()}
-            run.write("score.json", content)
-            metrics = {task.name: {str(row[next(iter(row))]): {k: row[k] for k in list(row)[1:]} for row in score.rows}}
-            run.finish(_result(asked, {}, metrics, answers, time.monotonic() - started))
+            summaries = _score(run, [task], answers)
+            run.finish(_result(asked, {}, summaries, answers, time.monotonic() - started))
         return run.folder
 
 
 def _tasks(asked: EvaluateParameters, settings: EvaluationSettings, data: Path) -> list[Task]:
-    """Every benchmark in both modes; grey and shuffled pictures on the first samples, asked directly."""
+    """Every benchmark in both modes; grey and shuffled pictures on the first samples, asked directly.
+
+    Those in official formats go through the reader, the questions and the score that the real files go through.
+    """
     test = sources.load(data, asked, "test")
     grounding = [s for s in test if s.choice is None][: asked.samples or None]
     choices = [s for s in test if s.choice is not None][: asked.samples or None]
-    records = sources.load_mig_bench(data)[: asked.samples or None]
     tasks = []
     for mode in MODES:
         tasks.append(_generalised("generalised", mode, grounding))
         if choices:
             tasks.append(_generalised("understanding", mode, choices))
-        if records:
-            tasks.append(_mig_bench(mode, records))
+        for name, root in sources.exported(data).items():
+            tasks.append(_published(name, mode, root, most=asked.samples))
     few = grounding[: settings.shortcut_samples]
     tasks.append(_generalised("blind", "direct", shortcuts.grey(few)))
     tasks.append(_generalised("shuffled", "direct", shortcuts.shuffled(few, seed=0)))
@@ -132,9 +131,30 @@ def _generalised(benchmark: str, mode: Mode, samples: Sequence[Sample]) -> Task:
     return Task(benchmark, mode, samples, lambda texts, tokens: generalised.score(samples, texts, mode, tokens))
 
 
-def _mig_bench(mode: Mode, records: Sequence[mig_bench.MigRecord]) -> Task:
-    samples = mig_bench.samples(records)
-    return Task("mig_bench", mode, samples, lambda texts, tokens: mig_bench_score.score(records, texts, mode, tokens))
+def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None, most: int = 0) -> Task:
+    """A benchmark in its authors' files, or about the first `most` samples of it."""
+    chosen = benchmark(name)
+    file = chosen.annotations(root)
+    data = chosen.load(file, None, most_pixels)
+    data = chosen.part(data, most) if most else data
+    asking = asking_at(root)
+
+    def official(texts: Sequence[str]) -> dict[str, Any]:
+        score = chosen.score(data, chosen.heard(data, texts))
+        return {
+            "headline": {metric: asdict(value) for metric, value in score.headline.items()},
+            "official": score.official,
+            "beside": score.beside,
+            "rows": score.rows,
+            "fingerprint": fingerprint(name, file, chosen.counts(data)).as_json(),
+            "asked_in": "its own asking.yaml" if len(asking.files) > 1 else "its authors' words",
+        }
+
+    def table(texts: Sequence[str], tokens: Sequence[int]) -> pd.DataFrame:
+        return mig_bench_score.score(data, texts, mode, tokens)
+
+    samples = chosen.samples(data, mode, asking)
+    return Task(name, mode, samples, table if name == "mig_bench" else None, official)
 
 
 Answers = dict[str, dict[str, tuple[str, int]]]
@@ -178,14 +198,18 @@ def _batches(
 
 
 def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[str, float]]:
-    """Writes one table of scores a task and returns what they sum up to."""
+    """Writes the scores of each task, by sample and as the authors have them, and returns what they sum up to."""
     summaries = {}
     for task in tasks:
-        said = [answers[task.name][s.id] for s in task.samples]
-        scores = task.score([text for text, _ in said], [tokens for _, tokens in said])
-        write_table(run.folder / f"scores-{task.name}.parquet", scores)
-        if task.benchmark != "mig_bench":
-            summaries[task.name] = generalised.summary(scores)
+        texts, tokens = zip(*(answers[task.name][s.id] for s in task.samples), strict=True)
+        if task.table:
+            scores = task.table(texts, tokens)
+            write_table(run.folder / f"scores-{task.name}.parquet", scores)
+            summaries[task.name] = generalised.summary(scores) if not task.official else {}
+        if task.official:
+            content = task.official([spoken(text, task.mode) for text in texts])
+            run.write(f"official-{task.name}.json", content)
+            summaries[task.name] = {name: each["value"] for name, each in content["headline"].items()}
     return summaries
 
 

@@ -204,7 +204,7 @@ def _benchmark(parameters: EvaluateParameters, profile: SomeProfile) -> Identity
 def _files(root: Path) -> str:
     """Annotation files by content, all others by name and size: quick even where they are many."""
     found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
-    annotations = (".json", ".parquet", ".p")
+    annotations = (".json", ".parquet", ".p", ".yaml")
     named = [(path.relative_to(root.parent).as_posix(), path) for path in found]
     return run_id({n: _hash(path) if path.suffix in annotations else path.stat().st_size for n, path in named})
 

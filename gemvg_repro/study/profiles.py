@@ -24,11 +24,13 @@ class _Strict(BaseModel):
 class DataSettings(_Strict):
     """Where samples come from: the world's `recipe`, or a file that is given to the notebook (None).
 
+    `benchmarks` are those that the world holds in official formats, with the size of each (see `miniature.exports`).
     `composed` is the number of samples of semantic association that are composed from a given file, with
     `seed`; pictures are decoded to at most `most_pixels` (None: as they are).
     """
 
     recipe: Recipe | None
+    benchmarks: Mapping[str, int] = {}
     composed: int
     seed: int
     most_pixels: int | None

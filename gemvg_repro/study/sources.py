@@ -10,20 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..benchmarks import mig_bench
 from ..corpora import coco, making, recipe, shards
 from ..corpora.composers import detection, semantic
 from ..corpora.refusal import Faults, Refused
 from ..corpora.writing import writing
 from ..grounding.samples import Sample
-from ..miniature import dataset, mig_export
+from ..miniature import dataset, exports
 from .identity import identify, locate, threads_of
 from .parameters import DataParameters, ParameterError, Parameters, resolve
 from .profiles import DataSettings, Profile, load_profile
 from .runs import Announcer, Run, result_of
 
 WORLD_FILE = "samples.parquet"
-MIG_FOLDER = "mig_bench"
+BENCHMARKS = "benchmarks"
 MG_FOLDER = "mg_data"
 
 
@@ -40,7 +39,7 @@ def make(asked: DataParameters) -> Mapping[str, Any]:
         if asked.sources:
             facts = _compose(run.folder, asked, profile)
         elif profile.data.recipe is not None and not asked.data:
-            facts = {"source": "world", **_draw(run.folder, profile.data.recipe)}
+            facts = {"source": "world", **_draw(run.folder, profile.data.recipe, profile.data.benchmarks)}
         return run.finish({**facts, "cost": {"seconds": round(time.monotonic() - started, 1)}})
 
 
@@ -118,11 +117,11 @@ def _facts_of_shards(folder: Path) -> dict[str, Any]:
     return {**facts, "counts": {"samples": content["rows"], **stages}, "shards": str(folder)}
 
 
-def _draw(folder: Path, recipe: dataset.Recipe) -> dict[str, Any]:
+def _draw(folder: Path, recipe: dataset.Recipe, benchmarks: Mapping[str, int]) -> dict[str, Any]:
     with writing(folder / WORLD_FILE):
         digest = dataset.write(folder / WORLD_FILE, recipe)
-    with writing(folder / MIG_FOLDER):
-        mig_export.write(folder / MIG_FOLDER, recipe.seed)
+    with writing(folder / BENCHMARKS):
+        exports.write(folder / BENCHMARKS, recipe.seed, benchmarks)
     splits = {split: dataset.read(folder / WORLD_FILE, split) for split in ("train", "validation", "test")}
     return {"content": digest, "counts": {split: _counts(samples) for split, samples in splits.items()}}
 
@@ -167,7 +166,6 @@ def _of_shards(folder: Path, mode: str, split: dataset.Split, settings: DataSett
     return [replace(sample, scene=sample.id) if sample.text is None else sample for sample in found]
 
 
-def load_mig_bench(folder: Path) -> list[mig_bench.MigRecord]:
-    """The records of the data run's test set in MIG-Bench's format; none where it has none."""
-    file = folder / MIG_FOLDER / mig_export.FILE
-    return mig_bench.load(file) if file.is_file() else []
+def exported(folder: Path) -> dict[str, Path]:
+    """The benchmarks in official formats that a data run holds: the root of each by its name."""
+    return {name: root for name in exports.WRITERS if (root := folder / BENCHMARKS / name).is_dir()}

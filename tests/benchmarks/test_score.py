@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gemvg_repro.benchmarks import mig_bench
-from gemvg_repro.benchmarks.asking import ask, source
+from gemvg_repro.benchmarks.asking import authors
 from gemvg_repro.benchmarks.fingerprint import fingerprint
 from gemvg_repro.benchmarks.registry import NAMES, benchmark
 from gemvg_repro.benchmarks.score import main
@@ -95,11 +95,11 @@ def test_every_benchmark_is_what_it_is_called() -> None:
 
 
 def test_asking_fills_in_once_and_names_its_source() -> None:
-    asked = ask("mig_bench", "direct", question="Where is {question}? ")
+    asked = authors().ask("mig_bench", "direct", question="Where is {question}? ")
     assert asked == (
         "Where is {question}? Format:<|box_start|>(x1,y1),(x2,y2)<|box_start|>. Don't generate addtional words."
     )
-    assert "Migician" in source("mig_bench", "direct")
+    assert "Migician" in authors().source("mig_bench", "direct")
 
 
 def test_fingerprints(tmp_path: Path) -> None:

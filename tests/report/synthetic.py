@@ -39,6 +39,14 @@ SKILL = {
 TASKS = ("diff", "view_diff", "common_object", "object_tracking", "multi_view", "region", "refer_grounding",
          "group_grounding", "reasoning", "correspondence")  # fmt: skip
 
+OFFICIAL = {
+    "mig_bench": {"IOU@0.5": False},
+    "mc_bench": {"weighted_ap50": False, "image_accuracy": True},
+    "odinw13": {"mAP": False},
+    "muirbench": {"accuracy": True},
+}
+"""Official metrics, and whether each is a share of samples."""
+
 TERMS = {"format": 0.97, "picture": 0.75, "localisation": 0.52, "count": 0.8}
 
 BEFORE = {"sft": "data", "cot_sft": "sft"}
@@ -156,6 +164,10 @@ def _evaluation(
         tables["mig_bench"] = pd.DataFrame({"sample": records, "scene": records, "task": tasks, "correct": hits})
         for name, table in tables.items():
             table.to_parquet(folder / f"scores-{name}-{mode}.parquet", index=False)
+        for benchmark, metrics in OFFICIAL.items():
+            value = SKILL[variant][mode == "cot"]
+            headline = {metric: {"value": value, "n": 120, "share": share} for metric, share in metrics.items()}
+            _write(folder / f"official-{benchmark}-{mode}.json", {"headline": headline})
     gallery.write(folder / "gallery", chosen, answers)
     return _cost(45, 0, 60_000)
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from gemvg_repro.benchmarks import generalised
 from gemvg_repro.report.collect import Collection, collect
+from gemvg_repro.report.estimates import wilson
 from gemvg_repro.report.numbers import COLUMNS, look_up, numbers, pick, save
 
 from . import synthetic
@@ -80,11 +82,31 @@ def test_costs_sum_up_what_a_variant_stands_on(measured: pd.DataFrame) -> None:
 
 
 def test_mig_bench_and_choices(measured: pd.DataFrame) -> None:
-    tasks = pick(measured, benchmark="mig_bench", variant="sft", mode="direct")
+    tasks = pick(measured, benchmark="mig_bench", variant="sft", mode="direct", metric="accuracy")
     assert set(tasks["kind"]) == {"mean", *synthetic.TASKS}
     mean = tasks[tasks["kind"] == "mean"]["value"].iloc[0]
     assert mean == pytest.approx(tasks[tasks["kind"] != "mean"]["value"].mean())
     assert look_up(measured, benchmark="understanding", variant="sft", mode="cot", metric="accuracy") is not None
+
+
+def test_official_scores_are_told_by_their_names(measured: pd.DataFrame) -> None:
+    where = {"benchmark": "mc_bench", "variant": "hybrid", "mode": "cot", "kind": "official"}
+    accuracy, precision = (look_up(measured, **where, metric=m) for m in ("image_accuracy", "weighted_ap50"))
+    assert accuracy and precision
+    assert accuracy.value == precision.value == synthetic.SKILL["hybrid"][1]
+    assert (accuracy.low, accuracy.high) == pytest.approx(wilson(accuracy.value, 120)) and accuracy.n == 120
+    assert np.isnan(precision.low)
+
+
+def test_a_score_that_the_official_script_does_not_come_to_is_left_out(tmp_path: Path, runs: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    (run,) = (tmp_path / "runs").glob("evaluate-hybrid-*")
+    stopped = {"headline": {"weighted_ap50": {"value": None, "n": 120, "share": False}}}
+    (run / "official-mc_bench-cot.json").write_text(json.dumps(stopped))
+    found = numbers(collect(tmp_path / "runs"), resamples=20)
+    where = {"benchmark": "mc_bench", "mode": "cot", "metric": "weighted_ap50"}
+    assert look_up(found, **where, variant="hybrid") is None
+    assert look_up(found, **where, variant="cot") is not None
 
 
 def test_nothing_run() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gemvg_repro.report import provenance, spending, tables
+from gemvg_repro.report import official, provenance, spending, tables
 from gemvg_repro.report.collect import Collection
 from gemvg_repro.report.estimates import Estimate
 from gemvg_repro.report.numbers import look_up, numbers
@@ -20,6 +20,7 @@ ALL = (
     tables.choices,
     tables.mig_bench,
     tables.slices,
+    official.table,
     spending.stages,
     spending.costs,
 )

@@ -31,7 +31,7 @@ def test_answers_are_kept_and_scored_as_the_command_does(tmp_path: Path, capsys:
     predictions = run / "predictions-mig_bench-direct.jsonl"
     whole = predictions.read_text().splitlines()
     assert len(whole) == 1 + len(RECORDS)
-    score = json.loads((run / "score.json").read_text())
+    score = json.loads((run / "official-mig_bench-direct.json").read_text())
     assert score["fingerprint"]["counts"] == {"common_object": 1, "diff": 1, "group_grounding": 1}
     capsys.readouterr()
     assert main(["mig_bench", "--annotations", str(annotations), "--predictions", str(predictions), "--json"]) == 0
@@ -40,7 +40,7 @@ def test_answers_are_kept_and_scored_as_the_command_does(tmp_path: Path, capsys:
     predictions.write_text("\n".join(whole[:-1]) + "\n" + whole[-1][:20])
     assert evaluate(asked(tmp_path)) == run
     assert predictions.read_text().splitlines() == whole
-    assert json.loads((run / "score.json").read_text()) == score
+    assert json.loads((run / "official-mig_bench-direct.json").read_text()) == score
 
 
 def test_another_mode_or_file_is_another_run(tmp_path: Path) -> None:

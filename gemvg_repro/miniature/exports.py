@@ -1,0 +1,34 @@
+"""In which official formats does the world hold benchmarks, for the study to score as it scores the real files?
+
+The scenes are drawn from seeds of their own, so that none is in a split that is trained or chosen on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..benchmarks import asking
+from . import mc_export, mig_export, muir_export, odinw_export
+
+WRITERS: dict[str, Callable[[Path, int, int], Path]] = {
+    "mig_bench": mig_export.write,
+    "mc_bench": mc_export.write,
+    "odinw13": odinw_export.write,
+    "muirbench": muir_export.write,
+}
+"""Many pictures, pairs, single pictures in several domains, general understanding: as the paper evaluates."""
+
+
+def write(folder: Path, seed: int, sizes: Mapping[str, int]) -> None:
+    """Writes each benchmark of `sizes` into a folder of its name, with asking.yaml, how the miniature is asked.
+
+    Args:
+        sizes: records of every task (mig_bench, muirbench), pairs of every text style (mc_bench), pictures of every
+            domain (odinw13).
+    """
+    for name, each in sizes.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        WRITERS[name](folder / name, seed, each)
+        shutil.copy(Path(__file__).with_name(asking.FILE), folder / name / asking.FILE)

@@ -1,0 +1,66 @@
+"""Words beside a benchmark's files take the place of its authors'; what is wrong with them is told."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gemvg_repro.benchmarks.asking import asking_at, authors
+from gemvg_repro.benchmarks.registry import benchmark
+from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.grounding.prompts import question
+from gemvg_repro.grounding.samples import MODES
+
+from . import test_mc_bench
+
+OWN = """
+mig_bench:
+  direct: {text: "{question}!", source: here}
+  cot: {text: "Think. {question}", source: here}
+"""
+
+
+def test_own_words_stand_before_the_authors(tmp_path: Path) -> None:
+    (tmp_path / "asking.yaml").write_text(OWN)
+    (tmp_path / "MIG_data.json").write_text("[]")
+    for root in (tmp_path, tmp_path / "MIG_data.json"):
+        asking = asking_at(root)
+        assert asking.ask("mig_bench", "cot", question="Where is {question}?") == "Think. Where is {question}?"
+        assert asking.source("mig_bench", "direct") == "here"
+        assert asking.templates["odinw13"] == authors().templates["odinw13"]
+    assert asking_at(tmp_path.parent) is authors()
+
+
+@pytest.mark.parametrize(
+    ("content", "culprit"),
+    [
+        ("- a list", "the whole: expected an object"),
+        ("mig_bench: 3", "mig_bench: expected an object"),
+        ("mig_bench: {direct: {text: a, source: b}}", "mig_bench.cot: expected an object, it is missing"),
+        (OWN.replace("source: here", "source: 7"), "mig_bench.direct.source: expected text, got 7"),
+        (OWN.replace("{question}!", "<|im_end|>"), "control token '<|im_end|>'"),
+        ("a: [", "cannot be read"),
+        ("!!python/object/apply:os.system ['true']", "cannot be read"),
+        ("[" * 5000, "cannot be read"),
+        ("\0", "cannot be read"),
+    ],
+)
+def test_words_that_are_not_in_order_are_refused(tmp_path: Path, content: str, culprit: str) -> None:
+    (tmp_path / "asking.yaml").write_text(content)
+    with pytest.raises(Refused) as caught:
+        asking_at(tmp_path)
+    assert str(tmp_path / "asking.yaml") in str(caught.value) and culprit in str(caught.value)
+
+
+def test_a_field_that_a_benchmark_does_not_have_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "asking.yaml").write_text(OWN.replace("{question}!", "{query}"))
+    with pytest.raises(Refused, match=r"mig_bench\.direct\.text: has query in braces; the fields .* are question"):
+        asking_at(tmp_path).ask("mig_bench", "direct", question="?")
+
+
+def test_mc_bench_is_asked_as_our_own_samples_are(tmp_path: Path) -> None:
+    chosen = benchmark("mc_bench")
+    data = chosen.load(test_mc_bench.write(tmp_path, test_mc_bench.document()))
+    for mode in MODES:
+        for sample in chosen.samples(data, mode):
+            assert sample.prompt == question(replace(sample, prompt=None), mode)
