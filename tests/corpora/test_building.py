@@ -99,7 +99,8 @@ def test_licences_travel_with_every_row(built: tuple[Path, dict[str, Any]]) -> N
     folder, made = built
     assert all(row["licence"] for row in rows(folder))
     assert set(made["sources"]) == {"coco", "d3", "egoexo4d", "mvtrack", "star"}
-    assert all(source["licence"] for source in made["sources"].values())
+    terms = (folder / building.TERMS).read_text()
+    assert all(source["licence"] and source["licence"] in terms for source in made["sources"].values())
 
 
 def test_changed_missing_and_foreign_shards_are_refused(indexes: dict[str, Index], tmp_path: Path) -> None:
