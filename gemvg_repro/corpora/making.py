@@ -61,6 +61,8 @@ def make(
         if progress:
             progress(f"reading {name}", 0, 1)
         index = Index(file) if file.is_file() else indexed(name, root, file)
+        if progress:
+            progress(f"reading {name}", 1, 1)
         if benchmarks:
             hashing = partial(progress, f"pictures of {name}") if progress else None
             leakage.remove(index, SOURCES[name].pictures(root), benchmarks, workers, hashing)
