@@ -140,6 +140,11 @@ def test_pictures_by_reference_and_embedded_are_the_same(
             assert np.abs(p.pixels().astype(int) - q.pixels()).mean() < 2
             drawn += isinstance(p, MarkedPicture)
     assert drawn > 3
+    manifest = tmp_path / "by-reference" / shards.MANIFEST
+    shards.verify(manifest.parent)
+    manifest.write_text(manifest.read_text().replace(str(pictures["star"].resolve()), "/moved/away"))
+    with pytest.raises(Refused, match="were in /moved/away"):
+        shards.verify(manifest.parent)
     building.build(SMALL, files, tmp_path / "nowhere")
     with pytest.raises(Refused, match="no folder of them is known"):
         next(iter(shards.samples(tmp_path / "nowhere", "sft")))
