@@ -95,9 +95,21 @@ def build(
         "recipe": recipe.model_dump(mode="json", exclude={"wording"}), "wording": wording(recipe.wording),
         "shards": entries,
     }  # fmt: skip
+    (partial / TERMS).write_text(_terms(made), "utf-8")
     _write(partial / MANIFEST, made)
     partial.replace(folder)
     return made
+
+
+TERMS = "LICENCES.txt"
+"""Beside the shards, so that nobody passes them on unawares."""
+
+
+def _terms(made: Mapping[str, Any]) -> str:
+    """Under which terms each source's part may be used; of a picture by reference, what its file's terms are."""
+    stored = "contain pictures of" if made["embedded"] else "refer to pictures of, and contain annotations of"
+    lines = [f"{name}: {facts['licence']}" for name, facts in sorted(made["sources"].items())]
+    return "\n".join([f"The shards of this folder {stored}:", "", *lines, "", "Every row names its licence too.", ""])
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ that is all of one colour has no hash, since it would resemble too many.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -22,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import pickles
-from .frames import Frame
 from .index import Index, exclude
 from .pictures import FilePicture
+from .readers.videos import VideoPicture
 from .refusal import Refused, read_json
 
 _LEAST_NAME = 8
@@ -91,33 +92,46 @@ def picture_hash(read: Callable[[], NDArray[np.uint8]]) -> int | None:
     return int(str(imagehash.phash(image)), 16)
 
 
-def _hash_file(root: Path, path: str) -> int | None:
-    return picture_hash(FilePicture(root, path, _GLANCE).pixels)
+Place = tuple[str, int | None]
+"""Path of an image, and None; or of a video, and the number of its frame."""
+
+
+def _hash_place(root: Path, place: Place) -> int | None:
+    path, member = place
+    picture = FilePicture(root, path, _GLANCE) if member is None else VideoPicture(root, path, member, _GLANCE)
+    return picture_hash(picture.pixels)
 
 
 @dataclass(frozen=True, slots=True)
 class Hashes:
     """Names of pictures and their hashes, of shape (N,) and type uint64; and how many had none."""
 
-    names: tuple[str, ...]
+    names: tuple[Place, ...]
     values: NDArray[np.uint64]
     without: int
 
 
-def hash_files(root: Path, paths: Sequence[str], workers: int = 1) -> Hashes:
-    """Hashes image files below a root: a pass over their pixels, decoded small, in so many processes."""
-    task = partial(_hash_file, root)
-    if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(task, paths, chunksize=64))
-    else:
-        found = [task(path) for path in paths]
-    kept = [(path, value) for path, value in zip(paths, found, strict=True) if value is not None]
+def hash_pictures(
+    root: Path, places: Sequence[Place], workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> Hashes:
+    """Hashes pictures below a root: a pass over their pixels, decoded small, in so many processes."""
+    task = partial(_hash_place, root)
+    found: list[int | None] = []
+    with ExitStack() as stack:
+        hashed: Iterable[int | None] = map(task, places)
+        if workers > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+            hashed = pool.map(task, places, chunksize=64)
+        for n, value in enumerate(hashed, 1):
+            found.append(value)
+            if progress and (n % 256 == 0 or n == len(places)):
+                progress(n, len(places))
+    kept = [(place, value) for place, value in zip(places, found, strict=True) if value is not None]
     values = np.array([value for _, value in kept], dtype=np.uint64)
-    return Hashes(tuple(path for path, _ in kept), values, len(paths) - len(kept))
+    return Hashes(tuple(place for place, _ in kept), values, len(places) - len(kept))
 
 
-def alike(own: Hashes, benchmark: Hashes, most_bits: int = NEAR) -> list[tuple[str, str, int]]:
+def alike(own: Hashes, benchmark: Hashes, most_bits: int = NEAR) -> list[tuple[Place, Place, int]]:
     """(own name, benchmark's name, bits that differ) of every own picture that is near one of the benchmark's."""
     found = []
     for start in range(0, len(own.values), 1024):
@@ -132,17 +146,10 @@ def alike(own: Hashes, benchmark: Hashes, most_bits: int = NEAR) -> list[tuple[s
     return found
 
 
-def image_frames(index: Index) -> Iterator[Frame]:
-    """The frames whose pictures are image files of their own."""
-    for n in index.numbers().tolist():
-        frame = index.frame(n)
-        if frame.member is None:
-            yield frame
-
-
 def remove(
-    index: Index, root: Path | None, benchmarks: Mapping[str, tuple[Path, Path | None]], workers: int = 1
-) -> tuple[Index, dict[str, int]]:
+    index: Index, root: Path | None, benchmarks: Mapping[str, tuple[Path, Path | None]], workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Index, dict[str, int]]:  # fmt: skip
     """Takes every frame that occurs in a benchmark out of an index; returns it anew, and how many went, by reason.
 
     `benchmarks` has, by name, the annotation file and the folder of its images (None: no pass over pixels). `root` is
@@ -153,15 +160,16 @@ def remove(
     for name, ids in named(index, paths).items():
         gone[f"in {name}, by name"] = exclude(index.file, ids, f"in {name}, by name")
     index = Index(index.file)
-    if root is None:
+    folders = {name: folder for name, (_, folder) in benchmarks.items() if folder is not None}
+    if root is None or not folders:
         return index, gone
-    by_path: dict[str, list[str]] = {}
-    for frame in image_frames(index):
-        by_path.setdefault(frame.path, []).append(frame.id)
-    own = hash_files(root, list(by_path), workers)
-    for name, (_, folder) in benchmarks.items():
-        if folder is not None:
-            near = alike(own, hash_files(folder, sorted(set(paths[name])), workers))
-            ids = [id_ for path, _, _ in near for id_ in by_path[path]]
-            gone[f"in {name}, by picture"] = exclude(index.file, ids, f"in {name}, by picture")
+    at: dict[Place, list[str]] = {}
+    for n in index.numbers().tolist():
+        frame = index.frame(n)
+        at.setdefault((frame.path, frame.member), []).append(frame.id)
+    own = hash_pictures(root, list(at), workers, progress)
+    for name, folder in folders.items():
+        theirs = hash_pictures(folder, [(path, None) for path in sorted(set(paths[name]))], workers)
+        ids = [id_ for place, _, _ in alike(own, theirs) for id_ in at[place]]
+        gone[f"in {name}, by picture"] = exclude(index.file, ids, f"in {name}, by picture")
     return Index(index.file), gone

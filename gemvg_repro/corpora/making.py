@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,11 @@ def make(
         if progress:
             progress(f"reading {name}", 0, 1)
         index = Index(file) if file.is_file() else indexed(name, root, file)
+        if progress:
+            progress(f"reading {name}", 1, 1)
         if benchmarks:
-            leakage.remove(index, SOURCES[name].pictures(root), benchmarks, workers)
+            hashing = partial(progress, f"pictures of {name}") if progress else None
+            leakage.remove(index, SOURCES[name].pictures(root), benchmarks, workers, hashing)
         files[name] = file
     pictures = {name: SOURCES[name].pictures(root) for name, root in roots.items()}
     return building.build(

@@ -214,8 +214,16 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: Path) -> None:
-    """Raises Refused unless every shard is there and has the content that the manifest says."""
-    for entry in manifest(folder)["shards"]:
+    """Raises Refused unless every shard is there with the content that the manifest says, and every folder of pictures
+    that it refers to."""
+    content = manifest(folder)
+    for name, root in content["pictures"].items():
+        if not Path(root).is_dir():
+            raise Refused(
+                f"the pictures of {name} were in {root}, which is no folder now; say under `pictures` in "
+                f"{folder / MANIFEST} where they are, or build the data anew"
+            )
+    for entry in content["shards"]:
         file = folder / entry["file"]
         try:
             table = pq.read_table(file, columns=["digest", "sft", "cot_sft", "grpo"])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..grounding.samples import Box, Sample
+from .recipe import STAGES
 
 
 def overview(samples: Iterable[Sample]) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def quotas(facts: Mapping[str, Any]) -> pd.DataFrame:
     }  # fmt: skip
     for name, count in facts.get("paper", {}).items():
         made, wanted = count["made"], count["wanted"]
-        rows[f"paper: {name}"] = {"quota": wanted, "made": made, "short": wanted - made}
+        rows[f"paper: {name}"] = {"quota": wanted, "made": made, "short": wanted - made, **dict.fromkeys(STAGES, "")}
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 

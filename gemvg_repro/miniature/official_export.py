@@ -58,7 +58,7 @@ def write(folder: Path, seed: int, pictures: int) -> dict[str, Path]:
 
 def _save(picture: Frame, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.pixels()).save(file, quality=100, subsampling=0)
+    Image.fromarray(picture.pixels()).save(file, quality=100, subsampling=0, compress_level=1)
 
 
 def _json(file: Path, content: Any) -> None:

@@ -99,7 +99,8 @@ def test_licences_travel_with_every_row(built: tuple[Path, dict[str, Any]]) -> N
     folder, made = built
     assert all(row["licence"] for row in rows(folder))
     assert set(made["sources"]) == {"coco", "d3", "egoexo4d", "mvtrack", "star"}
-    assert all(source["licence"] for source in made["sources"].values())
+    terms = (folder / building.TERMS).read_text()
+    assert all(source["licence"] and source["licence"] in terms for source in made["sources"].values())
 
 
 def test_changed_missing_and_foreign_shards_are_refused(indexes: dict[str, Index], tmp_path: Path) -> None:
@@ -139,6 +140,11 @@ def test_pictures_by_reference_and_embedded_are_the_same(
             assert np.abs(p.pixels().astype(int) - q.pixels()).mean() < 2
             drawn += isinstance(p, MarkedPicture)
     assert drawn > 3
+    manifest = tmp_path / "by-reference" / shards.MANIFEST
+    shards.verify(manifest.parent)
+    manifest.write_text(manifest.read_text().replace(str(pictures["star"].resolve()), "/moved/away"))
+    with pytest.raises(Refused, match="were in /moved/away"):
+        shards.verify(manifest.parent)
     building.build(SMALL, files, tmp_path / "nowhere")
     with pytest.raises(Refused, match="no folder of them is known"):
         next(iter(shards.samples(tmp_path / "nowhere", "sft")))

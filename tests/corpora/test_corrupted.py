@@ -1,7 +1,8 @@
-"""Forty corrupted variants of each source, by class of mutation: counted, named, skipped or refused; no wrong box."""
+"""Forty corrupted variants of each source: counted, named, skipped or refused; never a wrong box or absence."""
 
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,10 @@ from . import official
 VARIANTS = range(40)
 NAN, FAR = float("nan"), 1e12
 
-CLASSES = ("wrong type", "null", "not finite", "far away", "key missing", "duplicate id", "cut off", "picture missing")
+CLASSES = (
+    "wrong type", "null", "not finite", "far away", "key missing", "duplicate id", "cut off", "picture missing",
+    "view absent", "frame number wrong", "mask empty",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +50,13 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def boxes(source: str, root: Path) -> tuple[dict[str, set[Any]], Skips]:
-    """The boxes of each picture."""
+    """The boxes of each picture, and what is known not to be seen in it."""
     skips = Skips()
     found: dict[str, set[Any]] = {}
     for record in SOURCES[source].read(root, skips, True):
         if isinstance(record, Frame):
             where = f"{record.path}#{record.member}"
-            found.setdefault(where, set()).update(i.box for i in record.instances if i.box)
+            found.setdefault(where, set()).update(i.box or f"no {i.identity}" for i in record.instances)
     return found, skips
 
 
@@ -89,13 +93,34 @@ def mutate(tree: Any, way: str, rng: Random) -> None:
     return None
 
 
+KEYS = {"view absent": r"aria.*|cam\d+", "frame number wrong": r"\d+", "mask empty": "encodedMask"}
+"""Of the places that a mutation of video applies to."""
+
+
+def mutate_video(tree: Any, way: str, rng: Random) -> None:
+    """Takes a camera away, moves what is of a frame to another number, or empties a mask; else like `mutate`."""
+    places = [p for p in leaves(tree) if isinstance(p[-1], str) and re.fullmatch(KEYS[way], p[-1])]
+    if not places:
+        return mutate(tree, "null", rng)
+    *path, last = rng.choice(places)
+    parent = tree
+    for key in path:
+        parent = parent[key]
+    value = parent.pop(last)
+    if way == "frame number wrong":
+        parent[f"{int(last) + 7:0{len(last)}d}"] = value
+    elif way == "mask empty":
+        parent[last] = official.lz_encode(official.rle([parent["width"] * parent["height"]]))
+    return None
+
+
 def _json(file: Path, way: str, rng: Random) -> None:
     if way == "cut off":
         content = file.read_bytes()
         file.write_bytes(content[: rng.randrange(len(content) - 2)])
         return
     tree = json.loads(file.read_text())
-    mutate(tree, way, rng)
+    (mutate_video if way in KEYS else mutate)(tree, way, rng)
     file.write_text(json.dumps(tree))
 
 
@@ -114,6 +139,9 @@ def _texts(root: Path, way: str, rng: Random) -> None:
     file = rng.choice(sorted(root.glob("*/*/*.txt")))
     if way == "key missing":
         file.unlink()
+        return
+    if way == "view absent":
+        shutil.rmtree(file.parent)
         return
     text = file.read_text()
     if way == "cut off":

@@ -3,6 +3,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -89,3 +90,29 @@ def test_of_a_video_the_whole_scene_goes(tmp_path: Path) -> None:
     frame = index.frame(int(index.numbers()[0]))
     count = len(index.in_scene(frame.scene))
     assert leakage.exclude(index.file, [frame.id], "in a test") == count > 1
+
+
+def test_a_frame_of_a_video_is_found_by_its_picture(tmp_path: Path) -> None:
+    """Two takes whose cameras are mp4 files; one frame of the first is in a benchmark, so that the whole take goes."""
+    root = tmp_path / "egoexo4d"
+    official.egoexo(root, 2, 2, objects=1)
+    for take in range(2):
+        for camera, name in enumerate(("aria01_214-1", "cam01", "cam02", "cam04")):
+            file = root / "takes" / f"demo_{take:04d}" / "frame_aligned_videos" / f"{name}.mp4"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with av.open(str(file), "w") as container:
+                stream = container.add_stream("libx264", rate=30, options={"crf": "12", "g": "24"})
+                stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+                for n in range(31):
+                    image = photograph(100 * take + 10 * camera + n // 30, (160, 120))
+                    container.mux(stream.encode(av.VideoFrame.from_image(image)))
+                container.mux(stream.encode(None))
+    photograph(10 * 1 + 1, (320, 240)).save(tmp_path / "1.jpg")  # frame 30 of cam01 of the first take
+    benchmark = {"MIG-Bench": (write(tmp_path / "mig.json", [{"images": ["1.jpg"]}]), tmp_path)}
+    seen: list[tuple[int, int]] = []
+    before = indexed("egoexo4d", root, tmp_path / "index.sqlite")
+    of_take = len(before.in_scene("take-0000"))
+    after, gone = leakage.remove(before, root, benchmark, progress=lambda done, of: seen.append((done, of)))
+    assert gone["in MIG-Bench, by picture"] == of_take > 1
+    assert not after.in_scene("take-0000") and after.in_scene("take-0001")
+    assert seen[-1][0] == seen[-1][1]

@@ -95,26 +95,35 @@ def _sightings(uid: str, objects: dict[str, Any], skips: Skips, absent: bool = T
             if not isinstance(masks, dict) or not isinstance(listed, list) or fields.path(camera) != camera:
                 skips.add("camera without annotation", where)
                 continue
-            _of_camera(where, name, camera, masks, listed if absent else [], found, skips)
+            _of_camera(where, name, camera, masks, listed if absent else None, found, skips)
     return found
 
 
 def _of_camera(
-    where: str, name: str, camera: str, masks: dict[str, Any], listed: list[Any], found: _Sightings, skips: Skips
+    where: str, name: str, camera: str, masks: dict[str, Any], listed: list[Any] | None, found: _Sightings, skips: Skips
 ) -> None:
+    """`listed` are the frames that were annotated, with a mask or without; None if that is not known."""
+    misplaced = 0
     for number, mask in masks.items():
         if not re.fullmatch(r"\d{1,9}", number):
             skips.add("frame number that is none", f"{where}.{number}")
+            misplaced += 1
+            continue
+        if listed is not None and int(number) not in listed:
+            skips.add("mask of a frame that is not annotated", f"{where}.{number}")
+            misplaced += 1
             continue
         box, size = _box(mask)
         if isinstance(box, str):
             skips.add(box, f"{where}.{number}")
         found.setdefault((camera, int(number)), {})[name] = (box, size)
-    for time in listed:
+    # a mask under a wrong number belongs to another frame, where the object would seem to be absent
+    absent = "not surely absent" if misplaced else None
+    for time in listed or ():
         if isinstance(time, bool) or not isinstance(time, int) or time < 0:
             skips.add("frame number that is none", f"{where}.annotated_frames")
         elif str(time) not in masks:
-            found.setdefault((camera, time), {})[name] = (None, None)
+            found.setdefault((camera, time), {})[name] = (absent, None)
 
 
 def _box(mask: Any) -> tuple[Any, fields.Size | None]:
