@@ -35,16 +35,30 @@ def answer(
 ) -> Iterator[list[Prediction]]:
     """Answers every sample, a batch at a time; the longest prompts come first, so that memory is tried early.
 
+    Samples of a scene follow each other: pictures that several of a batch share pass through the tower once.
     Greedily, or, with a `temperature`, one answer a sample drawn from the whole distribution by torch's generator.
     """
     speech = Speech((processor.tokenizer.eos_token_id,), max_new_tokens, temperature)
-    order = sorted(samples, key=lambda s: (-len(s.pictures), -len(s.query), s.id))
+    order = _by_length(samples)
     was_training = model.training
     model.eval()
     for start in range(0, len(order), batch):
         chosen = order[start : start + batch]
         yield _answer_batch(model, processor, chosen, mode, speech)
     model.train(was_training)
+
+
+def _by_length(samples: Sequence[Sample]) -> list[Sample]:
+    """From the longest to the shortest: scenes by their longest query, and in each its samples."""
+    longest: dict[tuple[int, str], int] = {}
+    for s in samples:
+        scene = (len(s.pictures), s.scene)
+        longest[scene] = max(longest.get(scene, 0), len(s.query))
+
+    def place(s: Sample) -> tuple[int, int, str, int, str]:
+        return -len(s.pictures), -longest[len(s.pictures), s.scene], s.scene, -len(s.query), s.id
+
+    return sorted(samples, key=place)
 
 
 @torch.inference_mode()

@@ -122,7 +122,8 @@ SFT = replace(PROFILE.sft, steps=STEPS, save_every=1000)
 
 
 def trl_row(turns: Conversation) -> dict[str, Any]:
-    """A conversation as TRL takes it; its loss then is on all that follows the first question."""
+    """A conversation as TRL takes it. With several turns its loss is on all that follows the first question, the other
+    questions included, which is not what ours learns; with one turn it is on the answer alone, as ours."""
     said: list[dict[str, str]] = []
     for turn in turns:
         said.append({"role": "user", "content": question(turn.sample, turn.mode)})
@@ -133,13 +134,18 @@ def trl_row(turns: Conversation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def stock_sft(asked: Sequence[Conversation], folder: Path) -> list[Moment]:
+def stock_sft(asked: Sequence[Conversation], by_question: bool, folder: Path) -> list[Moment]:
+    """`by_question`: each question a row of its own, which is how TRL puts the loss on answers only."""
+
+    def rows_of(turns: Conversation) -> list[dict[str, Any]]:
+        return [trl_row([turn]) for turn in turns] if by_question else [trl_row(turns)]
+
     model, processor = stock_model()
     collate = DataCollatorForVisionLanguageModeling(processor, completion_only_loss=True)
     trainer = SFTTrainer(
         model=model,
         args=sft_arguments(folder, SFT, 0, use_cpu=True),
-        data_collator=lambda rows: collate([trl_row(asked[row["index"]]) for row in rows]),
+        data_collator=lambda rows: collate([one for row in rows for one in rows_of(asked[row["index"]])]),
         train_dataset=Dataset.from_dict({"index": range(len(asked))}),
         processing_class=processor,
         optimizers=(build_optimiser(model, SFT.optimiser), None),
@@ -238,6 +244,37 @@ def contest(name: str, rounds: int, stock: Callable[[], list[Moment]], ours: Cal
           f"   {len(spent[0])}, {len(spent[1])} {peak:8.0f} MB", flush=True)  # fmt: skip
 
 
+TIES = 1000
+"""Samples asked alone and in batches of 32."""
+
+
+def ties(mode: Mode) -> None:
+    """Prints how many answers differ between batches of 1 and of 32, and how near the two best logits then are."""
+    model, processor = load(PROFILE.base_folder(), "float32")
+    stock, _ = stock_model()
+    test = samples("test", TIES)
+    limit = PROFILE.evaluate.max_new_tokens[mode]
+    alone, many = (
+        {p.sample: p.text for b in answer(model, processor, test, mode, batch=n, max_new_tokens=limit) for p in b}
+        for n in (1, 32)
+    )
+    gaps = [gap(stock, processor, s, mode, alone[s.id], many[s.id]) for s in test if alone[s.id] != many[s.id]]
+    print(f"batch 1 against 32, {mode}: {len(test) - len(gaps)} of {len(test)} answers identical"
+          f"{''.join(f'; two best logits {g:.1e} apart' for g in gaps)}", flush=True)  # fmt: skip
+
+
+def gap(stock: Model, processor: ImageOnlyProcessor, sample: Sample, mode: Mode, one: str, other: str) -> float:
+    """How far the two best logits are apart where two answers to a sample part, by transformers' own forward."""
+    prompt = prompt_text(processor, sample, mode)
+    said = [processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (one, other)]
+    same = next(n for n, (a, b) in enumerate(zip(*said, strict=False)) if a != b)
+    images = [[Image.fromarray(p.pixels()) for p in sample.pictures]]
+    inputs = processor(text=[prompt + processor.tokenizer.decode(said[0][:same])], images=images, return_tensors="pt")
+    with torch.inference_mode():
+        best = stock(**inputs).logits[0, -1].topk(2).values
+    return float(best[0] - best[1])
+
+
 def in_folder(train: Callable[[Path], list[Moment]]) -> list[Moment]:
     with TemporaryDirectory() as folder:
         return train(Path(folder))
@@ -245,15 +282,16 @@ def in_folder(train: Callable[[Path], list[Moment]]) -> list[Moment]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["sft", "grpo", "answers"], help="sft, grpo, answers")
+    parser.add_argument("what", nargs="*", default=["sft", "grpo", "answers", "ties"], help="all, if not given")
     parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'':20} {'stock':>11} {'ours':>11} {'times':>7} {'by wall':>7}   measured, peak so far")
     if "sft" in asked.what:
         talks = conversations(samples("train", 200), SFT, 0)
-        contest("SFT step", asked.rounds, lambda: in_folder(lambda f: stock_sft(talks, f)),
-                lambda: in_folder(lambda f: our_sft(talks, f)))  # fmt: skip
+        for name, by_question in (("SFT, same loss", True), ("SFT, fewest tokens", False)):
+            contest(name, asked.rounds, lambda: in_folder(lambda f: stock_sft(talks, by_question, f)),  # noqa: B023
+                    lambda: in_folder(lambda f: our_sft(talks, f)))  # fmt: skip
     if "grpo" in asked.what:
         firsts = [s for s in samples("train", 200) if s.id.endswith("-0")]
         contest("GRPO step, hybrid", asked.rounds, lambda: in_folder(lambda f: stock_grpo(firsts, f)),
@@ -263,6 +301,9 @@ def main() -> None:
         for mode in ("direct", "cot"):
             contest(f"an answer, {mode}", asked.rounds, lambda: stock_answers(test, mode),  # noqa: B023
                     lambda: our_answers(test, mode))  # noqa: B023  # fmt: skip
+    if "ties" in asked.what:
+        for mode in ("direct", "cot"):
+            ties(mode)
 
 
 if __name__ == "__main__":
