@@ -26,7 +26,8 @@ def _attend_by_row(
 ) -> tuple[Tensor, None]:
     """transformers' SDPA; with `row_lengths`, (1, heads, tokens, size) are rows end to end, each causal in itself."""
     if row_lengths is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        together: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)[0]
+        return together, None
     rows = zip(*(torch.split(states, list(row_lengths), dim=2) for states in (query, key, value)), strict=True)
     mixed = [sdpa_attention_forward(module, *row, attention_mask=None, **kwargs)[0] for row in rows]
     return torch.cat(mixed, dim=1), None

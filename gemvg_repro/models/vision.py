@@ -29,7 +29,7 @@ def _attend_by_length(
     qkv = torch.stack([q, k, v], dim=1)
     lengths = (cu_seqlens[1:] - cu_seqlens[:-1]).tolist()
     if len(set(lengths)) == 1:
-        mixed: Tensor = self.proj(_attention(qkv.unflatten(0, (len(lengths), lengths[0])), self.scaling))
+        mixed: Tensor = self.proj(_attention(qkv.view(len(lengths), lengths[0], *qkv.shape[1:]), self.scaling))
         return mixed
     pieces = torch.split(qkv, lengths)
     places: dict[int, list[int]] = defaultdict(list)
