@@ -280,7 +280,7 @@ class Striker:
                 if self.study.is_over(stage):
                     return True
                 self.launcher = self.study.start(*given)
-            return self.study.is_over(stage) or bool(self.study.family(stage, self.launcher.pid))
+            return self.study.is_over(stage) or "job" in self.study.family(stage, self.launcher.pid)
 
         self.study.until(at_work)
 
