@@ -28,6 +28,7 @@ from typing import Any
 
 import pandas as pd
 import psutil
+import pyarrow.parquet as pq
 import yaml
 
 from gemvg_repro.study.locks import owner_of
@@ -214,8 +215,7 @@ class Study:
         for path in sorted(self.runs.glob("*-*/**/*")):
             name = str(path.relative_to(self.runs))
             if path.suffix == ".parquet":
-                table = pd.read_parquet(path).map(lambda cell: cell.tolist() if hasattr(cell, "tolist") else cell)
-                found[name] = _hash(table.to_json(orient="split", double_precision=15).encode())
+                found[name] = _hash(repr(pq.read_table(path).to_pylist()).encode())
             elif path.name == "log.jsonl":
                 steps = pd.read_json(path, lines=True).drop(columns=["seconds", "seconds_left"])
                 assert list(steps["step"]) == list(range(1, len(steps) + 1)), f"{name} has steps {list(steps['step'])}"
