@@ -246,9 +246,8 @@ class _Boxes:
 
 
 def _read_proper(proper: str, thought: str | None, pictures: int, problems: list[str]) -> Reading:
-    if not proper.isprintable():
-        proper = "".join(sign if sign.isprintable() else " " for sign in proper)
-    text = " ".join(proper.split())
+    visible = proper if proper.isprintable() else "".join(sign if sign.isprintable() else " " for sign in proper)
+    text = " ".join(visible.split())
     letter = _LETTER.match(text)
     choice = letter[1].upper() if letter else None
     boxes = _Boxes(pictures, problems)

@@ -261,7 +261,13 @@ def _place() -> str:
 
 
 def _started(pid: int) -> float:
-    """Seconds from the boot to the start of a process: psutil's own number moves when the clock is set."""
+    """Seconds from the boot to the start of a process: psutil's own number moves when the clock is set.
+
+    Raises:
+        psutil.Error, OSError: there is none, or it is dead, and its parent has not asked how it ended.
+    """
+    if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        raise psutil.ZombieProcess(pid)
     if not Path("/proc/self/stat").exists():
         return float(psutil.Process(pid).create_time())
     fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()  # proc(5): starttime is the 22nd

@@ -160,6 +160,20 @@ def test_a_lock_that_the_server_keeps_for_a_dead_machine_is_taken_too(
             Lock.take(path, silence_s=SOON_S)
 
 
+def test_an_owner_that_is_dead_and_that_nobody_has_buried_is_none(tmp_path: Path) -> None:
+    """Its number is taken as long as its parent does not wait for it, which may be for ever."""
+    path = tmp_path / "owner.lock"
+    held = hold(path)
+    held.kill()
+    while psutil.Process(held.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    named = Owner(**json.loads(path.read_text()))
+    assert named.here and not named.lives
+    Lock.take(path, patience_s=5).release()  # its other threads may take a moment to end, and have the file until then
+    assert owner_of(path) is None
+    held.wait()
+
+
 def test_a_process_of_this_machine_may_be_silent_for_as_long_as_it_likes(tmp_path: Path) -> None:
     path = tmp_path / "owner.lock"
     held = hold(path)
