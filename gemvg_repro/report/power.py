@@ -105,7 +105,7 @@ def statement(numbers: pd.DataFrame, planned: Sequence[int], pilot: Pilot | None
     """
     own = _own(numbers, planned)
     single = (
-        "There is a single seed: variants cannot be ranked over seeds, whatever intervals over samples say; "
+        "There is a single seed, so the variants cannot be ranked over seeds, whatever intervals over samples say; "
         "`python sweeps/launch.py --seeds 0 1 2 3 4` makes more. "
     ) * (len(own) < 2)
     if pilot is None:

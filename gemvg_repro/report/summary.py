@@ -101,8 +101,8 @@ def _caveat(numbers: pd.DataFrame) -> str:
     seeds = len(seeds_of(numbers))
     if seeds < 2:
         return (
-            "<b>All of this is one seed, so the variants cannot be ranked over seeds</b>: the intervals cover the test "
-            "samples only, and another training may reorder the variants."
+            "All of this is one seed: the intervals cover the test samples only, and another training may reorder the "
+            "variants."
         )
     return (
         f"Over {seeds} seeds: differences are paired by seed, with intervals by t, which cover the luck of a training; "

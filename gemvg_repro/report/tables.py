@@ -123,10 +123,11 @@ def slices(numbers: pd.DataFrame) -> Table:
             if any(cell is not None for cell in cells):
                 rows.append(((block, look(variant).label), cells))
     sizes = found.drop_duplicates("kind").set_index("kind")["n"]
-    told = ", ".join(f"{label} {sizes[name]:,}" for name, label in SLICES.items() if name in sizes and "/" not in name)
+    each = [f"{label} {sizes[name]:,}" for name, label in SLICES.items() if name in sizes and "/" not in name]
+    told = f" ({', '.join(each)} samples)" if each else ""
     return blocks(
         "slices",
-        f"F1@0.5 in per cent by slice of the generalised test set, and what thinking first changes ({told}).",
+        f"F1@0.5 in per cent by slice of the generalised test set, and what thinking first changes{told}.",
         list(SLICES.values()),
         rows,
         "Neutral and perception: nothing is to be associated, what is asked for is described. Perception: the grade "

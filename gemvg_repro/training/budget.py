@@ -22,7 +22,8 @@ def flops_a_token(settings: SFTSettings | GRPOSettings) -> int:
     """FLOPs a parameter for each token of a conversation, or of a prompt with one answer.
 
     Generation counts as a forward pass; so do the start that a KL term compares with, and the policy that answered,
-    where several iterations are taken on the same answers.
+    where several iterations are taken on the same answers. A prompt counts with each of its answers, although `sharing`
+    reads it once for all of them: what SFT is given for it is rather too much than too little.
     """
     if isinstance(settings, SFTSettings):
         return FORWARD + BACKWARD

@@ -86,7 +86,7 @@ def test_the_report_of_several_seeds_says_what_its_intervals_cover(
     assert "cannot be ranked over seeds" in table_of_differences(measured).html()
     assert "Over 3 seeds: differences are paired" in summary(three_seeds, measured_seeds, "miniature")
     text = summary(collection, measured, "miniature", statement(measured, (0,), PILOT))
-    assert "runs finished. There is a single seed: variants cannot be ranked" in text
+    assert "runs finished. There is a single seed, so the variants cannot be ranked" in text
     assert "<code>python sweeps/launch.py --seeds 0 1 2 3 4</code>" in text
 
 
