@@ -78,13 +78,14 @@ def test_training_reads_each_stage_s_samples(composed: Path) -> None:
     rows = shards.manifest(folder)["rows"]
     by_mode = {
         mode: sources.load(composed, TrainParameters(mode=mode, data=str(folder)), "train")  # type: ignore[arg-type]
-        for mode in ("sft", "cot_sft", "hybrid")
+        for mode in ("sft", "cot_sft", "sft_more", "hybrid")
     }
     grounding = {mode: [s for s in samples if s.text is None] for mode, samples in by_mode.items()}
     talk = [s for s in by_mode["sft"] if s.text is not None]
     assert talk[0].text in ("A", "B") and len(talk) > 40
     assert talk[0].scene == talk[1].scene and talk[0].pictures == talk[1].pictures  # asked as one conversation
     assert len(by_mode["hybrid"]) < len(by_mode["cot_sft"]) < len(grounding["sft"]) < rows
+    assert by_mode["sft_more"] == by_mode["cot_sft"]
     assert not {s.id for s in by_mode["cot_sft"]} & {s.id for s in by_mode["hybrid"]}
     assert len({s.scene for s in grounding["sft"]}) == len(grounding["sft"])
     held = {split: sources.load(composed, TrainParameters(data=str(folder)), split) for split in ("validation", "test")}  # type: ignore[arg-type]
@@ -102,11 +103,11 @@ def test_the_miniature_trains_on_it(composed: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_stage_trains_on_it(composed: Path) -> None:
-    done = papermill(
-        "train.ipynb", composed / "out.ipynb", runs=composed, steps=2, data=shards_of(composed), mode="cot"
-    )
+def test_every_stage_trains_on_it_and_is_scored(composed: Path) -> None:
+    given = {"runs": composed, "steps": 1, "data": shards_of(composed), "mode": "direct"}
+    done = papermill("evaluate.ipynb", composed / "out.ipynb", samples=3, **given)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert list(composed.glob("direct-s0-*/result.json")) and list(composed.glob("evaluate-direct-s0-*/result.json"))
 
 
 def test_an_interrupted_composition_goes_on(composed: Path, roots: dict[str, Path], tmp_path: Path) -> None:

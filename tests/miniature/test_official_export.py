@@ -3,17 +3,23 @@
 import re
 from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gemvg_repro.corpora import making, recipe, shards
+from gemvg_repro.corpora.building import _one, anchors, prove
+from gemvg_repro.corpora.composition.checker import Untrue
+from gemvg_repro.corpora.composition.composed import Bench, Unfit
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.official import SOURCES
 from gemvg_repro.corpora.pictures import FilePicture
 from gemvg_repro.miniature import official_export
 from gemvg_repro.miniature.tokenizer import build_tokenizer
+
+from ..corpora.composition.test_checker import LIES
 
 RECIPE = recipe.load(Path(official_export.__file__).with_name("recipe.yaml"))
 
@@ -77,3 +83,21 @@ def test_the_same_seed_gives_the_same_files(roots: dict[str, Path], tmp_path: Pa
     for name in ("coco", "star"):
         for file in sorted(f for f in roots[name].rglob("*") if f.is_file())[:50]:
             assert file.read_bytes() == (again[name] / file.relative_to(roots[name])).read_bytes()
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lie_in_the_miniature_s_words_is_found(made: tuple[Path, dict[str, Any]], lie: str) -> None:
+    """The checker reads phrases without quotation marks, and references that are alone, as strictly as the others."""
+    for cell in RECIPE.cells[:-1]:  # all cells of several pictures
+        index = Index(made[0] / "indexes" / f"{cell.source}.sqlite")
+        bench, phrases = Bench(index, RECIPE.rules_of(cell), RECIPE.wording), index.phrases()
+        for anchor in anchors(index, cell, 3)[:20].tolist():
+            try:
+                sample = _one(cell, bench, phrases, anchor, Random(f"{anchor}"))
+            except Unfit:
+                continue
+            prove(sample, index, RECIPE.wording)
+            false = LIES[lie](sample)
+            if false is not None and false != sample:
+                with pytest.raises(Untrue):
+                    prove(false, index, RECIPE.wording)
