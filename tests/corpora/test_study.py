@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gemvg_repro.corpora import shards
+from gemvg_repro.miniature import official_export
 from gemvg_repro.study import sources
 from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
@@ -103,11 +104,13 @@ def test_the_miniature_trains_on_it(composed: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_stage_trains_on_it_and_is_scored(composed: Path) -> None:
-    given = {"runs": composed, "steps": 1, "data": shards_of(composed), "mode": "direct"}
-    done = papermill("evaluate.ipynb", composed / "out.ipynb", samples=3, **given)
+def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path: Path) -> None:
+    roots = official_export.write(tmp_path / "world", 0, 400)
+    asked = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.006, embed=True)
+    given = {"runs": tmp_path, "steps": 1, "data": sources.make(asked)["shards"], "mode": "direct"}
+    done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", samples=3, **given)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert list(composed.glob("direct-s0-*/result.json")) and list(composed.glob("evaluate-direct-s0-*/result.json"))
+    assert list(tmp_path.glob("direct-s0-*/result.json")) and list(tmp_path.glob("evaluate-direct-s0-*/result.json"))
 
 
 def test_an_interrupted_composition_goes_on(composed: Path, roots: dict[str, Path], tmp_path: Path) -> None:
