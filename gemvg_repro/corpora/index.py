@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .frames import EVERYTHING, Conversation, Frame, Instance, Question, Skips
 from .refusal import Refused
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Raised by hand when a reader or this file changes what an index holds."""
 
 _TABLES = """
@@ -118,7 +118,7 @@ def _fill(base: sqlite3.Connection, records: Iterable[Record], skips: Skips) -> 
                 disagreeing.add(record.id)
                 skips.add("frame twice, not the same", record.id)
             continue
-        for phrase in {p for i in record.instances if i.visible for p in i.phrases} - record.unclear:
+        for phrase in sorted({p for i in record.instances if i.visible for p in i.phrases} - record.unclear):
             if phrase not in phrases:
                 phrases[phrase] = len(phrases) + 1
                 base.execute("INSERT INTO phrases VALUES (?, ?)", (phrases[phrase], phrase))
