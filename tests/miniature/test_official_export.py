@@ -1,6 +1,7 @@
 """The world in the five official formats: through the readers and composers to samples that are its own."""
 
 import re
+import shlex
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -18,6 +19,8 @@ from gemvg_repro.corpora.official import SOURCES
 from gemvg_repro.corpora.pictures import FilePicture
 from gemvg_repro.miniature import official_export
 from gemvg_repro.miniature.tokenizer import build_tokenizer
+from gemvg_repro.study import sources
+from gemvg_repro.study.parameters import DataParameters
 
 from ..corpora.composition.test_checker import LIES
 
@@ -101,3 +104,13 @@ def test_a_lie_in_the_miniature_s_words_is_found(made: tuple[Path, dict[str, Any
             if false is not None and false != sample:
                 with pytest.raises(Untrue):
                     prove(false, index, RECIPE.wording)
+
+
+def test_the_command_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setattr(official_export, "PICTURES", 40)
+    assert official_export.main([str(tmp_path / "a world")]) == 0
+    *_, roots = shlex.split(capsys.readouterr().out)
+    asked = DataParameters(runs=str(tmp_path), roots=roots, share=0.0002)
+    assert set(asked.sources) == {"coco", "d3", "egoexo4d", "mvtrack", "star"}
+    assert sources.make(asked)["cells"]["referential-coco"]["made"] == 12
+    assert official_export.main([]) == official_export.main(["--help"]) == 1
