@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,13 @@ from numpy.typing import NDArray
 from .frames import EVERYTHING, Conversation, Frame, Instance, Question, Skips
 from .refusal import Refused
 
-INDEX_VERSION = 2
+INDEX_VERSION = 4
 """Raised by hand when a reader or this file changes what an index holds."""
 
 _TABLES = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE frames (n INTEGER PRIMARY KEY, id TEXT UNIQUE, scene TEXT, view TEXT, time INT, content TEXT);
+CREATE TABLE frames (n INTEGER PRIMARY KEY, id TEXT UNIQUE, scene TEXT, view TEXT, time INT, split TEXT, content TEXT);
 CREATE TABLE phrases (p INTEGER PRIMARY KEY, phrase TEXT UNIQUE);
 CREATE TABLE occurs (p INT, n INT, PRIMARY KEY (p, n)) WITHOUT ROWID;
 CREATE TABLE questions (q INTEGER PRIMARY KEY, id TEXT UNIQUE, content TEXT);
@@ -33,8 +34,19 @@ _INDEXES = """
 CREATE INDEX by_moment ON frames (scene, time, view);
 CREATE INDEX by_view ON frames (scene, view, time);
 CREATE INDEX by_frame ON occurs (n);
+CREATE INDEX by_split ON frames (split);
 PRAGMA optimize;
 """
+
+
+Split = Literal["train", "validation", "test"]
+
+
+def split_of(source: str, scene: str) -> Split:
+    """Which split a scene of a source belongs to: by its hash, one in fifty to validation, and one to the test set."""
+    digest = hashlib.blake2b(f"{source}/{scene}".encode(), digest_size=8).digest()
+    held: dict[int, Split] = {0: "validation", 1: "test"}
+    return held.get(int.from_bytes(digest, "big") % 50, "train")
 
 
 Record = Frame | Question | Conversation
@@ -78,7 +90,7 @@ def build(
     skips = Skips()
     try:
         base.executescript(_TABLES)
-        _fill(base, read(skips), skips)
+        _fill(base, source, read(skips), skips)
         base.executescript(_INDEXES)
         count = base.execute("SELECT count(*) FROM frames").fetchone()[0]
         if not count:
@@ -94,7 +106,7 @@ def build(
     return Index(file)
 
 
-def _fill(base: sqlite3.Connection, records: Iterable[Record], skips: Skips) -> None:
+def _fill(base: sqlite3.Connection, source: str, records: Iterable[Record], skips: Skips) -> None:
     phrases: dict[str, int] = {}
     disagreeing: set[str] = set()
     for record in records:
@@ -109,8 +121,8 @@ def _fill(base: sqlite3.Connection, records: Iterable[Record], skips: Skips) -> 
             continue
         content = _packed(record)
         added = base.execute(
-            "INSERT OR IGNORE INTO frames VALUES (NULL, ?, ?, ?, ?, ?)",
-            (record.id, record.scene, record.view, record.time, content),
+            "INSERT OR IGNORE INTO frames VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+            (record.id, record.scene, record.view, record.time, split_of(source, record.scene), content),
         )
         if not added.rowcount:
             same = base.execute("SELECT content = ? FROM frames WHERE id = ?", (content, record.id)).fetchone()[0]
@@ -118,7 +130,7 @@ def _fill(base: sqlite3.Connection, records: Iterable[Record], skips: Skips) -> 
                 disagreeing.add(record.id)
                 skips.add("frame twice, not the same", record.id)
             continue
-        for phrase in {p for i in record.instances if i.visible for p in i.phrases} - record.unclear:
+        for phrase in sorted({p for i in record.instances if i.visible for p in i.phrases} - record.unclear):
             if phrase not in phrases:
                 phrases[phrase] = len(phrases) + 1
                 base.execute("INSERT INTO phrases VALUES (?, ?)", (phrases[phrase], phrase))
@@ -154,7 +166,7 @@ class Index:
         self.frames_with = lru_cache(maxsize=1024)(self._frames_with)
         self.view = lru_cache(maxsize=256)(self._view)
         self.in_scene = lru_cache(maxsize=256)(self._in_scene)
-        self.total = lru_cache(maxsize=1)(self.numbers)
+        self.total = lru_cache(maxsize=3)(self._total)
 
     def skips(self) -> Skips:
         """What its reader did not use."""
@@ -164,6 +176,15 @@ class Index:
     def numbers(self) -> NDArray[np.int64]:
         """The numbers of all frames, in order."""
         return np.fromiter((n for (n,) in self._base.execute("SELECT n FROM frames ORDER BY n")), dtype=np.int64)
+
+    def split(self, frame: Frame) -> Split:
+        """Of a frame of this source; samples are composed of frames of one split."""
+        return split_of(self.source, frame.scene)
+
+    def _total(self, split: Split) -> NDArray[np.int64]:
+        """The numbers of all frames of a split, in order."""
+        rows = self._base.execute("SELECT n FROM frames WHERE split = ? ORDER BY n", (split,))
+        return np.fromiter((n for (n,) in rows), dtype=np.int64)
 
     def _frame(self, n: int) -> Frame:
         row = self._base.execute("SELECT id, scene, view, time, content FROM frames WHERE n = ?", (n,)).fetchone()
@@ -184,12 +205,13 @@ class Index:
         """Every phrase that can be asked about in some frame, by first occurrence."""
         return [phrase for (phrase,) in self._base.execute("SELECT phrase FROM phrases ORDER BY p")]
 
-    def _frames_with(self, phrase: str) -> NDArray[np.int32]:
-        """The numbers of frames that show the phrase clearly, in order."""
+    def _frames_with(self, phrase: str, split: Split) -> NDArray[np.int32]:
+        """The numbers of frames of a split that show the phrase clearly, in order."""
         rows = self._base.execute(
             "SELECT n FROM occurs WHERE p = (SELECT p FROM phrases WHERE phrase = ?) ORDER BY n", (phrase,)
         )
-        return np.fromiter((n for (n,) in rows), dtype=np.int32)
+        numbers = np.fromiter((n for (n,) in rows), dtype=np.int32)
+        return numbers[np.isin(numbers, self.total(split))]
 
     def occurrences(self) -> NDArray[np.int32]:
         """(phrase number from 1, frame number) of every occurrence, of shape (N, 2), in order."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from PIL import Image
 
 from ..grounding.samples import Box, Picture, Sample, Target
 from .composition.composed import Composed
+from .index import Split, split_of
 from .pictures import FORMATS, FilePicture, MarkedPicture
 from .readers.videos import SUFFIXES, VideoPicture
 from .recipe import Stage
@@ -233,20 +234,6 @@ def verify(folder: Path) -> None:
             raise Refused(f"{file} has not the content that {MANIFEST} says; build the data anew")
 
 
-Split = Literal["train", "validation", "test"]
-
-
-def split_of(scene: str) -> Split:
-    """Which split a scene belongs to: by its hash, one in fifty to validation, and another one to the test set.
-
-    A split shares no scene with another one by what its samples were made for. Other pictures of a sample may have
-    been drawn from any scene where the source has one picture a scene (COCO).
-    """
-    number = int.from_bytes(hashlib.blake2b(scene.encode(), digest_size=8).digest(), "big") % 50
-    held: dict[int, Split] = {0: "validation", 1: "test"}
-    return held.get(number, "train")
-
-
 def samples(
     folder: Path, stage: Stage, split: Split | None = None, *, roots: Mapping[str, Path] | None = None,
     most_pixels: int | None = None,
@@ -254,7 +241,7 @@ def samples(
     """The samples of a stage, one after the other in their order of chance; of all splits, or of one.
 
     Pixels are read when asked for, below the folders that the manifest names, or `roots` in their place, by source.
-    The turns of a conversation follow each other as samples of one scene. Raises Refused.
+    The turns of a conversation follow each other as samples of one scene; none is held out. Raises Refused.
     """
     content = manifest(folder)
     roots = roots or {name: Path(root) for name, root in content["pictures"].items()}
@@ -264,7 +251,8 @@ def samples(
         file = pq.ParquetFile(folder / entry["file"])
         for group in range(file.num_row_groups):
             for n, one in enumerate(file.read_row_group(group, columns=columns).to_pylist()):
-                if one[stage] and split in (None, split_of(one["scene"])):
+                own = "train" if one["turns"] else split_of(one["source"], one["scene"].partition("/")[2])
+                if one[stage] and split in (None, own):
                     at = (folder / entry["file"], group, n) if content["embedded"] else None
                     yield from _samples(one, at, roots, most_pixels)
 

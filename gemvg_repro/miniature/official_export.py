@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ from .world import (
 LOOKS: tuple[Look, ...] = tuple((c, k) for c in range(len(CATEGORIES)) for k in range(len(COLOURS)))
 CAMERAS = ("cam01", "cam02", "cam03")
 _MOMENTS, _STEPS = 2, 5
+PICTURES = 2000
+"""Of a source, by the command."""
 
 
 def write(folder: Path, seed: int, pictures: int) -> dict[str, Path]:
@@ -243,12 +246,13 @@ def _star(root: Path, rng: Random, pictures: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes 2,000 pictures a source, of seed 0; 0, or 1 without just one folder."""
+    """Writes PICTURES a source, of seed 0, and how to go on; 0, or 1 without just one folder."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("python -m gemvg_repro.miniature.official_export FOLDER\n")
         return 1
-    roots = write(Path(arguments[0]), 0, 2000)
-    sys.stdout.write("-p roots '" + " ".join(f"{name}={root}" for name, root in roots.items()) + "'\n")
+    roots = write(Path(arguments[0]), 0, PICTURES)
+    given = shlex.join(f"{name}={root.resolve()}" for name, root in roots.items())
+    sys.stdout.write(f"papermill notebooks/data.ipynb runs/data.ipynb -p share 0.01 -p roots {shlex.quote(given)}\n")
     return 0
 
 

@@ -158,7 +158,7 @@ def _of_shards(folder: Path, mode: str, split: dataset.Split, settings: DataSett
 
     Held-out samples are of grounding only: nothing here scores free text.
     """
-    stages: Mapping[str, recipe.Stage] = {"sft": "sft", "cot_sft": "cot_sft"}
+    stages: Mapping[str, recipe.Stage] = {"sft": "sft", "cot_sft": "cot_sft", "sft_more": "cot_sft"}
     stage = stages.get(mode, "grpo") if split == "train" else "sft"
     found = shards.samples(folder, stage, split, most_pixels=settings.most_pixels)
     if split != "train":

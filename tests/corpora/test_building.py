@@ -1,6 +1,11 @@
 """From official files to shards: quotas, hashes, stages, pictures; read back by `datasets` and as samples."""
 
 import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +16,16 @@ from datasets import load_dataset
 from PIL import Image
 
 from gemvg_repro.corpora import building, recipe, shards
-from gemvg_repro.corpora.composition.composed import Composed
+from gemvg_repro.corpora.building import prove
+from gemvg_repro.corpora.composition.checker import Untrue
+from gemvg_repro.corpora.composition.composed import Composed, Rules
+from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.pictures import MarkedPicture
 from gemvg_repro.corpora.refusal import Refused
+
+from . import official
+from .composition.test_composers import composed
 
 SMALL = recipe.load().scaled(0.001)
 
@@ -183,10 +194,6 @@ def test_a_wrong_recipe_is_refused(tmp_path: Path, change: dict[str, Any], messa
 def test_a_composer_that_errs_stops_the_build(
     indexes: dict[str, Index], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
-    from gemvg_repro.corpora.composition.checker import Untrue
-
     honest = building._one
 
     def err(*arguments: Any) -> Composed:
@@ -233,3 +240,49 @@ def test_what_the_command_cannot_do_it_says(
 
     assert making.main([str(tmp_path / "mg"), *options]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_file_of_wordings_that_lacks_something_is_refused(tmp_path: Path) -> None:
+    content = {**recipe.load().model_dump(mode="json", exclude={"wording"}), "wording": "words.yaml"}
+    file, words = tmp_path / "recipe.yaml", tmp_path / "words.yaml"
+    file.write_text(json.dumps(content))
+    with pytest.raises(Refused, match=r"words\.yaml is no file of wordings"):
+        recipe.load(file)
+    for text in ("[]", "queries: {}", "queries: 3"):
+        words.write_text(text)
+        with pytest.raises(Refused, match=r"has no list of texts at queries: referential\.phrase"):
+            wording.cache_clear()
+            recipe.load(file)
+    words.write_text(FILE.read_text())
+    wording.cache_clear()
+    assert recipe.load(file).wording == words
+
+
+def test_a_reference_that_is_alone_needs_no_mark(indexes: dict[str, Index]) -> None:
+    samples = list(composed(indexes["coco"], "semantic", Rules(alone=1, common=0), most=900))
+    assert len(samples) > 10
+    for sample in samples:
+        prove(sample, indexes["coco"])
+        assert all(p.mark is None for p in sample.pictures) and "<|box_start|>" not in sample.query
+        at = int(re.findall(r"Picture (\d)", sample.query)[0]) - 1
+        frame = indexes["coco"].by_id(sample.pictures[at].frame)
+        assert len(frame.instances) == 1  # type: ignore[union-attr]
+        moved = replace(sample, query=sample.query.replace(f"Picture {at + 1}", f"Picture {2 - at % 2}"))
+        if moved != sample:
+            with pytest.raises(Untrue):
+                prove(moved, indexes["coco"])
+
+
+def test_another_process_makes_the_same_of_the_same_files(tmp_path: Path) -> None:
+    """From official files on, with another order of sets: texts hash otherwise in every process of Python."""
+    roots = {"coco": tmp_path / "coco", "d3": tmp_path / "d3"}
+    official.coco(roots["coco"], 40, categories=5)
+    official.d3(roots["d3"], 3, 10)
+    official.paint(roots)
+    found = []
+    for seed in ("1", "2"):
+        command = [sys.executable, "-m", "gemvg_repro.corpora.making", str(tmp_path / seed), "--share", "0.0005"]
+        command += ["--workers", "1", *(f"--root={name}={root}" for name, root in roots.items())]
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        found.append(shards.manifest(tmp_path / seed / "shards"))
+    assert found[0] == found[1] and found[0]["rows"] > 20

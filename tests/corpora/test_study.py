@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from gemvg_repro.corpora import shards
+from gemvg_repro.corpora import building, recipe, shards
+from gemvg_repro.corpora.index import Index, split_of
+from gemvg_repro.miniature import official_export
 from gemvg_repro.study import sources
 from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
@@ -16,7 +19,7 @@ from . import official
 
 
 @pytest.fixture(scope="module")
-def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Small official files with small pictures of four sources, in a folder whose name has a blank."""
     root = tmp_path_factory.mktemp("official files")
     roots = {name: root / name for name in ("coco", "d3", "egoexo4d", "conversations")}
@@ -29,10 +32,10 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def composed(roots: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def composed(downloads: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of runs after the data notebook, whose output is in it as data.ipynb."""
     runs = tmp_path_factory.mktemp("runs")
-    given = " ".join(f"'{name}={root}'" for name, root in roots.items())
+    given = " ".join(f"'{name}={root}'" for name, root in downloads.items())
     benchmark = runs / "benchmark.json"
     benchmark.write_text(json.dumps({"images": [{"file_name": "COCO_train2014_000000000009.jpg"}]}))
     done = papermill(
@@ -78,19 +81,32 @@ def test_training_reads_each_stage_s_samples(composed: Path) -> None:
     rows = shards.manifest(folder)["rows"]
     by_mode = {
         mode: sources.load(composed, TrainParameters(mode=mode, data=str(folder)), "train")  # type: ignore[arg-type]
-        for mode in ("sft", "cot_sft", "hybrid")
+        for mode in ("sft", "cot_sft", "sft_more", "hybrid")
     }
     grounding = {mode: [s for s in samples if s.text is None] for mode, samples in by_mode.items()}
     talk = [s for s in by_mode["sft"] if s.text is not None]
     assert talk[0].text in ("A", "B") and len(talk) > 40
     assert talk[0].scene == talk[1].scene and talk[0].pictures == talk[1].pictures  # asked as one conversation
     assert len(by_mode["hybrid"]) < len(by_mode["cot_sft"]) < len(grounding["sft"]) < rows
+    assert by_mode["sft_more"] == by_mode["cot_sft"]
     assert not {s.id for s in by_mode["cot_sft"]} & {s.id for s in by_mode["hybrid"]}
     assert len({s.scene for s in grounding["sft"]}) == len(grounding["sft"])
     held = {split: sources.load(composed, TrainParameters(data=str(folder)), split) for split in ("validation", "test")}  # type: ignore[arg-type]
     scenes = {s.scene for found in held.values() for s in found}
     trained = {s.scene for s in shards.samples(folder, "sft", "train")}
     assert not scenes & trained and all(s.text is None for found in held.values() for s in found)
+
+
+def test_no_picture_is_trained_on_that_is_held_out(indexes: dict[str, Index], tmp_path: Path) -> None:
+    shown: dict[str, set[str]] = {}
+    building.build(recipe.load().scaled(0.004), {name: i.file for name, i in indexes.items()}, tmp_path / "data")
+    for file in sorted((tmp_path / "data").glob("*.parquet")):
+        for row in pq.read_table(file).to_pylist():
+            split = split_of(row["source"], row["scene"].partition("/")[2])
+            frames = {f"{row['source']}/{picture['frame']}" for picture in row["pictures"]}
+            shown.setdefault(split, set()).update(frames)
+    assert set(shown) == {"train", "validation", "test"}
+    assert not shown["train"] & (shown["validation"] | shown["test"]) and not shown["validation"] & shown["test"]
 
 
 def test_the_miniature_trains_on_it(composed: Path) -> None:
@@ -102,15 +118,17 @@ def test_the_miniature_trains_on_it(composed: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_stage_trains_on_it(composed: Path) -> None:
-    done = papermill(
-        "train.ipynb", composed / "out.ipynb", runs=composed, steps=2, data=shards_of(composed), mode="cot"
-    )
+def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path: Path) -> None:
+    roots = official_export.write(tmp_path / "world", 0, 400)
+    asked = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.006, embed=True)
+    given = {"runs": tmp_path, "steps": 1, "data": sources.make(asked)["shards"], "mode": "direct"}
+    done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", samples=3, **given)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert list(tmp_path.glob("direct-s0-*/result.json")) and list(tmp_path.glob("evaluate-direct-s0-*/result.json"))
 
 
-def test_an_interrupted_composition_goes_on(composed: Path, roots: dict[str, Path], tmp_path: Path) -> None:
-    asked = DataParameters(runs=str(tmp_path), roots={"d3": str(roots["d3"])}, share=0.001)
+def test_an_interrupted_composition_goes_on(downloads: dict[str, Path], tmp_path: Path) -> None:
+    asked = DataParameters(runs=str(tmp_path), roots={"d3": str(downloads["d3"])}, share=0.001)
     result = sources.make(asked)
     folder = tmp_path / identify(asked).folder_name
     (folder / "result.json").unlink()
@@ -118,17 +136,17 @@ def test_an_interrupted_composition_goes_on(composed: Path, roots: dict[str, Pat
     assert sources.load(folder, asked, "train")
 
 
-def test_the_identity_follows_what_the_files_say(roots: dict[str, Path], tmp_path: Path) -> None:
-    asked = DataParameters(roots={"coco": str(roots["coco"])})
+def test_the_identity_follows_what_the_files_say(downloads: dict[str, Path], tmp_path: Path) -> None:
+    asked = DataParameters(roots={"coco": str(downloads["coco"])})
     copy = tmp_path / "coco" / "annotations"
     copy.mkdir(parents=True)
     file = copy / "instances_train2017.json"
-    file.write_text((roots["coco"] / "annotations" / file.name).read_text() + " ")
+    file.write_text((downloads["coco"] / "annotations" / file.name).read_text() + " ")
     others = [
         DataParameters(roots={"coco": str(tmp_path / "coco")}),
         asked.model_copy(update={"share": 0.5}),
         asked.model_copy(update={"embed": True}),
-        DataParameters(roots={"coco": str(roots["coco"]), "d3": str(roots["d3"])}),
+        DataParameters(roots={"coco": str(downloads["coco"]), "d3": str(downloads["d3"])}),
     ]
     assert len({identify(other).id for other in (asked, *others)}) == 5
 

@@ -80,7 +80,9 @@ def check(
     name, _, number = sample.template.partition("/")
     _require(name.partition(".")[0] == sample.kind, "the wording is of another kind")
     known = patterns(wording)
-    said = known["queries"][name][int(number)].fullmatch(sample.query)
+    wordings = known["queries"].get(name, [])
+    _require(number.isdecimal() and int(number) < len(wordings), f"there is no wording {sample.template!r}")
+    said = wordings[int(number)].fullmatch(sample.query)
     _require(said is not None, f"the query is not in its wording: {sample.query!r}")
     assert said is not None
     meaning = _Meaning(sample, frames, said.groupdict(), question, known)

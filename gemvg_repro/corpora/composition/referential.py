@@ -44,7 +44,7 @@ def compose(bench: Bench, phrase: str, n: int, rng: Random) -> Composed:
 
 
 def _positives(bench: Bench, phrase: str, first: Frame, wanted: int, rng: Random) -> list[Frame]:
-    numbers = bench.index.frames_with(phrase)
+    numbers = bench.index.frames_with(phrase, bench.index.split(first))
     found: dict[str, Frame] = {}
     for _ in range(bench.rules.tries if wanted > 0 else 0):
         frame = bench.index.frame(int(numbers[rng.randrange(len(numbers))]))
@@ -68,7 +68,8 @@ def _negatives(bench: Bench, phrase: str, first: Frame, wanted: int, rng: Random
 
 def negatives(index: Index, rules: Rules, phrase: str, near: Frame, rng: Random) -> Iterator[Frame]:
     """Frames that surely show nothing of the phrase, drawn until the rules' tries are used up."""
-    everywhere = index.total()
+    split = index.split(near)
+    everywhere = index.total(split)
     neighbours = index.in_scene(near.scene)
     others = sorted({p for i in near.instances if i.visible for p in i.phrases} - {phrase})
     for _ in range(rules.tries):
@@ -77,7 +78,7 @@ def negatives(index: Index, rules: Rules, phrase: str, near: Frame, rng: Random)
             if len(neighbours) > 1:
                 pool = neighbours
             elif others:
-                pool = index.frames_with(rng.choice(others))
+                pool = index.frames_with(rng.choice(others), split)
         pool = everywhere if pool is None or not len(pool) else pool
         frame = index.frame(int(pool[rng.randrange(len(pool))]))
         if frame.id != near.id and not fitting(frame, phrase) and can_be_asked(frame, phrase, rules):

@@ -71,7 +71,7 @@ def _marked(bench: Bench, category: str, first: Frame, rng: Random) -> Composed:
 
 
 def _with(bench: Bench, category: str, first: Frame, wanted: int, rng: Random) -> dict[str, Frame]:
-    numbers = bench.index.frames_with(category)
+    numbers = bench.index.frames_with(category, bench.index.split(first))
     found: dict[str, Frame] = {}
     for _ in range(bench.rules.tries if wanted else 0):
         frame = bench.index.frame(int(numbers[rng.randrange(len(numbers))]))
@@ -88,7 +88,7 @@ def _common(bench: Bench, category: str, first: Frame, rng: Random) -> Composed:
     if not can_be_asked(first, category, rules) or EVERYTHING in first.unclear:
         raise Unfit("the phrase cannot be asked about in its frame")
     wanted = how_many(rng, rules)
-    numbers = index.frames_with(category)
+    numbers = index.frames_with(category, index.split(first))
     frames, shared = {first.id: first}, _possible(first)
     for _ in range(rules.tries):
         if len(frames) >= wanted and shared == {category}:

@@ -38,7 +38,8 @@ def wording(file: Path = FILE) -> Wording:
         raise Refused(f"{file} is no file of wordings: {error}; {FILE} is one") from error
     for group, names in wording(FILE).items() if file != FILE else ():
         for name in names:
-            found = content.get(group, {}).get(name) if isinstance(content, dict) else None
+            of_group = content.get(group) if isinstance(content, dict) else None
+            found = of_group.get(name) if isinstance(of_group, dict) else None
             if not isinstance(found, list) or not found or not all(isinstance(text, str) for text in found):
                 raise Refused(f"{file} has no list of texts at {group}: {name}; {FILE} has all that there must be")
     known: Wording = content
