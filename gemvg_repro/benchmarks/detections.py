@@ -22,7 +22,7 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ..corpora.refusal import Faults, Refused, numbers, read_json
+from ..corpora.refusal import Faults, Refused, numbers, read_json, whole
 
 MOST_BOXES = 100
 """An image and category, by score; COCO leaves the rest out."""
@@ -46,7 +46,7 @@ def is_result_list(file: Path) -> bool:
     """Whether a predictions file is a COCO result list, by its first character, and not JSON lines."""
     try:
         with file.open("rb") as opened:
-            return opened.read(64).lstrip()[:1] == b"["
+            return opened.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}; expected predictions") from error
 
@@ -66,12 +66,12 @@ def _detection(record: Any, where: str, images: Collection[int], faults: Faults)
     if not isinstance(record, dict):
         faults.add(where, f"expected an object, got {type(record).__name__}")
         return None
-    image, category, score = record.get("image_id"), record.get("category_id"), record.get("score")
+    image, category, score = whole(record.get("image_id")), whole(record.get("category_id")), record.get("score")
     box = numbers(record.get("bbox"))
-    if type(image) is not int or image not in images:
-        faults.add(f"{where}.image_id", f"{image!r:.80} is none of the annotations' images")
-    elif type(category) is not int or not abs(category) < 2**53:
-        faults.add(f"{where}.category_id", f"expected an integer, got {category!r:.80}")
+    if image is None or image not in images:
+        faults.add(f"{where}.image_id", f"{record.get('image_id')!r:.80} is none of the annotations' images")
+    elif category is None:
+        faults.add(f"{where}.category_id", f"expected an integer, got {record.get('category_id')!r:.80}")
     elif box is None:
         faults.add(f"{where}.bbox", f"expected [x, y, width, height] in pixels, got {record.get('bbox')!r:.80}")
     elif isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(_float(score)):

@@ -117,6 +117,8 @@ def _renumbered_last(data: McBenchFile, said: Sequence[Detection]) -> list[Detec
         raise OfficialScriptStops(
             "annotations have 'catgory_id', the README's spelling; the script needs 'category_id'"
         )
+    if data.lacking:
+        raise OfficialScriptStops(f"an annotation has no {data.lacking!r}, which pycocotools' COCOeval needs")
     coco = indexed(data.document)
     several = coco.getImgIds(catIds=coco.getCatIds("group 2"))
     if not several:

@@ -31,7 +31,8 @@ class McBenchFile:
     """A file that is in order.
 
     `document` has images, annotations and categories as pycocotools takes them, keys spelt as the script has them
-    but for the images' pair_image_id, which is there only if the file has it. `boxes`: annotations by image.
+    but for the images' pair_image_id, which is there only if the file has it. `boxes`: annotations by image. `lacking`: a
+    key that the script reads of an annotation and that one of them does not have; here it has COCO's usual value.
     """
 
     file: Path
@@ -41,6 +42,7 @@ class McBenchFile:
     sizes: Mapping[int, tuple[int, int]]
     boxes: Mapping[int, Sequence[Mapping[str, Any]]]
     misspelt_category: bool
+    lacking: str | None = None
 
     @cached_property
     def images(self) -> tuple[int, ...]:
@@ -105,12 +107,21 @@ def load(file: Path, root: Path | None = None, most_pixels: int | None = None) -
         sizes={key: (image["width"], image["height"]) for key, image in images.items()},
         boxes=by_image(images, found),
         misspelt_category=_README_SPELLING in spellings,
+        lacking=_lacking(lists["annotations"]),
     )
 
 
 def _spelling(record: Any) -> str:
     there = isinstance(record, dict) and "category_id" not in record and _README_SPELLING in record
     return _README_SPELLING if there else "category_id"
+
+
+def _lacking(records: Sequence[Mapping[str, Any]]) -> str | None:
+    """Of a crowd, pycocotools does not read the area."""
+    for key in ("iscrowd", "area"):
+        if any(key not in record and not record.get("iscrowd") for record in records):
+            return key
+    return None
 
 
 def _images(records: Sequence[Any], faults: Faults) -> dict[int, dict[str, Any]]:

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..corpora.refusal import Faults, Refused
+from ..corpora.refusal import Faults, Refused, whole
 from ..grounding.samples import Mode
 from .predictions import PredictionsError
 from .predictions import read as read_predictions
@@ -49,9 +49,10 @@ def read_responses(file: Path, name: str, count: int) -> list[str]:
     faults = Faults(file)
     found: dict[int, str] = {}
     for number, record in enumerate(lines, 1):
-        index, response = record.get("index"), record.get("response")
-        if type(index) is not int or not 0 <= index < count:
-            faults.add(f"line {number}.index", f"expected an integer from 0 to {count - 1}, got {index!r:.80}")
+        index, response = whole(record.get("index")), record.get("response")
+        if index is None or not 0 <= index < count:
+            got = f"{record.get('index')!r:.80}"
+            faults.add(f"line {number}.index", f"expected an integer from 0 to {count - 1}, got {got}")
         elif index in found:
             faults.add(f"line {number}.index", f"a second response to record {index}")
         elif not isinstance(response, str):

@@ -73,6 +73,13 @@ def numbers(value: Any) -> list[float] | None:
     return [float(v) for v in value]
 
 
+def whole(value: Any) -> int | None:
+    """`value` if it is an integer of 53 bits, also one that was written as 17.0; else None."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and abs(value) < 2**53 else None
+
+
 def leaves_folder(path: str) -> bool:
     """Whether a path points out of the folder it is relative to, by its words: no links are followed."""
     return os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir

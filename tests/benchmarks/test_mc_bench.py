@@ -10,6 +10,7 @@ import pytest
 from gemvg_repro.benchmarks.detections import Detection
 from gemvg_repro.benchmarks.mc_bench import BENCHMARKS, corrected, official
 from gemvg_repro.benchmarks.mc_bench_file import McBenchFile, load
+from gemvg_repro.corpora.refusal import Refused
 from gemvg_repro.grounding.samples import Target
 
 GOLDEN = Path("../shared/data/golden")
@@ -107,6 +108,11 @@ def test_where_the_official_script_stops(tmp_path: Path) -> None:
         found = official(data, said)
         assert (found["weighted_ap50"], found["image_accuracy"]) == (None, None) and reason in found["reason"]
         assert corrected(data, said)["image_accuracy"] == 1
+    for key in ("area", "iscrowd"):
+        bare = document()
+        del bare["annotations"][1][key]
+        found = official(read(tmp_path, bare), said)
+        assert found["weighted_ap50"] is None and f"no '{key}'" in found["reason"]
     found = official(read(tmp_path), [])
     assert found["weighted_ap50"] is None and "no prediction" in found["reason"]
     nothing = corrected(read(tmp_path), [])
@@ -152,6 +158,21 @@ def test_samples_and_what_a_text_says(tmp_path: Path) -> None:
     assert [(d.image, d.category, d.score) for d in said] == [(2, 1, 1.0), (1, 1, 1.0)]
     assert said[0].box == pytest.approx(B) and said[1].box == pytest.approx(A)
     assert benchmark.counts(data) == {"samples": 2, "images": 4, "negative": 1, "comparison": 1, "reasoning": 1}
+
+
+def test_ids_that_were_written_as_decimals_and_further_keys_are_read(tmp_path: Path) -> None:
+    (benchmark,) = BENCHMARKS
+    data = read(tmp_path)
+    more = {"id": 7, "area": -1, "iscrowd": 1, "segmentation": [], "note": None}
+    said = [{"image_id": 2.0, "category_id": 2, "bbox": list(B), "score": 1} | more]
+    said += [{"score": 0.9, "bbox": list(A), "category_id": 1.0, "image_id": 1}]
+    file = tmp_path / "said.json"
+    file.write_bytes(b"\xef\xbb\xbf" + b" " * 100 + json.dumps(said).encode())
+    assert benchmark.score(data, benchmark.read(file, data)).official["official"]["weighted_ap50"] == pytest.approx(1)
+    for wrong in ({"image_id": 1.5}, {"category_id": 1.5}, {"image_id": 9.0}, {"image_id": float("inf")}):
+        file.write_text(json.dumps([said[1] | wrong]))
+        with pytest.raises(Refused, match=rf"\[0\]\.{next(iter(wrong))}"):
+            benchmark.read(file, data)
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason=f"{GOLDEN} is not there")

@@ -30,7 +30,7 @@ def test_special_tokens_are_not_spoken() -> None:
 
 def test_answers_of_another_program_in_any_order_are_taken_as_they_are(tmp_path: Path) -> None:
     text = "<think>x</think><answer>B</answer>"
-    file = lines(tmp_path, {"index": 1, "response": text}, "", {"index": 0, "response": "A\u2028", "model": "m"})
+    file = lines(tmp_path, {"index": 1.0, "response": text}, "", {"index": 0, "response": "A\u2028", "model": "m"})
     assert read_responses(file, "mig_bench", 2) == ["A\u2028", text]
 
 
@@ -50,6 +50,7 @@ def test_answers_of_ours_are_reduced_to_what_counts(tmp_path: Path) -> None:
         ([{"index": 0, "response": "a"}, {"index": 0, "response": "b"}], "line 2.index: a second"),
         ([{"index": 2, "response": "a"}], "line 1.index"),
         ([{"index": -1, "response": "a"}], "line 1.index"),
+        ([{"index": 0.5, "response": "a"}], "line 1.index"),
         ([{"index": True, "response": "a"}], "line 1.index"),
         ([{"index": "0", "response": "a"}], "line 1.index"),
         ([{"response": "a"}], "line 1.index"),
