@@ -60,7 +60,7 @@ def answers() -> str:
     try:
         ask("sinfo", "-h", "-o", "%P")
     except SlurmError as error:
-        return f"Slurm does not answer: {error}"
+        return f"Slurm does not answer: {str(error).splitlines()[-1]}"  # what is before led up to it
     return ""
 
 
