@@ -31,8 +31,8 @@ class McBenchFile:
     """A file that is in order.
 
     `document` has images, annotations and categories as pycocotools takes them, keys spelt as the script has them
-    but for the images' pair_image_id, which is there only if the file has it. `boxes`: annotations by image. `lacking`: a
-    key that the script reads of an annotation and that one of them does not have; here it has COCO's usual value.
+    but for the images' pair_image_id, which is there only if the file has it. `boxes`: annotations by image.
+    `lacking`: a key that the script needs and that some annotation does not have; here it has its usual value.
     """
 
     file: Path
