@@ -24,6 +24,7 @@ from ..models.generation import answer
 from ..models.loading import load
 from ..models.processor import ImageOnlyProcessor
 from . import sources
+from .hub import checkpoint_folder
 from .identity import identify, locate, threads_of
 from .parameters import EvaluateParameters, resolve
 from .plan import Job
@@ -60,7 +61,7 @@ def evaluate(asked: EvaluateParameters) -> Path:
     if asked.benchmark:
         return _evaluate_published(asked)
     profile = load_profile(asked.profile)
-    given = weights_of(resolve(asked.checkpoint)) if asked.checkpoint else None
+    given = weights_of(checkpoint_folder(asked.checkpoint)) if asked.checkpoint else None
     needed = ensure(asked)
     identity = identify(asked, profile)
     torch.set_num_threads(threads_of("evaluate", profile))
@@ -89,7 +90,7 @@ def _evaluate_published(asked: EvaluateParameters) -> Path:
     official-*.json in the run directory has the official score, ours beside it and the fingerprint of the annotations.
     """
     profile = load_profile(asked.profile)
-    checkpoint = weights_of(resolve(asked.checkpoint))
+    checkpoint = weights_of(checkpoint_folder(asked.checkpoint))
     identity = identify(asked, profile)
     torch.set_num_threads(threads_of("evaluate", profile))
     mode: Mode = "cot" if asked.mode == "cot" else "direct"

@@ -14,16 +14,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..benchmarks.asking import asking_at
+from ..benchmarks.fingerprint import fingerprint
+from ..benchmarks.registry import benchmark
 from ..corpora import recipe
 from ..corpora.composition import wording
 from ..corpora.official import annotation_files
+from ..corpora.pictures import FilePicture
 from ..corpora.refusal import MANIFEST
+from ..grounding.samples import Mode, Picture
+from .hub import checkpoint_folder
 from .parameters import (
     DataParameters,
     EvaluateParameters,
     Parameters,
     TrainMode,
     TrainParameters,
+    is_hub_name,
     resolve,
 )
 from .profiles import load_profile
@@ -124,9 +131,10 @@ def _data(data: str, profile: SomeProfile) -> Identity:
         content = (read_json(resolve(data) / MANIFEST) or {}).get("content", "")
         return Identity("data", {"kind": "data", "results_version": RESULTS_VERSION, "shards": content})
     if data:
-        return Identity(
-            "data", {"kind": "data", "results_version": RESULTS_VERSION, "file": _annotations(resolve(data))}
-        )
+        section = profile.model_dump().get("data") or {}
+        settings = {name: section.get(name) for name in ("composed", "seed", "most_pixels")}
+        known = {"results_version": RESULTS_VERSION, "settings": settings, "file": _annotations(resolve(data))}
+        return Identity("data", {"kind": "data", **known})
     return Identity("data", _moving("data", ("data",), profile))
 
 
@@ -173,7 +181,7 @@ def _evaluation(parameters: EvaluateParameters, profile: SomeProfile) -> Identit
     data = _data(parameters.data, profile)
     needs = [data]
     if parameters.checkpoint:
-        name, model = _checkpoint(resolve(parameters.checkpoint))
+        name, model = _checkpoint(parameters.checkpoint)
     elif parameters.training is None:
         name, model = "base", _base(profile)
     else:
@@ -188,25 +196,45 @@ def _evaluation(parameters: EvaluateParameters, profile: SomeProfile) -> Identit
 
 
 def _benchmark(parameters: EvaluateParameters, profile: SomeProfile) -> Identity:
-    """A checkpoint's answers to a published benchmark, whose files are known as `_files` says."""
-    model, key = _checkpoint(resolve(parameters.checkpoint))
+    """A checkpoint's answers to a published benchmark, known by all that determines them."""
+    model, key = _checkpoint(parameters.checkpoint)
     moving = _moving("evaluate", ("evaluate",), profile) | {
         "model": key,
         "benchmark": parameters.benchmark,
         "mode": parameters.mode,
-        "files": _files(resolve(parameters.root)),
-        "asking": _hash(_PACKAGE / "benchmarks" / "asking.yaml"),
+        "most_pixels": (profile.model_dump().get("data") or {}).get("most_pixels"),
+        "asked": _asked(
+            parameters.benchmark, resolve(parameters.root), "cot" if parameters.mode == "cot" else "direct"
+        ),
     }
     name = f"evaluate-{model}-{parameters.benchmark.replace('+', 'plus')}-{parameters.mode}"
     return Identity(name, moving)
 
 
-def _files(root: Path) -> str:
-    """Annotation files by content, all others by name and size: quick even where they are many."""
-    found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
-    annotations = (".json", ".parquet", ".p", ".yaml")
-    named = [(path.relative_to(root.parent).as_posix(), path) for path in found]
-    return run_id({n: _hash(path) if path.suffix in annotations else path.stat().st_size for n, path in named})
+def _asked(name: str, root: Path, mode: Mode) -> str:
+    """What a benchmark asks and is scored against: annotations, prompts, true answers, and the pictures' bytes."""
+    chosen = benchmark(name)
+    file = chosen.annotations(root)
+    samples = chosen.samples(chosen.load(file), mode, asking_at(root))
+    rows = [
+        [s.id, s.prompt or s.query, s.choice, [[t.picture, *t.box] for t in s.targets], [*map(_picture, s.pictures)]]
+        for s in samples
+    ]
+    return run_id({"annotations": fingerprint(name, file, {}).sha256, "samples": rows})
+
+
+def _picture(picture: Picture) -> str:
+    """A picture's file by its content; one within a table is known by its place, since the table's hash is there."""
+    if not isinstance(picture, FilePicture):
+        return repr([getattr(picture, name, None) for name in ("group", "row", "column", "position")])
+    file = picture.root / picture.path
+    return _hash(file) if file.is_file() else "missing"
+
+
+def _files(folder: Path) -> str:
+    """All files of a folder, by content."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return run_id({path.relative_to(folder).as_posix(): _hash(path) for path in found})
 
 
 def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[str, Any]:
@@ -237,26 +265,32 @@ def _base(profile: SomeProfile) -> str:
     return f"sha256:{_hash(sums) if sums.is_file() else _files(folder)}"
 
 
-def _checkpoint(folder: Path) -> tuple[str, str]:
-    """Name and id of a model: its run's, or those of its weights."""
+def _checkpoint(given: str) -> tuple[str, str]:
+    """Name and id of a model: its run's, those of its weights, or its commit on the hub."""
+    folder = checkpoint_folder(given)
+    if is_hub_name(given):
+        return _slug(given.partition("/")[2]), f"{given}@{folder.name}"
     for run in (folder, folder.parent):
         if (known := parameters_of(run)) is not None:
             return run.name.removesuffix(f"-{run_id(known)}"), run_id(known)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise FileNotFoundError(f"{folder} is neither a run directory nor has it any *.safetensors")
-    name = re.sub(r"[^a-z0-9_.-]+", "-", folder.name.lower()).strip("-.")
-    return name or "checkpoint", run_id({file.name: _hash(file) for file in weights})
+    return _slug(folder.name), run_id({file.name: _hash(file) for file in weights})
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-.") or "checkpoint"
 
 
 def _annotations(file: Path) -> dict[str, str]:
-    """A COCO-format file by its content, its images by name and size: quick even where they are many."""
+    """A COCO-format file and its images, by content."""
     try:
         names = sorted(str(image["file_name"]) for image in json.loads(file.read_bytes())["images"])
     except (ValueError, KeyError, TypeError, RecursionError):
         names = []  # the reader of the data says what is wrong with the file
-    sizes = [(name, image.stat().st_size) for name in names if (image := file.parent / name).is_file()]
-    return {"annotations": _hash(file), "images": run_id({"sizes": sizes})}
+    images = {name: _hash(image) for name in names if (image := file.parent / name).is_file()}
+    return {"annotations": _hash(file), "images": run_id(images)}
 
 
 def _hash(file: Path) -> str:
@@ -264,7 +298,7 @@ def _hash(file: Path) -> str:
     return _hash_of(file, status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2**18)  # COCO has 118,287 pictures
 def _hash_of(file: Path, size: int, modified_ns: int) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

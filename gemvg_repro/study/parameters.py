@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -38,6 +39,12 @@ def project_root(start: Path | None = None) -> Path:
 def resolve(path: str) -> Path:
     """An absolute path; a relative one counts from the project's root, wherever a notebook happens to run."""
     return project_root() / Path(path).expanduser()
+
+
+def is_hub_name(checkpoint: str) -> bool:
+    """Whether a checkpoint is written as a model's name on the Hugging Face hub, and is no folder here."""
+    part = r"[A-Za-z0-9][\w.-]{0,95}"
+    return re.fullmatch(f"{part}/{part}", checkpoint, re.ASCII) is not None and not resolve(checkpoint).is_dir()
 
 
 class Parameters(BaseModel):
@@ -181,8 +188,8 @@ class EvaluateParameters(Parameters):
     """Of evaluate.ipynb: score one model, in both inference modes.
 
     The model is that of train.ipynb with the same mode, seed, profile, data and steps; for mode `base` the profile's
-    base as it is, whatever the seed; or `checkpoint`: a run directory or a folder of weights. `samples` above 0 scores
-    only the first so many.
+    base as it is, whatever the seed; or `checkpoint`: a run directory, a folder of weights or a hub's name.
+    `samples` above 0 scores only the first so many.
 
     With `benchmark`, a published one whose files lie at `root`, that checkpoint answers the whole of it instead, and
     `mode` is the inference mode: direct or cot.
@@ -217,8 +224,11 @@ class EvaluateParameters(Parameters):
     @field_validator("checkpoint")
     @classmethod
     def _checkpoint_exists(cls, checkpoint: str) -> str:
-        if checkpoint and not resolve(checkpoint).is_dir():
-            raise ValueError(f"{checkpoint!r} is no folder; expected a run directory, a folder of weights, or ''")
+        if checkpoint and not resolve(checkpoint).is_dir() and not is_hub_name(checkpoint):
+            raise ValueError(
+                f"{checkpoint!r} is no folder; expected a run directory, a folder of weights, a model's name on the"
+                " Hugging Face hub, such as Qwen/Qwen2-VL-7B-Instruct, or ''"
+            )
         return checkpoint
 
     @property

@@ -60,7 +60,11 @@ def preempt(one: Study, name: str) -> None:
 def tables(runs: Path) -> dict[str, str]:
     """The report's tables as they are printed, but for those with hours in them."""
     found = {file.name: file.read_text() for file in sorted((runs / "report" / "tables").iterdir())}
-    return {name: text for name, text in found.items() if not name.startswith(("costs", "environment", "variants"))}
+    return {
+        name: text
+        for name, text in found.items()
+        if not name.startswith(("costs", "environment", "stages", "variants"))
+    }
 
 
 def test_the_study_through_slurm_preempted_in_sft_and_in_grpo_has_the_local_runs_numbers(real: Study) -> None:

@@ -165,7 +165,7 @@ def test_given_data_is_known_by_its_content(tmp_path: Path) -> None:
     first = identity_of().id
     (tmp_path / "unrelated.jpg").touch()
     assert identity_of().id == first != identify(TrainParameters(), Profile()).id
-    (tmp_path / "a.jpg").write_bytes(b"123456")
+    (tmp_path / "a.jpg").write_bytes(b"54321")
     second = identity_of().id
     (tmp_path / "boxes.json").write_text('{"images": [{"file_name": "a.jpg"}], "info": 1}')
     assert len({first, second, identity_of().id}) == 3

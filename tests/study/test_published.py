@@ -8,6 +8,7 @@ import pytest
 from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.score import main
 from gemvg_repro.study.evaluation import evaluate
+from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import EvaluateParameters, ParameterError
 
 from ..benchmarks.test_mig_bench import RECORDS
@@ -44,14 +45,29 @@ def test_answers_are_kept_and_scored_as_the_command_does(tmp_path: Path, capsys:
 
 
 def test_another_mode_or_file_is_another_run(tmp_path: Path) -> None:
-    from gemvg_repro.study.identity import identify
-
     annotations = mig_bench.export(RECORDS, tmp_path)
     first = identify(asked(tmp_path))
     assert first.name == "evaluate-base-mig_bench-direct" and not first.prerequisites
     assert identify(asked(tmp_path, mode="cot")).id != first.id
     annotations.write_text(f"{annotations.read_text()} ")
     assert identify(asked(tmp_path)).id != first.id
+
+
+def test_the_bytes_of_a_picture_and_the_words_are_part_of_the_id(tmp_path: Path) -> None:
+    annotations = mig_bench.export(RECORDS, tmp_path)
+    ids = {identify(asked(tmp_path)).id}
+    assert ids == {identify(asked(tmp_path, root=str(annotations))).id}  # the file, or the folder that it is in
+    (tmp_path / "MIG-Bench/unrelated.png").touch()
+    assert identify(asked(tmp_path)).id in ids
+    picture = next((tmp_path / "MIG-Bench/images").rglob("*.png"))
+    content = bytearray(picture.read_bytes())
+    content[-1] ^= 1  # as many bytes as before
+    picture.write_bytes(content)
+    ids.add(identify(asked(tmp_path)).id)
+    words = "{text: '{question}', source: here}"
+    (tmp_path / "MIG-Bench/asking.yaml").write_text(f"mig_bench: {{direct: {words}, cot: {words}}}")
+    ids.add(identify(asked(tmp_path)).id)
+    assert len(ids) == 3
 
 
 @pytest.mark.parametrize(

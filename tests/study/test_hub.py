@@ -1,0 +1,84 @@
+"""A model's name on the Hugging Face hub stands for the snapshot in its cache; without network the error teaches."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+
+from gemvg_repro.benchmarks import mig_bench
+from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.study.evaluation import evaluate
+from gemvg_repro.study.hub import checkpoint_folder
+from gemvg_repro.study.identity import identify
+from gemvg_repro.study.parameters import EvaluateParameters, ParameterError
+
+from ..benchmarks.test_mig_bench import RECORDS
+from .test_published import BASE
+
+NAME, COMMIT = "Somebody/Tiny-Qwen2-VL", "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository's folder in an empty cache of the hub, which cannot be reached."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub" / f"models--{NAME.replace('/', '--')}"
+
+
+def fill(cache: Path, commit: str = COMMIT) -> Path:
+    """The miniature's base as the hub's client lays it out: blobs, and links to them in the snapshot of a commit."""
+    snapshot = cache / "snapshots" / commit
+    for folder in (snapshot, cache / "refs", cache / "blobs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (cache / "refs" / "main").write_text(commit)
+    for file in BASE.iterdir():
+        shutil.copy(file, cache / "blobs" / file.name)
+        (snapshot / file.name).symlink_to(Path("../../blobs") / file.name)
+    return snapshot
+
+
+def asked(folder: Path, **changes: str) -> EvaluateParameters:
+    given = {
+        "runs": str(folder / "runs"),
+        "checkpoint": NAME,
+        "benchmark": "mig_bench",
+        "root": str(folder / "MIG-Bench"),
+    }
+    return EvaluateParameters.check(given | {"mode": "direct"} | changes)
+
+
+def test_a_name_is_its_snapshot_and_its_commit_the_identity(tmp_path: Path, cache: Path) -> None:
+    snapshot = fill(cache)
+    mig_bench.export(RECORDS, tmp_path)
+    assert checkpoint_folder(NAME) == snapshot
+    first = identify(asked(tmp_path))
+    assert first.name == "evaluate-tiny-qwen2-vl-mig_bench-direct"
+    assert first.parameters["model"] == f"{NAME}@{COMMIT}"
+    run = evaluate(asked(tmp_path))
+    by_folder = evaluate(asked(tmp_path, checkpoint=str(BASE)))
+    official = [json.loads((each / "official-mig_bench-direct.json").read_text()) for each in (run, by_folder)]
+    assert run != by_folder and official[0]["official"] == official[1]["official"]
+    fill(cache, COMMIT[::-1])
+    assert identify(asked(tmp_path)).id != first.id
+
+
+def test_what_is_not_there_and_cannot_be_had_is_refused_with_what_can_be_done(tmp_path: Path, cache: Path) -> None:
+    mig_bench.export(RECORDS, tmp_path)
+    snapshot = fill(cache)
+    (snapshot / "model.safetensors").unlink()  # as when a download was stopped
+    for name in (NAME, "Nobody/Nothing"):
+        with pytest.raises(Refused, match=rf"'{name}' is no folder here.*\n.*hf download {name}.*-p checkpoint DIR"):
+            evaluate(asked(tmp_path, checkpoint=name))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../x", "/x/y", "Qwen/", "Qwen/..", "Qwen/a b"])
+def test_what_is_no_name_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    mig_bench.export(RECORDS, tmp_path)
+    with pytest.raises(ParameterError, match="such as Qwen/Qwen2-VL-7B-Instruct"):
+        asked(tmp_path, checkpoint=name)
