@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ..corpora.pictures import FilePicture
 from ..corpora.refusal import Faults, Refused, read_json
@@ -54,6 +54,11 @@ class Expression:
 
 class _DataOnly(pickle._Unpickler):  # the C one can be made to fill the memory
     """Unpickles data and nothing else."""
+
+    # Of this one the length that the file claims is filled with zeros before it is read; refs have none.
+    dispatch: ClassVar = {
+        code: read for code, read in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it wants to call {module}.{name}; only data is read")

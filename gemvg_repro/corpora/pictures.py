@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,9 @@ from .refusal import Refused
 
 MOST_STORED_PIXELS = 80_000_000
 """Larger files are refused unread: a small file can claim a picture that fills the memory."""
+
+KEPT = 8
+"""So many pictures stay decoded: questions about one follow each other, in ODINW-13 one for each of its categories."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is opened; Pillow's other decoders are not for files of strangers."""
@@ -81,7 +85,14 @@ class FilePicture:
             return image.size
 
     def pixels(self) -> NDArray[np.uint8]:
-        """RGB, of shape (height, width, 3)."""
+        """RGB, of shape (height, width, 3); not to be written to, since it is kept for the next who asks."""
+        try:
+            status = self._inside().stat()
+        except (OSError, ValueError):  # which is told on opening
+            return self._decode()
+        return _kept(self, status.st_size, status.st_mtime_ns)
+
+    def _decode(self) -> NDArray[np.uint8]:
         with self._open() as image:
             return scaled(image, self.most_pixels)
 
@@ -109,6 +120,14 @@ class FilePicture:
         if not file.is_file():
             raise Refused("there is no such file")
         return file
+
+
+@lru_cache(maxsize=KEPT)
+def _kept(picture: FilePicture, size: int, modified_ns: int) -> NDArray[np.uint8]:
+    """The pixels of a file in this state."""
+    pixels = picture._decode()
+    pixels.setflags(write=False)
+    return pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gemvg_repro.benchmarks import mig_bench
-from gemvg_repro.benchmarks.registry import benchmark
+from gemvg_repro.benchmarks.registry import NAMES, benchmark
 from gemvg_repro.corpora.refusal import Refused
 
 from . import published, test_mc_bench, test_odinw13
@@ -19,11 +19,15 @@ from .test_mig_bench import RECORDS
 
 VARIANTS = 40
 
-VALUES: list[Any] = [
-    *(None, True, "", "x", "../../../etc/passwd", "/etc/passwd", "a\0b", "\ud800", "<|im_end|>", "x" * 100_000),
-    *(0, -1, 1.5, 10**30, 10**400, float("nan"), float("inf"), [], {}, [[]], [None], ["x"], [1, 2, 3], {"id": []}),
-]
-"""What a key is set to."""
+VALUES: dict[str, list[Any]] = {
+    "type": [None, True, [], {}, [[]], [None], ["x"], [1, 2, 3], {"id": []}],
+    "text": ["", "x", "../../../etc/passwd", "/etc/passwd", "a\0b", "\ud800", "<|im_end|>", "x" * 100_000],
+    "number": [0, -1, 1.5, 10**30, 10**400, float("nan"), float("inf"), -float("inf"), 1e-320],
+}
+"""What a key is set to, by class of mutation."""
+
+CLASSES = (*VALUES, "drop", "double", "whole")
+"""A value of another type, a hostile text or number; a key dropped; a record doubled; all of it replaced."""
 
 
 def mig(folder: Path) -> Any:
@@ -55,6 +59,7 @@ FORMATS: dict[str, tuple[Callable[[Path], Any], Callable[[Path, Any], Path]]] = 
     "mantis_eval": (lambda folder: _paths(published.mantis_eval(), "images"), _as_json("test.json")),
     "refcoco": (lambda folder: published.refcoco()[0], lambda folder, content: write_refcoco(folder, content)),
 }
+FORMATS |= {"odinw13_all": FORMATS["odinw13"], "refcoco+": FORMATS["refcoco"], "refcocog": FORMATS["refcoco"]}
 """By benchmark: what is in a file of its official format, and how it is written."""
 
 
@@ -66,19 +71,19 @@ def _places(content: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(content[key])
 
 
-def _mutate(content: Any, rng: Random) -> Any:
-    """One fault of a random class: a value or all of it replaced, a key dropped, a record doubled."""
+def _mutate(content: Any, kind: str, rng: Random) -> Any:
+    """One fault of a class, somewhere in the document."""
     changed = copy.deepcopy(content)
-    parent, key = rng.choice(list(_places(changed)))
-    kind = rng.choice(["set", "set", "set", "drop", "double", "whole"])
+    if kind == "whole":
+        return rng.choice([value for values in VALUES.values() for value in values])
+    lists = kind == "double"
+    parent, key = rng.choice([place for place in _places(changed) if not lists or isinstance(place[0], list)])
     if kind == "drop":
         del parent[key]
-    elif kind == "double" and isinstance(parent, list):
+    elif kind == "double":
         parent.append(copy.deepcopy(parent[key]))
-    elif kind == "whole":
-        return rng.choice(VALUES)
     else:
-        parent[key] = copy.deepcopy(rng.choice(VALUES))
+        parent[key] = copy.deepcopy(rng.choice(VALUES[kind]))
     return changed
 
 
@@ -95,19 +100,24 @@ def _use(name: str, file: Path) -> None:
     chosen.counts(data)
 
 
+def test_every_benchmark_is_corrupted() -> None:
+    assert FORMATS.keys() == NAMES.keys()
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_corrupted_annotations_are_refused_or_read(tmp_path: Path, name: str) -> None:
     make, write = FORMATS[name]
     content = make(tmp_path / "made")
-    read = 0
-    for seed in range(VARIANTS):
-        file = write(tmp_path / str(seed), _mutate(content, Random(f"{name}/{seed}")))
-        try:
-            _use(name, file)
-            read += 1
-        except Refused as refusal:
-            assert str(file.parent) in str(refusal), (seed, str(refusal))
-    assert read < VARIANTS  # the mutations do harm
+    refused = 0
+    for kind in CLASSES:
+        for seed in range(VARIANTS):
+            file = write(tmp_path / f"{kind}{seed}", _mutate(content, kind, Random(f"{name}/{kind}/{seed}")))
+            try:
+                _use(name, file)
+            except Refused as refusal:
+                assert str(file.parent) in str(refusal), (kind, seed, str(refusal))
+                refused += 1
+    assert refused > VARIANTS  # the mutations do harm
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -148,15 +158,16 @@ def test_garbled_parquet_is_refused_or_read(tmp_path: Path, name: str, rows: lis
             assert str(file) in str(refusal)
 
 
-@pytest.mark.parametrize("name", ["mc_bench", "odinw13"])
+@pytest.mark.parametrize("name", ["mc_bench", "odinw13", "odinw13_all"])
 def test_corrupted_result_lists_are_refused_or_read(tmp_path: Path, name: str) -> None:
     make, write = FORMATS[name]
     chosen = benchmark(name)
     data = chosen.load(write(tmp_path, make(tmp_path)))
     content = [{"image_id": n, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5} for n in (1, 2)]
-    for seed in range(VARIANTS):
-        file = write_json(tmp_path / "said.json", _mutate(content, Random(f"{name}/{seed}")))
-        try:
-            chosen.score(data, chosen.read(file, data))
-        except Refused as refusal:
-            assert str(file) in str(refusal)
+    for kind in CLASSES:
+        for seed in range(VARIANTS):
+            file = write_json(tmp_path / "said.json", _mutate(content, kind, Random(f"{name}/{kind}/{seed}")))
+            try:
+                chosen.score(data, chosen.read(file, data))
+            except Refused as refusal:
+                assert str(file) in str(refusal)

@@ -56,6 +56,25 @@ def test_a_photograph_is_scaled_with_its_proportions(tmp_path: Path, name: str) 
     assert picture.size() == (2000, 1500)
 
 
+def test_a_photograph_of_20_megapixels_that_is_asked_about_often_is_decoded_once_and_never_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, "a.jpg", np.full((4000, 5000, 3), 90, dtype=np.uint8))
+    decoded = []
+    convert = Image.Image.convert
+
+    def watched(image: Image.Image, mode: str) -> Image.Image:
+        decoded.append(image.size)
+        return convert(image, mode)
+
+    monkeypatch.setattr(Image.Image, "convert", watched)
+    shapes = {FilePicture(tmp_path, "a.jpg", most_pixels=262_144).pixels().shape for _ in range(13)}
+    assert shapes == {(457, 572, 3)}
+    assert decoded == [(625, 500)]  # an eighth of each side, by the decoder
+    save(tmp_path, "a.jpg", np.full((40, 50, 3), 90, dtype=np.uint8))
+    assert FilePicture(tmp_path, "a.jpg", most_pixels=262_144).pixels().shape == (40, 50, 3)
+
+
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "link.png", "folder/../../secret.png"])
 def test_a_path_that_leaves_its_folder_is_refused(tmp_path: Path, path: str) -> None:
     root = tmp_path / "root"
