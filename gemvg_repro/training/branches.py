@@ -36,10 +36,11 @@ class Branches:
 
     @classmethod
     def of(cls, prompts: Sequence[Tensor], positions: Sequence[Tensor], answers: Sequence[Tensor],
-           asked: Sequence[int], padding: int) -> Self:  # fmt: skip
+           asked: Sequence[int], padding: int, image_token: int) -> Self:  # fmt: skip
         """`asked`: the prompt that each of the `answers` is to; `positions`: (3, length) of each prompt.
 
-        Prompts end in a token of text, and no answer is empty.
+        Prompts end in a token of text, and no answer is empty. An answer may have an `image_token`, which is drawn now
+        and then as any token is; the model, which would look for a picture there, is shown `padding` in its place.
         """
         lengths = [len(prompt) - 1 for prompt in prompts]
         starts = []
@@ -58,7 +59,9 @@ class Branches:
         at = []
         for number, (row, start, answer) in enumerate(zip(asked, starts, answers, strict=True)):
             span = slice(start, start + len(answer))
-            ids[row, span] = torch.cat([prompts[row][-1:], answer[:-1]])
+            ids[row, span] = torch.cat(
+                [prompts[row][-1:], answer[:-1].masked_fill(answer[:-1] == image_token, padding)]
+            )
             places[:, row, span] = positions[row][:, -1:] + torch.arange(len(answer), device=device)
             branch[row, span] = number + 1
             targets[row, span] = answer

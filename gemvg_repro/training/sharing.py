@@ -119,6 +119,7 @@ class SharingGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             [row[shown] for row, shown in zip(ids[:, -answered:], said, strict=True)],
             asked,
             self._tokenizer.pad_token_id,
+            image_token,
         )
         pictures = {}
         if any(len(grids[i]) for i in firsts):

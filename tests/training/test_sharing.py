@@ -83,3 +83,21 @@ def test_log_probabilities_entropies_and_gradients_are_those_of_trl(tmp_path: Pa
     torch.testing.assert_close(found[0][:2], found[1][:2], rtol=1e-5, atol=1e-5)
     for name, gradient in found[0][2].items():
         torch.testing.assert_close(found[1][2][name], gradient, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_an_answer_with_the_token_of_a_picture_is_scored_and_moves_no_other(tmp_path: Path) -> None:
+    """It is drawn now and then, as any token; transformers counts it as a picture that is not there."""
+    model, processor = model_and_processor()
+    trainer = trainer_of(SharingGRPOTrainer, model, tmp_path)
+    score_labels_only(model, ("log_probs", "entropy"), GRPO.temperature)
+    drawn = batch()
+    row = int(drawn["attention_mask"][:, -5:].sum(dim=1).argmax())
+    image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+    with torch.no_grad():
+        before, _, _ = trainer._get_per_token_logps_and_entropies(model, **drawn)
+        drawn["input_ids"][row, -4] = image_token  # the second of five
+        after, _, _ = trainer._get_per_token_logps_and_entropies(model, **drawn)
+    others = [i for i in range(len(before)) if i != row]
+    torch.testing.assert_close(after[others], before[others], rtol=1e-5, atol=1e-5)
+    assert after[row, 0] == pytest.approx(float(before[row, 0]), abs=1e-5)
+    assert bool(torch.isfinite(after[row]).all()) and bool((after[row, :5] < 0).all())
