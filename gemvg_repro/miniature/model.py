@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from .rendering import SIDE
 from .tokenizer import build_tokenizer, coordinate_ids
+
+BASE = Path(__file__).with_name("base")
+"""What the package ships, and gemvg_repro.training.pretraining made."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,34 @@ def build_model(sizes: Sizes, seed: int) -> Qwen2VLForConditionalGeneration:
         model = Qwen2VLForConditionalGeneration(build_config(tokenizer, sizes))
         _order_coordinates(model.model.language_model.embed_tokens.weight, coordinate_ids(tokenizer))
         return model
+
+
+@torch.no_grad()
+def deepen(model: Qwen2VLForConditionalGeneration, layers: int, seed: int) -> Qwen2VLForConditionalGeneration:
+    """The model with `layers` idle ones before its first, which pass on what they read: its logits stay the same.
+
+    A large language model has depth to spare when it comes to a new task, and so small a one has none: a reference
+    (the object of Picture 1) has to be looked up before the layers that find what words describe (docs/log.md).
+    """
+    config = copy.deepcopy(model.config)
+    text = config.text_config
+    text.num_hidden_layers += layers
+    text.layer_types = ["full_attention"] * text.num_hidden_layers
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        deeper = Qwen2VLForConditionalGeneration(config)
+        for layer in deeper.model.language_model.layers[:layers]:
+            for weight in layer.parameters():
+                if weight.ndim > 1:
+                    nn.init.normal_(weight, std=1 / math.sqrt(weight.shape[1]))
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+    kept = {
+        re.sub(r"(language_model\.layers\.)(\d+)", lambda found: found[1] + str(int(found[2]) + layers), name): value
+        for name, value in model.state_dict().items()
+    }
+    deeper.load_state_dict(kept, strict=False)
+    return deeper
 
 
 @torch.no_grad()

@@ -4,8 +4,9 @@
 
 makes the base that the package ships again, in three phases: looking only, by dense labels of every token; then
 words about one thing in one picture; then about the world as it is, one to three pictures of up to four things,
-without any question that associates one picture with another. The base stands to the study as Qwen2-VL stands to
-the paper. Given again, the command goes on from its last checkpoint.
+without any question that associates one picture with another. At last it gets layers that idle until stage 1, and is
+compared with the base that is shipped. The base stands to the study as Qwen2-VL stands to the paper. Given again, the
+command goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import Qwen2VLForConditionalGeneration
@@ -31,10 +33,10 @@ from ..benchmarks import generalised
 from ..grounding.samples import Mode
 from ..miniature.curriculum import PHASES, lessons
 from ..miniature.dataset import Recipe, Split, generate
-from ..miniature.model import Sizes, save_random
+from ..miniature.model import BASE, Sizes, deepen, save_random
 from ..miniature.tokenizer import COORDINATE_STEP, coordinate_ids
 from ..miniature.world import Frame
-from ..models.checkpoints import write_sums
+from ..models.checkpoints import WEIGHTS, write_sums
 from ..models.generation import answer
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
@@ -46,11 +48,15 @@ from .resuming import weights_hash
 from .settings import OptimiserSettings
 from .sft import WINDOW, batched_by_length
 
+METRICS = "metrics.json"
+
 SEED = 0
 THREADS = 2
 TURNS = 6
 COT_SHARE = 0.15
 SAVE_EVERY = 200
+IDLE_LAYERS = 2
+"""For stage 1 to find a use for; what makes the base as it is are the others."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +103,11 @@ def pretrain(folder: Path) -> str:
         heads = DenseHeads(model.config.text_config.hidden_size)
     for name in PHASES:
         _carry_out(name, RECIPE[name], model, processor, heads, folder)
+    model = deepen(model, IDLE_LAYERS, SEED)
     if not (folder / "model").is_dir():
         save(model, processor, folder / "model")
         write_sums(folder / "model")
-        (folder / "metrics.json").write_text(json.dumps(measure(model, processor), indent=2) + "\n")
+        (folder / "model" / METRICS).write_text(json.dumps(measure(model, processor), indent=2) + "\n")
     return weights_hash(model)
 
 
@@ -254,7 +261,23 @@ def measure(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcesso
     return found
 
 
+def closeness(made: Path, shipped: Path = BASE) -> str:
+    """How near a base came to the shipped one, in lines for people: their weights, and each measure of both."""
+    ours, theirs = (load_file(folder / WEIGHTS) for folder in (made, shipped))
+    apart = max(float((ours[name] - value).abs().max()) for name, value in theirs.items())
+    measures = [json.loads((folder / METRICS).read_text("utf-8")) for folder in (made, shipped)]
+    distance = "equal to the shipped ones, to the bit" if apart == 0 else f"at most {apart:.2g} from the shipped ones"
+    return "\n".join(
+        [
+            f"weights: {distance}",
+            f"{'':26}{'made':>8}{'shipped':>9}",
+            *(f"{name:26}{measures[0][name]:8.4f}{value:9.4f}" for name, value in measures[1].items()),
+        ]
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="takes checkpoints, log and the finished model")
-    print(pretrain(parser.parse_args().folder))  # noqa: T201
+    given = parser.parse_args().folder
+    print(pretrain(given), closeness(given / "model"), sep="\n")  # noqa: T201

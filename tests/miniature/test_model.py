@@ -8,9 +8,18 @@ import pytest
 import torch
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-from gemvg_repro.miniature.model import Sizes, build_config, build_image_processor, build_model, save_random
+from gemvg_repro.miniature.model import (
+    Sizes,
+    build_config,
+    build_image_processor,
+    build_model,
+    deepen,
+    save_random,
+)
 from gemvg_repro.miniature.tokenizer import build_tokenizer
 from gemvg_repro.models.loading import load, save
+
+from ..tiny_model import SIZES
 
 DIFFERS = {
     "vocab_size": "words of the world, one token a coordinate",
@@ -68,6 +77,22 @@ def test_equal_seeds_give_equal_weights_and_leave_torch_alone() -> None:
     pairs = zip(one.parameters(), two.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_idle_layers_leave_every_logit_and_torch_as_they_were_and_can_learn() -> None:
+    model = build_model(SIZES, 0)
+    before = torch.random.get_rng_state()
+    deeper = deepen(model, 2, 0)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert deeper.config.text_config.num_hidden_layers == SIZES.layers + 2
+    tokens = torch.arange(60).reshape(2, 30)
+    logits = deeper(input_ids=tokens).logits
+    assert torch.equal(logits, model(input_ids=tokens).logits)
+    logits.square().mean().backward()
+    first = deeper.model.language_model.layers[0]
+    assert first.self_attn.o_proj.weight.grad.any() and first.mlp.down_proj.weight.grad.any()
+    pairs = zip(deeper.parameters(), deepen(model, 2, 0).parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_save_and_load_give_identical_logits(tmp_path: Path) -> None:

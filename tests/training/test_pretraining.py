@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
+from gemvg_repro.miniature.model import BASE
 from gemvg_repro.training import pretraining
 
 TINY = {
@@ -43,3 +48,15 @@ def test_stopped_and_resumed_is_as_undisturbed(tmp_path: Path, monkeypatch: pyte
         pretraining.pretrain(tmp_path / "stopped")
     assert pretraining.pretrain(tmp_path / "stopped") == whole
     assert pretraining.pretrain(tmp_path / "stopped") == whole, "finished: loaded, not trained again"
+
+
+def test_says_how_near_a_base_came_to_the_shipped_one(tmp_path: Path) -> None:
+    made = Path(shutil.copytree(BASE, tmp_path / "made"))
+    assert "equal to the shipped ones, to the bit" in pretraining.closeness(made)
+    weights = load_file(made / "model.safetensors")
+    weights[min(weights)][0] += 0.25
+    save_file(weights, made / "model.safetensors", {"format": "pt"})
+    (made / "metrics.json").write_text(json.dumps(json.loads((BASE / "metrics.json").read_text()) | {"single/f1": 0.5}))
+    told = pretraining.closeness(made).splitlines()
+    assert told[0] == "weights: at most 0.25 from the shipped ones"
+    assert re.fullmatch(r"single/f1 +0\.5000 +0\.9\d+", told[2])
