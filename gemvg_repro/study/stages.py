@@ -202,10 +202,9 @@ def _rewards(
     known = {sample.id: sample for sample in samples}
     rows = []
     for mode in modes:
-        limit = profile.evaluate.max_new_tokens[mode]
         batches = answer(
-            model, processor, samples, mode,
-            batch=profile.evaluate.batch, max_new_tokens=limit, temperature=settings.temperature,
+            model, processor, [(sample, mode) for sample in samples], batch=profile.evaluate.batch,
+            max_new_tokens=profile.evaluate.max_new_tokens, temperature=settings.temperature,
         )  # fmt: skip
         for batch in batches:
             for said in batch:
