@@ -80,7 +80,7 @@ def evaluate(asked: EvaluateParameters) -> Path:
         return run.folder
 
 
-def _trained(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Profile) -> str | Path:
+def _trained(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Profile) -> Path:
     """The model of the mode that is asked for: what its run has made, or the base as it is."""
     return base_of(profile) if asked.mode == "base" else weights_of(needed[asked.mode].folder)
 
@@ -162,7 +162,7 @@ Answers = dict[str, dict[str, tuple[str, int]]]
 """By the task's name and the sample's id: the text, and its number of tokens."""
 
 
-def _answer(run: Run, checkpoint: str | Path, tasks: Sequence[Task], profile: Profile) -> Answers:
+def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile) -> Answers:
     """All answers, from the predictions files as far as they go; the model is loaded only if any is missing.
 
     The modes of a benchmark are asked together, for they share its pictures and most of each prompt.
