@@ -123,6 +123,7 @@ def colliding(number: int) -> bytes:
 
 
 LARGE_LIST = pickle.dumps(list(range(300, 200_300)), 2)[2:-1]
+LARGE_PAIRS = b"](" + b"".join(b"J" + struct.pack("<i", n) + b"N\x86" for n in range(200_000)) + b"e"
 ATTACKS = {
     "memo by LONG_BINPUT": b"\x80\x02]r" + struct.pack("<I", 2**31 - 1) + b".",
     "memo by PUT": b"\x80\x02]p99999999999\n.",
@@ -135,7 +136,7 @@ ATTACKS = {
     "duplicates and no end": b"\x80\x04N" + b"2" * 5_000_000,
     "integers of one hash": colliding(100_000),
     "sets of a large list": copies(b"cbuiltins\nset\n", LARGE_LIST, 20_000),
-    "dicts of a large list": copies(b"ccollections\nOrderedDict\n", LARGE_LIST, 20_000),
+    "dicts of a large list": copies(b"ccollections\nOrderedDict\n", LARGE_PAIRS, 20_000),
     "texts of a large text": copies(b"c_codecs\nencode\n", b"X" + struct.pack("<I", 2**20) + b"x" * 2**20, 20_000),
     "bytes that are not there": b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b".",
     "text that is not there": b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b".",
