@@ -2,22 +2,39 @@
 
 Nothing of what a pickle names is called. The few names that numpy's arrays need stand for code of this module,
 which takes the raw bytes and checks them; any other name refuses the file.
+
+Plain data is hostile enough: four bytes make the machine that reads pickles set aside 32 GB for its memo, a tuple of
+two that are the same, sixty deep, takes years as a key, and one a million deep overflows the stack. So a process of its
+own reads the file, within limits of memory and time, and passes on what it has read.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
+import resource
+import signal
+import subprocess
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from .refusal import Refused
 
 MOST_BYTES = 2**30
-"""The largest pickle that is opened; what it holds takes several times as much memory."""
+"""The largest pickle that is opened."""
+
+MEMORY = 2**30, 30
+"""How much memory reading may take, in bytes: so much, and so much for each byte of the file."""
+
+SECONDS = 30.0, 1e-6
+"""How long it may compute: so much, and so much for each byte of the file."""
 
 _KINDS = "biuf"
 
@@ -121,20 +138,49 @@ class _Unpickler(pickle.Unpickler):
 def load(file: Path, most_bytes: int = MOST_BYTES) -> Any:
     """The content of a pickle: dict, list, tuple, set, text, numbers, bytes, numeric numpy arrays.
 
-    Raises Refused if it is missing, larger than `most_bytes`, cut off, or holds anything else.
+    Raises Refused if it is missing, larger than `most_bytes`, cut off, takes more than MEMORY or SECONDS, is nested
+    deeper than Python's pickle would write, or holds anything else.
     """
     try:
         size = file.stat().st_size
-        if size > most_bytes:
-            raise Refused(f"{file} has {size} bytes; a pickle of at most {most_bytes} is opened")
-        with file.open("rb") as content:
-            return _finished(_Unpickler(content, encoding="latin-1").load())
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}") from error
-    except Refused:
-        raise
+    if size > most_bytes:
+        raise Refused(f"{file} has {size} bytes; a pickle of at most {most_bytes} is opened")
+    memory, seconds = (int(base + rate * size) for base, rate in (MEMORY, SECONDS))
+    reader = subprocess.run(
+        [sys.executable, "-m", __name__, str(file), str(memory), str(max(seconds, 1))],
+        capture_output=True,
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "OPENBLAS_NUM_THREADS": "1"},
+    )
+    if reader.returncode:
+        said = reader.stderr.decode("utf-8", "replace").strip()[-300:]
+        if reader.returncode == -signal.SIGXCPU:
+            said = f"it is not read after {seconds} s of computing"
+        raise Refused(f"{file} is no pickle of plain data: {said or f'its reader ended with {reader.returncode}'}")
+    return _read(io.BytesIO(reader.stdout))
+
+
+def _main(file: str, memory: str, seconds: str) -> None:
+    """What the process does that `load` starts: reads the file, and writes it to standard output as Python would."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
+    with suppress(ValueError, OSError):  # macOS
+        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+    try:
+        with Path(file).open("rb") as content:
+            pickle.dump(_read(content), sys.stdout.buffer, 5)
+    except MemoryError:
+        sys.exit(f"it takes more than {int(memory) / 2**30:.1f} GiB of memory")
+    except RecursionError:
+        sys.exit("it is nested too deeply")
     except Exception as error:  # a broken pickle makes the machine that reads it raise anything
-        raise Refused(f"{file} is no pickle of plain data: {error}") from error
+        sys.exit(f"{error!s:.200}" or type(error).__name__)
+
+
+def _read(content: IO[bytes]) -> Any:
+    return _finished(_Unpickler(content, encoding="latin-1").load())
 
 
 _LEAVES = (str, bytes, bytearray, int, float, type(None), np.ndarray)
@@ -175,3 +221,7 @@ def _in_place(value: Any) -> Any:
     if type(value) is tuple and any(isinstance(v, _Array) for v in value):
         return tuple(_in_place(v) for v in value)
     return value
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

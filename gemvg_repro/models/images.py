@@ -25,6 +25,8 @@ class DistinctImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
                 places[key] = len(distinct)
                 distinct.append(image)
             wanted.append(places[key])
+        if len(distinct) == len(images):
+            return super()._preprocess(images, return_tensors=return_tensors, **kwargs)
         once = super()._preprocess(distinct, return_tensors="np", **kwargs)
         grids = once["image_grid_thw"]
         patches = np.split(once["pixel_values"], np.cumsum(grids.prod(-1))[:-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ..benchmarks.registry import benchmark
 from ..benchmarks.responses import spoken
 from ..grounding.answers import read
 from ..grounding.samples import MODES, Mode, Sample
-from ..models.generation import answer
+from ..models.generation import Question, answer
 from ..models.loading import load
 from ..models.processor import ImageOnlyProcessor
 from . import sources
@@ -79,7 +80,7 @@ def evaluate(asked: EvaluateParameters) -> Path:
         return run.folder
 
 
-def _trained(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Profile) -> str | Path:
+def _trained(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Profile) -> Path:
     """The model of the mode that is asked for: what its run has made, or the base as it is."""
     return base_of(profile) if asked.mode == "base" else weights_of(needed[asked.mode].folder)
 
@@ -118,8 +119,7 @@ def _tasks(asked: EvaluateParameters, settings: EvaluationSettings, data: Path) 
     tasks = []
     for mode in MODES:
         tasks.append(_generalised("generalised", mode, grounding))
-        if choices:
-            tasks.append(_generalised("understanding", mode, choices))
+        tasks.append(_generalised("understanding", mode, choices))
         for name, root in sources.exported(data).items():
             tasks.append(_published(name, mode, root, most=asked.samples))
     few = grounding[: settings.shortcut_samples]
@@ -162,40 +162,52 @@ Answers = dict[str, dict[str, tuple[str, int]]]
 """By the task's name and the sample's id: the text, and its number of tokens."""
 
 
-def _answer(run: Run, checkpoint: str | Path, tasks: Sequence[Task], profile: Profile) -> Answers:
-    """All answers, from the predictions files as far as they go; the model is loaded only if any is missing."""
+def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile) -> Answers:
+    """All answers, from the predictions files as far as they go; the model is loaded only if any is missing.
+
+    The modes of a benchmark are asked together, for they share its pictures and most of each prompt.
+    """
     settings = profile.evaluate
+    benchmarks: dict[str, list[Task]] = {}
+    for task in tasks:
+        benchmarks.setdefault(task.benchmark, []).append(task)
     answers: Answers = {}
     total = sum(len(task.samples) for task in tasks)
     started = time.monotonic()
     loaded: tuple[Any, ImageOnlyProcessor] | None = None
     fresh = 0
     announce = Announcer(run.name)
-    for task in tasks:
-        with PredictionLog(run.folder / f"predictions-{task.name}.jsonl", key=f"{run.id}/{task.name}") as log:
-            left = [s for s in task.samples if s.id not in log.done]
+    for together in benchmarks.values():
+        with ExitStack() as stack:
+            logs = {task.mode: stack.enter_context(_log(run, task)) for task in together}
+            left = [(s, task.mode) for task in together for s in task.samples if s.id not in logs[task.mode].done]
             if left and loaded is None:
                 loaded = load(checkpoint, profile.dtype, profile.max_pixels)
-            limit = settings.max_new_tokens[task.mode]
-            for batch in _batches(loaded, left, task.mode, settings.batch, limit):
-                log.append(batch)
+            for batch in _batches(loaded, left, settings):
+                for mode, log in logs.items():
+                    log.append(said for said in batch if said.mode == mode)
                 fresh += len(batch)
-                done = sum(map(len, answers.values())) + len(log.done)
+                done = sum(map(len, answers.values())) + sum(len(log.done) for log in logs.values())
                 spent = time.monotonic() - started
                 left_s = round(spent / fresh * (total - done), 1)
                 run.progress(done, total, left_s)
                 announce(done, total, left_s, {})
                 run.stop_if_asked()
-            answers[task.name] = {s.id: (log.done[s.id].text, log.done[s.id].tokens) for s in task.samples}
+            for task in together:
+                told = (logs[task.mode].done[s.id] for s in task.samples)
+                answers[task.name] = {said.sample: (said.text, said.tokens) for said in told}
     return answers
 
 
+def _log(run: Run, task: Task) -> PredictionLog:
+    return PredictionLog(run.folder / f"predictions-{task.name}.jsonl", key=f"{run.id}/{task.name}")
+
+
 def _batches(
-    loaded: tuple[Any, ImageOnlyProcessor] | None, samples: Sequence[Sample], mode: Mode, batch: int, limit: int
+    loaded: tuple[Any, ImageOnlyProcessor] | None, questions: Sequence[Question], settings: EvaluationSettings
 ) -> Iterator[list[Prediction]]:
     if loaded is not None:
-        model, processor = loaded
-        yield from answer(model, processor, samples, mode, batch=batch, max_new_tokens=limit)
+        yield from answer(*loaded, questions, batch=settings.batch, max_new_tokens=settings.max_new_tokens)
 
 
 def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[str, float]]:

@@ -28,25 +28,56 @@ def checkpoint_folder(checkpoint: str) -> Path:
     """
     if not is_hub_name(checkpoint):
         return resolve(checkpoint)
+    if (folder := _cached(checkpoint)) is not None:
+        return folder
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    with suppress(LocalEntryNotFoundError):
-        folder = Path(snapshot_download(checkpoint, local_files_only=True))
-        if _whole(folder):
-            return folder
-    said = "files are missing"
+    said: Exception | str = "files are missing"
     try:
         folder = Path(snapshot_download(checkpoint, allow_patterns=list(_WANTED)))
         if _whole(folder):
             return folder
     except Exception as error:  # the hub's client raises errors of several HTTP libraries
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-    raise Refused(
-        f"{checkpoint!r} is no folder here, and as a model of the Hugging Face hub it is not whole in this machine's"
+        said = error
+    raise _refusal(checkpoint, said)
+
+
+def commit_of(name: str) -> str:
+    """The commit that a model's name stands for: its snapshot's in the cache, else the hub's newest; nothing is
+    downloaded, since planning asks.
+
+    Raises:
+        Refused: neither can be told.
+    """
+    if (folder := _cached(name)) is not None:
+        return folder.name
+    from huggingface_hub import model_info
+
+    try:
+        return str(model_info(name).sha)
+    except Exception as error:
+        raise _refusal(name, error) from error
+
+
+def _cached(name: str) -> Path | None:
+    """The snapshot in the hub's cache, if it is whole."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    with suppress(LocalEntryNotFoundError):
+        folder = Path(snapshot_download(name, local_files_only=True))
+        if _whole(folder):
+            return folder
+    return None
+
+
+def _refusal(name: str, why: Exception | str) -> Refused:
+    said = (str(why).strip() or type(why).__name__).splitlines()[0]
+    return Refused(
+        f"{name!r} is no folder here, and as a model of the Hugging Face hub it is not whole in this machine's"
         f" cache and cannot be downloaded: {said:.200}\n"
-        f"Where there is a network, `hf download {checkpoint}` fetches it; then copy the cache here (HF_HOME, else"
-        " ~/.cache/huggingface), or give a folder of weights: -p checkpoint DIR"
+        f"Where there is a network, `hf download {name}` fetches it; then copy the cache here (HF_HOME, else"
+        " ~/.cache/huggingface), or give a folder of weights: -p checkpoint DIR, or `base` of a profile"
     )
 
 

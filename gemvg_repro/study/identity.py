@@ -23,7 +23,7 @@ from ..corpora.official import annotation_files
 from ..corpora.pictures import FilePicture
 from ..corpora.refusal import MANIFEST
 from ..grounding.samples import Mode, Picture
-from .hub import checkpoint_folder
+from .hub import checkpoint_folder, commit_of
 from .parameters import (
     DataParameters,
     EvaluateParameters,
@@ -253,12 +253,14 @@ def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[st
 
 
 def _base(profile: SomeProfile) -> str:
-    """What training starts from: the hash of a folder's content, or a hub's name.
+    """What training starts from: the hash of a folder's content, or a hub's name and commit.
 
     In SHA256SUMS, which `models.checkpoints.check` compares, stand the hashes of the files of the package's own base.
     """
     base = str(profile.model_dump().get("base") or "")
     folder = _PACKAGE / base
+    if is_hub_name(base) and not folder.is_dir():
+        return f"{base}@{commit_of(base)}"
     if not base or not folder.is_dir():
         return base
     sums = folder / "SHA256SUMS"

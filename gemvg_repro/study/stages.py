@@ -31,6 +31,7 @@ from ..training.settings import GRPOSettings, SFTSettings
 from ..training.sft import conversations, finetune
 from ..training.variants import FORMS, Variant
 from . import sources
+from .hub import checkpoint_folder
 from .identity import CONTINUES, identify, threads_of
 from .parameters import TrainParameters
 from .plan import Job
@@ -63,16 +64,15 @@ def weights_of(given: Path) -> Path:
     return run / MODEL
 
 
-def base_of(profile: Profile) -> str | Path:
-    """Where the base is: a folder, which is looked at, or a hub's name.
+def base_of(profile: Profile) -> Path:
+    """Where the base is: a folder, or the snapshot of a hub's name; it is looked at.
 
     Raises:
-        Refused: the folder is not whole, or not what its SHA256SUMS says.
+        Refused: it is not whole, not what its SHA256SUMS says, or cannot be had from the hub.
     """
-    base = profile.base_folder()
-    if Path(base).is_dir():
-        check(Path(base))
-    return base
+    folder = checkpoint_folder(profile.base_folder())
+    check(folder)
+    return folder
 
 
 def train(asked: TrainParameters) -> Path:
@@ -202,10 +202,9 @@ def _rewards(
     known = {sample.id: sample for sample in samples}
     rows = []
     for mode in modes:
-        limit = profile.evaluate.max_new_tokens[mode]
         batches = answer(
-            model, processor, samples, mode,
-            batch=profile.evaluate.batch, max_new_tokens=limit, temperature=settings.temperature,
+            model, processor, [(sample, mode) for sample in samples], batch=profile.evaluate.batch,
+            max_new_tokens=profile.evaluate.max_new_tokens, temperature=settings.temperature,
         )  # fmt: skip
         for batch in batches:
             for said in batch:

@@ -37,7 +37,7 @@ from ..miniature.model import BASE, Sizes, deepen, save_random
 from ..miniature.tokenizer import COORDINATE_STEP, coordinate_ids
 from ..miniature.world import Frame
 from ..models.checkpoints import WEIGHTS, write_sums
-from ..models.generation import answer
+from ..models.generation import Question, answer
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
 from .arguments import build_optimiser
@@ -254,7 +254,8 @@ def measure(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcesso
     splits: dict[str, Split] = {"single": "train", "several": "validation"}
     for name, split in splits.items():
         samples = list(generate(split, held_out))
-        batches = answer(model, processor, samples, "direct", batch=100, max_new_tokens=60)
+        asked: list[Question] = [(sample, "direct") for sample in samples]
+        batches = answer(model, processor, asked, batch=100, max_new_tokens={"direct": 60})
         said = {told.sample: told.text for batch in batches for told in batch}
         summary = generalised.summary(generalised.score(samples, [said[s.id] for s in samples], "direct"))
         found |= {f"{name}/{key}": round(value, 4) for key, value in summary.items()}

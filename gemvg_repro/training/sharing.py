@@ -15,7 +15,7 @@ from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
-from ..models.decoding import Speech, say
+from ..models.decoding import Speech, Wanted, say
 from ..models.vision import first_equal
 from .branches import Branches
 
@@ -46,15 +46,15 @@ class SharingGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             for name in ("pixel_values", "image_grid_thw")
             if name in multimodal_fields
         }
-        speech = Speech(tuple(self.eos_token_ids), self.max_completion_length, self.temperature)
+        speech = Speech(tuple(self.eos_token_ids), self.temperature)
+        wanted = [[Wanted(self.max_completion_length)] * copies for copies in self._copies(len(prompt_ids))]
         with unwrap_model_for_generation(
             self.model_wrapped,
             self.accelerator,
             gather_deepspeed3_params=self.args.ds3_gather_for_generation,
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         ) as model:
-            prompts = [prompt_ids[i] for i in self._firsts]
-            return say(model, prompts, pictures, speech, self._copies(len(prompt_ids))), None
+            return say(model, [prompt_ids[i] for i in self._firsts], pictures, wanted, speech), None
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """As TRL's, but micro-batches keep the rollouts of a prompt together, those of similar length beside each

@@ -1,6 +1,9 @@
 import io
 import os
 import pickle
+import resource
+import struct
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -79,7 +82,7 @@ def test_what_is_more_than_data_is_refused(tmp_path: Path, hostile: Any, monkeyp
 
 def test_broken_large_and_missing_files_are_refused(tmp_path: Path) -> None:
     whole = pickle.dumps({n: np.arange(9) for n in range(20)})
-    for cut in range(0, len(whole), 37):
+    for cut in range(0, len(whole), 97):
         with pytest.raises(Refused):
             pickles.load(put(tmp_path, whole[:cut]))
     with pytest.raises(Refused, match="at most 100"):
@@ -101,3 +104,57 @@ def test_shared_containers_are_walked_once(tmp_path: Path) -> None:
     for _ in range(60):
         nested = [nested, nested]
     assert pickles.load(put(tmp_path, nested)) is not None
+
+
+def long_key(depth: int, same: bool) -> bytes:
+    """{t: None}, where t is a tuple of the one before (twice, if `same`), so many deep."""
+    return b"\x80\x04})" + (b"2\x86" if same else b"\x85") * depth + b"Ns."
+
+
+def copies(make: bytes, of: bytes, number: int) -> bytes:
+    """A list of so many objects that `make` makes of one content, given by reference."""
+    return b"\x80\x04" + make + b"q\x07" + of + b"q\x08" + b"](" + b"h\x07h\x08\x85R" * number + b"e."
+
+
+def colliding(number: int) -> bytes:
+    """A dict of integers that all have the same hash."""
+    integers = (n * (2**61 - 1) for n in range(1, number))
+    return b"\x80\x02}(" + b"".join(pickle.dumps(n, 2)[2:-1] + b"N" for n in integers) + b"u."
+
+
+LARGE_LIST = pickle.dumps(list(range(300, 200_300)), 2)[2:-1]
+LARGE_PAIRS = b"](" + b"".join(b"J" + struct.pack("<i", n) + b"N\x86" for n in range(200_000)) + b"e"
+ATTACKS = {
+    "memo by LONG_BINPUT": b"\x80\x02]r" + struct.pack("<I", 2**31 - 1) + b".",
+    "memo by PUT": b"\x80\x02]p99999999999\n.",
+    "memo by PUT, beyond all": b"\x80\x02]p9999999999999999999999\n.",
+    "get of what is not there": b"\x80\x02j" + struct.pack("<I", 2**32 - 1) + b".",
+    "a key that takes years": long_key(60, same=True),
+    "a key that overflows the stack": long_key(2_000_000, same=False),
+    "lists nested deeply": b"\x80\x04" + b"]" * 1_000_000 + b"a" * 999_999 + b".",
+    "marks and duplicates": b"\x80\x04]" + b"(2" * 1_000_000 + b".",
+    "duplicates and no end": b"\x80\x04N" + b"2" * 5_000_000,
+    "integers of one hash": colliding(100_000),
+    "sets of a large list": copies(b"cbuiltins\nset\n", LARGE_LIST, 20_000),
+    "dicts of a large list": copies(b"ccollections\nOrderedDict\n", LARGE_PAIRS, 20_000),
+    "texts of a large text": copies(b"c_codecs\nencode\n", b"X" + struct.pack("<I", 2**20) + b"x" * 2**20, 20_000),
+    "bytes that are not there": b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b".",
+    "text that is not there": b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b".",
+    "a frame that is not there": b"\x80\x04\x95" + struct.pack("<Q", 2**40) + b"N.",
+    "an integer of many digits": b"\x80\x02L" + b"9" * 3_000_000 + b"L\n.",
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_would_fill_the_memory_or_never_end_is_refused(
+    tmp_path: Path, attack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickles, "SECONDS", (1.0, 1e-7))
+    monkeypatch.setattr(pickles, "MEMORY", (2**29, 30))
+    started = time.process_time(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    with pytest.raises(Refused, match=r"a\.pkl is no pickle of plain data: .+"):
+        pickles.load(put(tmp_path, ATTACKS[attack]))
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert time.process_time() - started[0] < 2, "nothing of it may fall to this process"
+    assert spent.ru_utime + spent.ru_stime - started[1].ru_utime - started[1].ru_stime < 4
+    assert spent.ru_maxrss < 2**20, "KiB"

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import GenerationConfig, Qwen2VLForConditionalGeneration
 
-from gemvg_repro.models.decoding import Speech, say
+from gemvg_repro.models.decoding import Speech, Wanted, say
 from gemvg_repro.models.generation import prompt_text
 from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
@@ -52,7 +52,8 @@ def our_answers(texts: list[str], images: list[list[Image.Image]], copies: list[
     model, processor, _ = base()
     inputs = processor(text=texts, images=images)
     shown = {name: torch.as_tensor(inputs[name]) for name in ("pixel_values", "image_grid_thw")}
-    return say(model, inputs["input_ids"], shown, Speech((processor.tokenizer.eos_token_id,), MOST), copies)
+    wanted = [[Wanted(MOST)] * n for n in copies or [1] * len(texts)]
+    return say(model, inputs["input_ids"], shown, wanted, Speech((processor.tokenizer.eos_token_id,)))
 
 
 @pytest.mark.parametrize("unequal", [False, True], ids=["world", "unequal"])
@@ -78,6 +79,24 @@ def test_draws_follow_the_distribution() -> None:
     expected = model(**inputs).logits[0, -1].div(1.5).softmax(-1)
     shown = {name: inputs[name] for name in ("pixel_values", "image_grid_thw")}
     torch.manual_seed(0)
-    drawn = say(model, inputs["input_ids"].tolist(), shown, Speech((0,), 1, temperature=1.5), [500])
+    drawn = say(model, inputs["input_ids"].tolist(), shown, [[Wanted(1)] * 500], Speech((0,), temperature=1.5))
     share = torch.bincount(torch.tensor(drawn)[:, 0], minlength=len(expected)) / 500
     assert (share - expected).abs().max() < 4 * (0.25 / 500) ** 0.5
+
+
+def test_a_stem_is_read_once_and_each_answer_has_a_tail_and_a_limit_of_its_own() -> None:
+    """Prompts cut at unequal places, also at their ends, some said twice; against generate on each whole prompt."""
+    texts, images = prompts(True)
+    model, processor, _ = base()
+    inputs = processor(text=texts, images=images)
+    shown = {name: torch.as_tensor(inputs[name]) for name in ("pixel_values", "image_grid_thw")}
+    cuts = [len(ids) - n for n, ids in enumerate(inputs["input_ids"])]
+    wanted = [
+        [Wanted(most, ids[cut:]) for most in ((MOST,) if n % 3 else (5, MOST))]
+        for n, (ids, cut) in enumerate(zip(inputs["input_ids"], cuts, strict=True))
+    ]
+    stems = [ids[:cut] for ids, cut in zip(inputs["input_ids"], cuts, strict=True)]
+    said = say(model, stems, shown, wanted, Speech((processor.tokenizer.eos_token_id,)))
+    whole = [(row, w) for row, each in zip(stock_answers(texts, images), wanted, strict=True) for w in each]
+    assert said == [row[: w.max_new_tokens] for row, w in whole]
+    assert any(len(row) == 5 for row in said), "a limit should have cut an answer short"

@@ -1,24 +1,66 @@
-"""Answers do not hang on the batch, and every sample gets one."""
+"""Answers do not hang on the batch nor on what else is asked, and every question gets one."""
 
 from __future__ import annotations
 
-from gemvg_repro.models.generation import answer
+import pytest
+
+from gemvg_repro.benchmarks.predictions import Prediction
+from gemvg_repro.grounding.samples import MODES
+from gemvg_repro.models import generation
+from gemvg_repro.models.generation import Question, answer
+from gemvg_repro.models.loading import load
+from gemvg_repro.study.profiles import load_profile
 
 from ..tiny_model import model_and_processor, samples
 
+LIMITS = {"direct": 6, "cot": 9}
 
-def test_batches_answer_as_single_prompts_do() -> None:
+
+def told(questions: list[Question], batch: int) -> dict[tuple[str, str], Prediction]:
+    """What the package's base answers: its best logits are further apart than those of random weights."""
+    model, processor = load(load_profile("miniature").base_folder(), "float32")
+    batches = list(answer(model, processor, questions, batch=batch, max_new_tokens={"direct": 24, "cot": 40}))
+    assert all(len(each) == batch for each in batches[:-1])
+    return {(p.sample, p.mode): p for each in batches for p in each}
+
+
+def test_batches_and_both_modes_together_answer_as_single_prompts_do() -> None:
+    """Several questions about the same pictures (the training split has three a scene), whatever a batch cuts apart."""
+    asked = samples("train")[:15] + samples("test")
+    single = {mode: told([(s, mode) for s in asked], 1) for mode in MODES}
+    expected = single["direct"] | single["cot"]
+    assert expected.keys() == {(s.id, mode) for s in asked for mode in MODES}
+    for batch in (7, 64):
+        assert told([(s, mode) for mode in MODES for s in asked], batch) == expected
+
+
+def test_what_prompts_about_the_same_pictures_begin_with_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model, processor = model_and_processor()
-    test = samples("test")
-    many = {p.sample: p for b in answer(model, processor, test, "direct", batch=7, max_new_tokens=6) for p in b}
-    one = {p.sample: p for b in answer(model, processor, test, "direct", batch=1, max_new_tokens=6) for p in b}
-    assert many.keys() == {s.id for s in test}
-    assert sum(many[s].text == one[s].text for s in many) >= len(many) - 1  # ties of random logits
+    scene = [s for s in samples("train") if s.scene == samples("train")[0].scene and s.pictures]
+    read = []
+
+    def say(model: object, stems: list[list[int]], pictures: dict, wanted: list, speech: object) -> list[list[int]]:
+        read.append((stems, pictures, wanted))
+        return [[0] for each in wanted for _ in each]
+
+    monkeypatch.setattr(generation, "say", say)
+    questions: list[Question] = [(s, mode) for s in scene for mode in MODES]
+    list(answer(model, processor, questions, batch=len(questions), max_new_tokens=LIMITS))
+    ((stems, pictures, wanted),) = read
+    groups = {s.pictures for s in scene}
+    assert len(stems) == len(groups) < len(questions)
+    assert len(pictures["image_grid_thw"]) == sum(map(len, groups))
+    texts = [generation.prompt_text(processor, *q) for q in generation._by_length(questions)]
+    images = [[p.pixels() for p in s.pictures] for s, _ in generation._by_length(questions)]
+    whole = processor(text=texts, images=images)["input_ids"]
+    assert [[*stem, *w.tail] for stem, each in zip(stems, wanted, strict=True) for w in each] == whole
+    assert {w.max_new_tokens for each in wanted for w in each} == set(LIMITS.values())
 
 
 def test_the_text_ends_with_the_end_token_and_counts_its_tokens() -> None:
     model, processor = model_and_processor()
-    for batch in answer(model, processor, samples("test")[:4], "cot", batch=4, max_new_tokens=5):
+    asked: list[Question] = [(s, "cot") for s in samples("test")[:4]]
+    for batch in answer(model, processor, asked, batch=4, max_new_tokens={"cot": 5}):
         for said in batch:
             ids = processor.tokenizer(said.text, add_special_tokens=False)["input_ids"]
             assert said.tokens <= 5

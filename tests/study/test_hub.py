@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub.constants
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.corpora.refusal import Refused
 from gemvg_repro.study.evaluation import evaluate
-from gemvg_repro.study.hub import checkpoint_folder
+from gemvg_repro.study.hub import checkpoint_folder, commit_of
 from gemvg_repro.study.identity import identify
-from gemvg_repro.study.parameters import EvaluateParameters, ParameterError
+from gemvg_repro.study.parameters import EvaluateParameters, ParameterError, TrainParameters
+from gemvg_repro.study.profiles import load_profile
+from gemvg_repro.study.stages import base_of
 
 from ..benchmarks.test_mig_bench import RECORDS
 from .test_published import BASE
@@ -65,6 +68,29 @@ def test_a_name_is_its_snapshot_and_its_commit_the_identity(tmp_path: Path, cach
     assert run != by_folder and official[0]["official"] == official[1]["official"]
     fill(cache, COMMIT[::-1])
     assert identify(asked(tmp_path)).id != first.id
+
+
+def test_a_base_given_by_name_is_its_commit_too(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = fill(cache)
+    profile = load_profile("miniature").model_copy(update={"base": NAME})
+    assert base_of(profile) == snapshot
+    asked = TrainParameters.check({"mode": "sft"})
+    first = identify(asked, profile)
+    assert first.parameters["base"] == f"{NAME}@{COMMIT}"
+    fill(cache, COMMIT[::-1])
+    assert identify(asked, profile).id != first.id
+    shutil.rmtree(cache)
+    for missing in (lambda: identify(asked, profile), lambda: base_of(profile)):
+        with pytest.raises(Refused, match=rf"hf download {NAME}.*`base` of a profile"):
+            missing()
+
+
+def test_the_commit_of_what_is_not_downloaded_is_the_hubs(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub is out of reach here: its one answer is replaced."""
+    monkeypatch.setattr(huggingface_hub, "model_info", lambda name: SimpleNamespace(sha=f"newest of {name}"))
+    assert commit_of(NAME) == f"newest of {NAME}"
+    fill(cache)
+    assert commit_of(NAME) == COMMIT
 
 
 def test_what_is_not_there_and_cannot_be_had_is_refused_with_what_can_be_done(tmp_path: Path, cache: Path) -> None:

@@ -37,9 +37,9 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, question
-from gemvg_repro.grounding.samples import Mode, Sample
+from gemvg_repro.grounding.samples import MODES, Mode, Sample
 from gemvg_repro.miniature.dataset import Split, generate
-from gemvg_repro.models.generation import answer, prompt_text
+from gemvg_repro.models.generation import Question, answer, prompt_text
 from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.study.profiles import load_profile
@@ -211,23 +211,25 @@ ONE, MANY = 20, 400
 """Samples of a round, asked one at a time and in batches."""
 
 
-def stock_answers(asked: Sequence[Sample], mode: Mode) -> list[Moment]:
-    """How long a sample took."""
+def stock_answers(asked: Sequence[Sample], modes: Sequence[Mode]) -> list[Moment]:
+    """How long a sample took, in all these modes."""
     model, processor = stock_model()
-    one_at_a_time(model, processor, asked[0], mode)
+    one_at_a_time(model, processor, asked[0], modes[0])
     started = now()
     for sample in asked[:ONE]:
-        one_at_a_time(model, processor, sample, mode)
+        for mode in modes:
+            one_at_a_time(model, processor, sample, mode)
     return [since(started, now(), ONE)]
 
 
-def our_answers(asked: Sequence[Sample], mode: Mode) -> list[Moment]:
+def our_answers(asked: Sequence[Sample], modes: Sequence[Mode]) -> list[Moment]:
+    """The same, as an evaluation asks."""
     model, processor = load(PROFILE.base_folder(), "float32")
     settings = PROFILE.evaluate
-    limit = settings.max_new_tokens[mode]
-    list(answer(model, processor, asked[:2], mode, batch=2, max_new_tokens=limit))
+    questions: list[Question] = [(sample, mode) for sample in asked for mode in modes]
+    list(answer(model, processor, questions[:2], batch=2, max_new_tokens=settings.max_new_tokens))
     started = now()
-    for _ in answer(model, processor, asked, mode, batch=settings.batch, max_new_tokens=limit):
+    for _ in answer(model, processor, questions, batch=settings.batch, max_new_tokens=settings.max_new_tokens):
         pass
     return [since(started, now(), len(asked))]
 
@@ -249,17 +251,22 @@ TIES = 1000
 
 
 def ties(mode: Mode) -> None:
-    """Prints how many answers differ between batches of 1 and of 32, and how near the two best logits then are."""
+    """Prints how many answers differ between this mode in batches of 1, and both modes together in batches of 32, and
+    how near the two best logits then are."""
     model, processor = load(PROFILE.base_folder(), "float32")
     stock, _ = stock_model()
     test = samples("test", TIES)
-    limit = PROFILE.evaluate.max_new_tokens[mode]
     alone, many = (
-        {p.sample: p.text for b in answer(model, processor, test, mode, batch=n, max_new_tokens=limit) for p in b}
-        for n in (1, 32)
+        {
+            p.sample: p.text
+            for b in answer(model, processor, asked, batch=n, max_new_tokens=PROFILE.evaluate.max_new_tokens)
+            for p in b
+            if p.mode == mode
+        }
+        for n, asked in ((1, [(s, mode) for s in test]), (32, [(s, each) for s in test for each in MODES]))
     )
     gaps = [gap(stock, processor, s, mode, alone[s.id], many[s.id]) for s in test if alone[s.id] != many[s.id]]
-    print(f"batch 1 against 32, {mode}: {len(test) - len(gaps)} of {len(test)} answers identical"
+    print(f"alone against both modes in batches of 32, {mode}: {len(test) - len(gaps)} of {len(test)} answers identical"
           f"{''.join(f'; two best logits {g:.1e} apart' for g in gaps)}", flush=True)  # fmt: skip
 
 
@@ -298,11 +305,11 @@ def main() -> None:
                 lambda: in_folder(lambda f: our_grpo(firsts, f)))  # fmt: skip
     if "answers" in asked.what:
         test = samples("test", MANY)
-        for mode in ("direct", "cot"):
-            contest(f"an answer, {mode}", asked.rounds, lambda: stock_answers(test, mode),  # noqa: B023
-                    lambda: our_answers(test, mode))  # noqa: B023  # fmt: skip
+        for what, modes in (("direct", ["direct"]), ("CoT", ["cot"]), ("both modes", MODES)):
+            contest(f"answers, {what}", asked.rounds, lambda: stock_answers(test, modes),  # noqa: B023
+                    lambda: our_answers(test, modes))  # noqa: B023  # fmt: skip
     if "ties" in asked.what:
-        for mode in ("direct", "cot"):
+        for mode in MODES:
             ties(mode)
 
 
