@@ -40,9 +40,17 @@ def load(
                 " is it another model's? Give the whole folder of one Qwen2-VL"
             )
     model = model.to(device())
+    _own_memory(model)
     encode_pictures_together(model)
     leave_out_padding(model)
     return model, load_processor(folder, max_pixels)
+
+
+def _own_memory(model: torch.nn.Module) -> None:
+    """Takes the weights out of the file that transformers maps: who wrote into it would change them in training."""
+    if device().type == "cpu":
+        for weights in (*model.parameters(), *model.buffers()):
+            weights.data = weights.data.clone()
 
 
 def save(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor, folder: Path) -> None:
