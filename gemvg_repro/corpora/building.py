@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -24,9 +24,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .composition import reasoning, referential, semantic, tracking, understanding
+from .composition import attributes, choices, moving, reasoning, referential, semantic, tracking, understanding
 from .composition.checker import Untrue, check
 from .composition.composed import Bench, Composed, Rules, Unfit
+from .composition.further import ask
 from .composition.wording import FILE, wording
 from .index import Index
 from .recipe import STAGES, Cell, Recipe, Stage
@@ -42,10 +43,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Filled:
-    """What came of a cell: samples made, anchors that gave none by reason, repeated samples left out."""
+    """What came of a cell: samples made and further questions about their pictures, anchors that gave none by reason,
+    repeated samples left out."""
 
     cell: Cell
     made: int = 0
+    further: int = 0
     unfit: Counter[str] = field(default_factory=Counter)
     stages: Counter[str] = field(default_factory=Counter)
 
@@ -54,7 +57,7 @@ class Filled:
         short = self.cell.count - self.made
         return {
             "kind": self.cell.kind, "source": self.cell.source, "counted_as": self.cell.counted_as,
-            "quota": self.cell.count, "made": self.made, "short": short, "not_made": dict(sorted(self.unfit.items())),
+            "quota": self.cell.count, "made": self.made, "short": short, "further": self.further, "not_made": dict(sorted(self.unfit.items())),
             "stages": {stage: self.stages[stage] for stage in STAGES},
         }  # fmt: skip
 
@@ -200,6 +203,7 @@ def _take(
         filled.stages[stage] += int(chosen.sum())
         part = part.set_column(part.schema.get_field_index(stage), stage, pa.array(chosen))
     filled.made += len(new)
+    filled.further += len(part.column("further").flatten())
     buckets.add(part)
 
 
@@ -234,11 +238,11 @@ def _seed(*parts: object) -> int:
 def anchors(index: Index, cell: Cell, seed: int) -> NDArray[np.int64]:
     """The anchors of a cell in an order of chance, of shape (N,) or, (phrase, frame), of shape (N, 2)."""
     rng = np.random.default_rng(seed)
-    if cell.kind == "reasoning":
+    if cell.kind == "reasoning" and not cell.asks:
         return rng.permutation(np.arange(1, index.questions() + 1))
-    if cell.kind == "understanding":
+    if cell.kind == "understanding" and not cell.asks:
         return rng.permutation(np.arange(1, index.conversations() + 1))
-    if cell.kind in ("spatial", "temporal"):
+    if cell.kind in ("spatial", "temporal", "understanding"):
         return rng.permutation(index.numbers())
     occurrences = index.occurrences().astype(np.int64)
     if not len(occurrences):
@@ -267,6 +271,8 @@ def _compose(
         rng = Random(f"{recipe.seed}/{cell.name}/{number}/{anchor}")
         try:
             sample = _one(cell, bench, phrases, anchor, rng)
+            if recipe.turns > 1:
+                sample = replace(sample, further=ask(bench, sample, recipe.turns - 1, rng))
         except Unfit as reason:
             unfit[str(reason)] += 1
             continue
@@ -277,13 +283,20 @@ def _compose(
 
 
 def _one(cell: Cell, bench: Bench, phrases: list[str], anchor: Any, rng: Random) -> Composed:
-    if cell.kind == "reasoning":
+    if cell.asks == "movement":
+        return moving.compose(bench, anchor, rng)
+    if cell.asks == "options":
+        return choices.compose(bench, anchor, rng)
+    if cell.kind == "reasoning" and not cell.asks:
         return reasoning.compose(bench, anchor, rng)
     if cell.kind == "understanding":
         return understanding.compose(bench, anchor)
     if cell.kind == "spatial" or cell.kind == "temporal":
         return tracking.compose(bench, cell.kind, anchor, rng)
     phrase, n = phrases[anchor[0] - 1], anchor[1]
+    if cell.asks == "attribute":
+        about = attributes.like_reference if cell.kind == "semantic" else attributes.like_described
+        return attributes.compose(bench, about, phrase, n, rng)
     if cell.kind == "referential":
         return referential.compose(bench, phrase, n, rng)
     return semantic.compose(bench, phrase, n, rng)

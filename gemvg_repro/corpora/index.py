@@ -9,15 +9,17 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .frames import EVERYTHING, Conversation, Frame, Instance, Question, Skips
+from .naming import Families, spelled_out
 from .refusal import Refused
 
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 """Raised by hand when a reader or this file changes what an index holds."""
 
 _TABLES = """
@@ -78,10 +80,11 @@ def build(
     *,
     exhaustive: bool,
     facts: dict[str, str] | None = None,
+    families: Families = MappingProxyType({}),
 ) -> Index:
     """Reads a source into a new index, which stands under its name only when it is whole.
 
-    `exhaustive`: what a frame does not show is known to be absent. A frame that comes twice with the same content is
+    `exhaustive`: what a frame does not show is known to be absent. `families`: phrases that names may say (naming.py). A frame that comes twice with the same content is
     one; with another content, neither is used. Raises Refused like the reader.
     """
     partial = file.with_name(f"{file.name}.{os.getpid()}.part")
@@ -90,12 +93,14 @@ def build(
     skips = Skips()
     try:
         base.executescript(_TABLES)
-        _fill(base, source, read(skips), skips)
+        records = (spelled_out(r, families) if isinstance(r, Frame) else r for r in read(skips))
+        _fill(base, source, records, skips)
         base.executescript(_INDEXES)
         count = base.execute("SELECT count(*) FROM frames").fetchone()[0]
         if not count:
             raise Refused(f"{source}: no frame could be used; skipped were {skips.counts or 'none'}")
         known = {"version": str(INDEX_VERSION), "source": source, "exhaustive": str(int(exhaustive)), **(facts or {})}
+        known["families"] = json.dumps({name: [*phrases] for name, phrases in families.items()}, sort_keys=True)
         known["skips"] = json.dumps({"counts": skips.counts, "places": skips.places})
         base.executemany("INSERT INTO facts VALUES (?, ?)", known.items())
         base.close()
@@ -167,6 +172,11 @@ class Index:
         self.view = lru_cache(maxsize=256)(self._view)
         self.in_scene = lru_cache(maxsize=256)(self._in_scene)
         self.total = lru_cache(maxsize=3)(self._total)
+
+    def families(self) -> Families:
+        """The phrases that it was made with."""
+        found: Families = json.loads(self.facts["families"])
+        return found
 
     def skips(self) -> Skips:
         """What its reader did not use."""

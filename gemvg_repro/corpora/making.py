@@ -20,6 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from . import building, leakage, recipe
+from .composition.wording import wording
 from .index import Index
 from .official import SOURCES, annotation_files, indexed
 from .refusal import Refused
@@ -56,11 +57,14 @@ def make(
         raise Refused(f"{folder / 'shards'} exists; remove it to make the data anew, or give another folder")
     (folder / "indexes").mkdir(parents=True, exist_ok=True)
     files = {}
+    families = wording(wanted.wording).get("attributes", {})
     for name, root in roots.items():
         file = folder / "indexes" / f"{name}.sqlite"
         if progress:
             progress(f"reading {name}", 0, 1)
-        index = Index(file) if file.is_file() else indexed(name, root, file)
+        index = Index(file) if file.is_file() else indexed(name, root, file, families=families)
+        if index.families() != families:
+            raise Refused(f"{file} was made with other attributes than {wanted.wording} has; delete it to make it anew")
         if progress:
             progress(f"reading {name}", 1, 1)
         if benchmarks:

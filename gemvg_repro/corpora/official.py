@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from . import index
 from .frames import Frame, Question, Skips
 from .index import Index, Record
+from .naming import Families
 from .readers import coco, conversations, d3, egoexo, mvtrack, star
 from .refusal import Refused
 
@@ -91,10 +93,12 @@ def annotation_files(source: str, root: Path) -> list[Path]:
     return sorted({file for pattern in patterns for file in root.glob(pattern) if file.is_file()})
 
 
-def indexed(source: str, root: Path, file: Path, look: bool = True) -> Index:
+def indexed(
+    source: str, root: Path, file: Path, look: bool = True, families: Families = MappingProxyType({})
+) -> Index:
     """The index of a source, made at `file` from its official files. Raises Refused.
 
-    `look` False supposes that every picture file is there.
+    `look` False supposes that every picture file is there; `families` are phrases that names may say (naming.py).
     """
     if source not in SOURCES:
         raise Refused(f"no source {source!r}; there are {', '.join(SOURCES)}")
@@ -103,5 +107,5 @@ def indexed(source: str, root: Path, file: Path, look: bool = True) -> Index:
     known = SOURCES[source]
     return index.build(
         file, source, lambda skips: known.read(root, skips, look),
-        exhaustive=known.exhaustive, facts={"licence": known.licence},
+        exhaustive=known.exhaustive, facts={"licence": known.licence}, families=families,
     )  # fmt: skip

@@ -26,6 +26,16 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Asks = Literal["attribute", "movement", "options"]
+"""What a cell asks for in place of its kind's own question: what shares an attribute, what moves, one of some options."""
+
+_ASKED: Mapping[Asks, tuple[Kind, ...]] = {
+    "attribute": ("semantic", "reasoning"),
+    "movement": ("temporal",),
+    "options": ("understanding",),
+}
+
+
 class Cell(_Strict):
     """A quota: so many samples of a kind from a source, by the recipe's rules and those of its own.
 
@@ -35,6 +45,7 @@ class Cell(_Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     kind: Kind
     source: str
+    asks: Asks | None = None
     count: int = Field(ge=0)
     counted_as: str | None = None
     rounds: int = Field(default=1, ge=1)
@@ -42,15 +53,25 @@ class Cell(_Strict):
     rules: Mapping[str, Any] = {}
     stages: Mapping[Stage, float] = {}
 
+    @model_validator(mode="after")
+    def _is_asked(self) -> Self:
+        if self.asks and self.kind not in _ASKED[self.asks]:
+            raise ValueError(f"asks: {self.asks} goes with the kind {' or '.join(_ASKED[self.asks])}, not {self.kind}")
+        return self
+
 
 class Recipe(_Strict):
-    """Cells, the paper's counts that they must add up to, the stages' shares, and the file of the words."""
+    """Cells, the paper's counts that they must add up to, the stages' shares, and the file of the words.
+
+    Up to `turns` questions are asked about the pictures of a sample. Cells count samples by their first questions.
+    """
 
     seed: int
     paper: Mapping[str, int]
     cells: tuple[Cell, ...]
     rules: Mapping[str, Any] = {}
     stages: Mapping[Stage, float]
+    turns: int = Field(default=1, ge=1, le=16)
     shards: int = Field(ge=1, le=1024)
     wording: Path = wording.FILE
 

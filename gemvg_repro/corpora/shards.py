@@ -30,7 +30,7 @@ from .readers.videos import SUFFIXES, VideoPicture
 from .recipe import Stage
 from .refusal import MANIFEST, Refused, read_json
 
-SHARDS_VERSION = 2
+SHARDS_VERSION = 3
 
 _BOX = pa.list_(pa.float64(), 4)
 _PICTURE = pa.struct(
@@ -46,6 +46,17 @@ _PICTURE = pa.struct(
 )
 _TURN = pa.struct([("question", pa.string()), ("answer", pa.string())])
 _TARGET = pa.struct([("picture", pa.int32()), ("annotation", pa.string()), ("box", _BOX)])
+_FURTHER = pa.struct(
+    [
+        ("kind", pa.string()),
+        ("template", pa.string()),
+        ("query", pa.string()),
+        ("choice", pa.string()),
+        ("chain", pa.string()),
+        ("targets", pa.list_(_TARGET)),
+    ]
+)
+"""Another sample about the same pictures."""
 SCHEMA = pa.schema(
     [
         ("digest", pa.string()),
@@ -57,6 +68,7 @@ SCHEMA = pa.schema(
         ("scene", pa.string()),
         ("template", pa.string()),
         ("query", pa.string()),
+        ("choice", pa.string()),
         ("chain", pa.string()),
         ("question", pa.string()),
         ("sft", pa.bool_()),
@@ -65,6 +77,7 @@ SCHEMA = pa.schema(
         ("pictures", pa.list_(_PICTURE)),
         ("targets", pa.list_(_TARGET)),
         ("turns", pa.list_(_TURN)),
+        ("further", pa.list_(_FURTHER)),
     ]
 )
 
@@ -76,23 +89,29 @@ def row(cell: str, licence: str, sample: Composed) -> dict[str, Any]:
     """A sample as a row, with the hash of its content; its stages are not yet known."""
     content: dict[str, Any] = {
         "cell": cell,
-        "kind": sample.kind,
         "source": sample.source,
         "licence": licence,
         "scene": f"{sample.source}/{sample.scene}",
-        "template": sample.template,
-        "query": sample.query,
-        "chain": sample.chain,
+        **_asked(sample),
         "question": sample.question,
         "pictures": [
             {"frame": p.frame, "path": p.path, "member": p.member, "width": p.width, "height": p.height, "mark": p.mark}
             for p in sample.pictures
         ],
-        "targets": [{"picture": t.picture, "annotation": t.annotation, "box": t.box} for t in sample.targets],
         "turns": [{"question": question, "answer": answer} for question, answer in sample.turns],
+        "further": [_asked(more) for more in sample.further],
     }
     digest = hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
     return {**content, "digest": digest, "id": f"{cell}-{digest[:16]}"}
+
+
+def _asked(sample: Composed) -> dict[str, Any]:
+    """What is asked of the pictures, and the answer."""
+    return {
+        "kind": sample.kind, "template": sample.template, "query": sample.query, "choice": sample.choice,
+        "chain": sample.chain,
+        "targets": [{"picture": t.picture, "annotation": t.annotation, "box": t.box} for t in sample.targets],
+    }  # fmt: skip
 
 
 def batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
@@ -241,8 +260,18 @@ def samples(
     """The samples of a stage, one after the other in their order of chance; of all splits, or of one.
 
     Pixels are read when asked for, below the folders that the manifest names, or `roots` in their place, by source.
-    The turns of a conversation follow each other as samples of one scene; none is held out. Raises Refused.
+    Further questions about the pictures of a sample follow it, as the turns of a conversation follow each other; no
+    conversation is held out. Raises Refused.
     """
+    for turns in conversations(folder, stage, split, roots=roots, most_pixels=most_pixels):
+        yield from turns
+
+
+def conversations(
+    folder: Path, stage: Stage, split: Split | None = None, *, roots: Mapping[str, Path] | None = None,
+    most_pixels: int | None = None,
+) -> Iterator[list[Sample]]:  # fmt: skip
+    """The same samples, those about the same pictures together. Raises Refused."""
     content = manifest(folder)
     roots = roots or {name: Path(root) for name, root in content["pictures"].items()}
     used = [c for c in SCHEMA.names if c not in ("digest", "licence", "cell", "template", "question")]
@@ -254,7 +283,7 @@ def samples(
                 own = "train" if one["turns"] else split_of(one["source"], one["scene"].partition("/")[2])
                 if one[stage] and split in (None, own):
                     at = (folder / entry["file"], group, n) if content["embedded"] else None
-                    yield from _samples(one, at, roots, most_pixels)
+                    yield _samples(one, at, roots, most_pixels)
 
 
 _PICTURE_COLUMNS = [f"pictures.list.element.{f.name}" for f in _PICTURE if f.name != "jpeg"]
@@ -263,17 +292,24 @@ _PICTURE_COLUMNS = [f"pictures.list.element.{f.name}" for f in _PICTURE if f.nam
 
 def _samples(
     row: Mapping[str, Any], at: tuple[Path, int, int] | None, roots: Mapping[str, Path], most_pixels: int | None
-) -> Iterator[Sample]:
-    """A row as samples: one, or one a turn of a conversation. `at` is where embedded pictures are."""
+) -> list[Sample]:
+    """A row as samples: the first and further ones, or one a turn of a conversation. `at`: where embedded pictures are."""
     pictures = tuple(_picture(p, n, row["source"], at, roots, most_pixels) for n, p in enumerate(row["pictures"]))
-    targets = tuple(Target(t["picture"], _box(t["box"])) for t in row["targets"])
-    whole = Sample(
-        row["id"], row["scene"], row["kind"], row["source"], pictures, row["query"], targets, None, row["chain"]
-    )  # fmt: skip
-    if not row["turns"]:
-        yield whole
-    for n, turn in enumerate(row["turns"]):
-        yield replace(whole, id=f"{row['id']}-{n}", query=turn["question"], chain=None, text=turn["answer"])
+
+    def sample(id_: str, asked: Mapping[str, Any]) -> Sample:
+        targets = tuple(Target(t["picture"], _box(t["box"])) for t in asked["targets"])
+        return Sample(
+            id_, row["scene"], asked["kind"], row["source"], pictures, asked["query"], targets, asked["choice"],
+            asked["chain"],
+        )  # fmt: skip
+
+    first = sample(row["id"], row)
+    if row["turns"]:
+        return [
+            replace(first, id=f"{first.id}-{n}", query=turn["question"], chain=None, text=turn["answer"])
+            for n, turn in enumerate(row["turns"])
+        ]
+    return [first, *(sample(f"{first.id}-{n}", more) for n, more in enumerate(row["further"], 1))]
 
 
 def _picture(

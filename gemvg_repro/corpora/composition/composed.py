@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -29,6 +29,11 @@ class Rules(BaseModel):
     no mark; of the others `drawn` are boxes in the picture, the rest coordinates in the query. `hard` negatives share
     something with the anchor; `common` is the share of questions about what all pictures have in common.
     Frames of a view are `least_gap` apart, in the source's frame numbers. `tries` bounds every search.
+
+    `targets` are the shares of samples with no, one, two targets and so on, for composers that draw their pictures by
+    a phrase; without it they come as they come. With `first` the reference is in Picture 1. What moves is asked for in
+    the last picture only in the share `last`. With `complete` a source is taken to annotate all that it shows,
+    whatever sources of its kind promise: for those that are made.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +48,10 @@ class Rules(BaseModel):
     hard: float = Field(default=0.5, ge=0, le=1)
     common: float = Field(default=0.3, ge=0, le=1)
     least_gap: int = Field(default=1, ge=1)
+    targets: tuple[float, ...] = ()
+    first: bool = False
+    last: float = Field(default=0.4, ge=0, le=1)
+    complete: bool = False
     tries: int = Field(default=24, ge=1)
 
     @model_validator(mode="after")
@@ -82,7 +91,7 @@ class Composed:
     """A sample. `template` names its wording; `key` is the same for samples that ask the same.
 
     `question` is the id of the source's question or conversation that it puts; `turns` are those of a conversation,
-    which has no targets.
+    which has no targets. `choice` is the letter of the right option. `further` ask more about the same pictures.
     """
 
     kind: Kind
@@ -96,6 +105,8 @@ class Composed:
     key: int
     question: str = ""
     turns: tuple[tuple[str, str], ...] = ()
+    choice: str | None = None
+    further: tuple[Composed, ...] = ()
 
 
 @dataclass
@@ -109,6 +120,16 @@ class Bench:
     @property
     def words(self) -> Wording:
         return wording(self.wording)
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether what a frame does not show is known to be absent."""
+        return self.index.exhaustive or self.rules.complete
+
+    @property
+    def families(self) -> Mapping[str, Sequence[str]]:
+        """The phrases of each attribute, of which an object has one."""
+        return self.words.get("attributes", {})
 
 
 def same_question(*parts: str | Sequence[str]) -> int:
@@ -127,6 +148,16 @@ def fitting(frame: Frame, phrase: str) -> list[Instance]:
 def can_be_asked(frame: Frame, phrase: str, rules: Rules) -> bool:
     """Whether all there is of a phrase in the frame is known, and large enough."""
     return not unclear(frame, phrase) and all(smallest_side(i) >= rules.smallest_target for i in fitting(frame, phrase))
+
+
+def boxes_of(frame: Frame, phrase: str) -> list[Box]:
+    """Those of the visible instances that a phrase fits."""
+    return [i.box for i in fitting(frame, phrase) if i.box is not None]
+
+
+def name_of(instance: Instance) -> str:
+    """What it is called: its category, or the fullest of its descriptions."""
+    return instance.category or max(instance.attributes, key=lambda phrase: (phrase.count(" "), phrase))
 
 
 def smallest_side(instance: Instance) -> float:

@@ -10,8 +10,8 @@ from random import Random
 
 from ..frames import Frame
 from ..index import unclear
-from .composed import Bench, Composed, Unfit, fitting, how_many, same_question, shown, smallest_side, targets_of
-from .wording import count, query, sentence
+from .composed import Bench, Composed, Unfit, boxes_of, how_many, same_question, shown, smallest_side, targets_of
+from .wording import evidence, query, sentence
 
 
 def compose(bench: Bench, q: int, rng: Random) -> Composed:
@@ -29,13 +29,10 @@ def compose(bench: Bench, q: int, rng: Random) -> Composed:
     if not targets:
         raise Unfit("seen in no other picture")
     text, template = query(bench.words, rng, "reasoning.question", question=question.text)
-    evidence = [
-        count(bench.words, rng, p, question.answer, [i.box for i in fitting(f, question.answer) if i.box])
-        for p, f in enumerate(chosen)
-    ]
+    told = evidence(bench.words, rng, question.answer, [(p, boxes_of(f, question.answer)) for p, f in enumerate(chosen)])
     return Composed(
         "reasoning", index.source, question.scene, template, shown(chosen), text, targets,
-        " ".join([sentence(bench.words, rng, "answer", phrase=question.answer), *evidence]),
+        f"{sentence(bench.words, rng, 'answer', phrase=question.answer)} {told}",
         same_question("question", question.text, question.scene, [f.id for f in chosen]), question.id,
     )  # fmt: skip
 

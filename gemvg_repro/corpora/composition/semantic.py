@@ -12,8 +12,8 @@ from .composed import (
     Bench,
     Composed,
     Unfit,
+    boxes_of,
     can_be_asked,
-    fitting,
     how_many,
     references,
     same_question,
@@ -22,13 +22,13 @@ from .composed import (
     way_of,
 )
 from .referential import negatives
-from .wording import count, mark, query, sentence
+from .wording import evidence, mark, query, sentence
 
 
 def compose(bench: Bench, category: str, n: int, rng: Random) -> Composed:
     """A sample about a category that frame `n` shows. Raises Unfit."""
     first = bench.index.frame(n)
-    if not bench.index.exhaustive:
+    if not bench.exhaustive:
         raise Unfit("the source does not say what is absent")
     if not any(i.category == category for i in first.instances):
         raise Unfit("a description, but no category")
@@ -48,7 +48,7 @@ def _marked(bench: Bench, category: str, first: Frame, rng: Random) -> Composed:
     found = _with(bench, category, first, wanted, rng)
     if len(found) < wanted and not found:
         raise Unfit("too few pictures")
-    for frame in negatives(index, rules, category, first, rng):
+    for frame in negatives(bench, category, first, rng):
         if len(found) >= others:
             break
         found[frame.id] = frame
@@ -61,8 +61,9 @@ def _marked(bench: Bench, category: str, first: Frame, rng: Random) -> Composed:
     targets = targets_of(frames, category, at, rules)
     box = reference.box or (0.0, 0.0, 1.0, 1.0)
     text, template = query(bench.words, rng, "semantic.category", marked=mark(bench.words, rng, at, box, way))
-    evidence = [count(bench.words, rng, p, category, _boxes(f, category)) for p, f in enumerate(frames) if p != at]
-    chain = " ".join([sentence(bench.words, rng, "reference", picture=at + 1, phrase=category), *evidence])
+    premise = sentence(bench.words, rng, "reference", picture=at + 1, phrase=category)
+    found_there = [(p, boxes_of(f, category)) for p, f in enumerate(frames) if p != at]
+    chain = f"{premise} {evidence(bench.words, rng, category, found_there)}"
     pictures = shown(frames, at if way == "drawn" else None, box)
     return Composed(
         "semantic", index.source, first.scene, template, pictures, text, targets, chain,
@@ -110,17 +111,13 @@ def _common(bench: Bench, category: str, first: Frame, rng: Random) -> Composed:
     rng.shuffle(ordered)
     targets = targets_of(ordered, category, None, rules)
     text, template = query(bench.words, rng, "semantic.common")
-    evidence = [count(bench.words, rng, p, category, _boxes(f, category)) for p, f in enumerate(ordered)]
+    told = evidence(bench.words, rng, category, [(p, boxes_of(f, category)) for p, f in enumerate(ordered)])
     return Composed(
         "semantic", index.source, first.scene, template, shown(ordered), text, targets,
-        " ".join([sentence(bench.words, rng, "common", phrase=category), *evidence]),
+        f"{sentence(bench.words, rng, 'common', phrase=category)} {told}",
         same_question("common", category, [f.id for f in ordered]),
     )  # fmt: skip
 
 
 def _possible(frame: Frame) -> set[str]:
     return {i.category for i in frame.instances if i.visible} | frame.unclear
-
-
-def _boxes(frame: Frame, category: str) -> list[tuple[float, float, float, float]]:
-    return [i.box for i in fitting(frame, category) if i.box is not None]

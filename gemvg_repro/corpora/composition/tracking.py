@@ -25,7 +25,7 @@ from .composed import (
     smallest_side,
     way_of,
 )
-from .wording import mark, query, sentence, sighting
+from .wording import mark, query, sentence, sightings
 
 
 def compose(bench: Bench, kind: Literal["spatial", "temporal"], n: int, rng: Random) -> Composed:
@@ -46,7 +46,7 @@ def compose(bench: Bench, kind: Literal["spatial", "temporal"], n: int, rng: Ran
     frames = [first, *partners]
     if kind == "temporal":
         frames.sort(key=lambda f: f.time)
-    else:
+    elif not rules.first:
         rng.shuffle(frames)
     at = frames.index(first)
     there = [(p, _of(frame, identity)) for p, frame in enumerate(frames) if p != at]
@@ -55,8 +55,12 @@ def compose(bench: Bench, kind: Literal["spatial", "temporal"], n: int, rng: Ran
         raise Unfit("too many targets")
     box = reference.box or (0.0, 0.0, 1.0, 1.0)
     text, template = query(bench.words, rng, f"{kind}.same", marked=mark(bench.words, rng, at, box, way))
-    evidence = [sighting(bench.words, rng, p, i.box) for p, i in there]
-    chain = " ".join([sentence(bench.words, rng, "reference", picture=at + 1, phrase=reference.category), *evidence])
+    name = reference.category
+    named = [i for p, f in enumerate(frames) if p != at for i in f.instances if i.visible and name in i.phrases]
+    if "tally" in bench.words["chains"] and len(named) > len(targets):
+        raise Unfit("another object of its name, by which it is tallied")
+    told = sightings(bench.words, rng, [(p, i.box) for p, i in there], name)
+    chain = f"{sentence(bench.words, rng, 'reference', picture=at + 1, phrase=name)} {told}"
     pictures = shown(frames, at if way == "drawn" else None, box)
     return Composed(
         kind, index.source, first.scene, template, pictures, text, targets, chain,

@@ -26,6 +26,9 @@ _THIRDS = (1 / 3, 2 / 3)
 _ROWS, _COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 
 
+_BY_PICTURE = {"present", "absent", "seen", "hidden"}
+"""Sentences that a file does without if it tallies: says of all pictures at once how many are in each."""
+
 Wording = dict[str, dict[str, list[str]]]
 
 
@@ -36,13 +39,17 @@ def wording(file: Path = FILE) -> Wording:
         content = yaml.safe_load(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise Refused(f"{file} is no file of wordings: {error}; {FILE} is one") from error
+    groups = content if isinstance(content, dict) else {}
+    tallied = isinstance(groups.get("chains"), dict) and "tally" in groups["chains"]
     for group, names in wording(FILE).items() if file != FILE else ():
-        for name in names:
-            of_group = content.get(group) if isinstance(content, dict) else None
+        for name in names if not tallied else [name for name in names if name not in _BY_PICTURE]:
+            of_group = groups.get(group)
             found = of_group.get(name) if isinstance(of_group, dict) else None
             if not isinstance(found, list) or not found or not all(isinstance(text, str) for text in found):
                 raise Refused(f"{file} has no list of texts at {group}: {name}; {FILE} has all that there must be")
     known: Wording = content
+    if not isinstance(known.get("attributes", {}), dict):
+        raise Refused(f"{file}: attributes: expected lists of phrases by the attribute's name")
     return known
 
 
@@ -78,6 +85,28 @@ def count(words: Wording, rng: Random, picture: int, phrase: str, boxes: Sequenc
     number = COUNTS[len(boxes)] if len(boxes) < len(COUNTS) else str(len(boxes))
     places = ", ".join(place(box) for box in boxes)
     return sentence(words, rng, "present", picture=picture + 1, count=number, phrase=phrase, places=places)
+
+
+def evidence(words: Wording, rng: Random, phrase: str, found: Sequence[tuple[int, Sequence[Box]]]) -> str:
+    """How many of a phrase are in each of these pictures (from 0)."""
+    if "tally" in words["chains"]:
+        return sentence(words, rng, "tally", phrase=phrase, told=_told(words, rng, found))
+    return " ".join(count(words, rng, picture, phrase, boxes) for picture, boxes in found)
+
+
+def sightings(
+    words: Wording, rng: Random, found: Sequence[tuple[int, Box | None]], phrase: str | None = None
+) -> str:
+    """Where one object is in each of these pictures (from 0); a tally names it by the phrase, if there is one."""
+    if "tally" not in words["chains"]:
+        return " ".join(sighting(words, rng, picture, box) for picture, box in found)
+    told = _told(words, rng, [(picture, [box] if box else []) for picture, box in found])
+    return sentence(words, rng, "tally", phrase=phrase, told=told) if phrase else sentence(words, rng, "track", told=told)
+
+
+def _told(words: Wording, rng: Random, found: Sequence[tuple[int, Sequence[Box]]]) -> str:
+    numbers = [(picture, COUNTS[len(boxes)] if len(boxes) < len(COUNTS) else len(boxes)) for picture, boxes in found]
+    return ", ".join(sentence(words, rng, "told", picture=picture + 1, count=number) for picture, number in numbers)
 
 
 def sighting(words: Wording, rng: Random, picture: int, box: Box | None) -> str:

@@ -112,7 +112,7 @@ def test_a_lie_is_found_in_every_kind(indexes: dict[str, Index], lie: str) -> No
 
 
 def test_no_sentence_has_two_readings() -> None:
-    slots = {"picture": 2, "phrase": "a b", "count": "two", "place": "top left", "places": "centre, top left"}
+    slots = {"picture": 2, "phrase": "a b", "name": "c d", "count": "two", "place": "top left", "places": "centre, top left"}
     for name, templates in wording()["chains"].items():
         for template in templates:
             sentence = template.format(**slots)
