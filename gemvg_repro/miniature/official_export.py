@@ -13,6 +13,7 @@ import pickle
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,7 +23,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from ..corpora.masks import lz_encode
-from .questions import Pattern
+from .questions import Pattern, looks_with, some_pattern
 from .rendering import SIDE, silhouette
 from .world import (
     CATEGORIES,
@@ -40,23 +41,26 @@ from .world import (
 
 LOOKS: tuple[Look, ...] = tuple((c, k) for c in range(len(CATEGORIES)) for k in range(len(COLOURS)))
 CAMERAS = ("cam01", "cam02", "cam03")
-_MOMENTS, _STEPS = 2, 5
-PICTURES = 2000
-"""Of a source, by the command."""
+_MOMENTS, _STEPS = 2, 3
+_STILL = 0.2
+"""The share of STAR's videos in which nothing moves."""
+PICTURES = {"coco": 2000, "d3": 2000, "egoexo4d": 2000, "mvtrack": 600, "star": 2000}
+"""Of each source, by the command."""
 
 
-def write(folder: Path, seed: int, pictures: int) -> dict[str, Path]:
-    """Writes every source with about so many pictures below `folder`; returns their roots by name.
+def write(folder: Path, seed: int, pictures: Mapping[str, int]) -> dict[str, Path]:
+    """Writes each source that `pictures` names, with about so many, below `folder`; returns their roots by name.
 
-    The same seed gives the same files. Pictures are rendered once, and stored as PNG where the source has PNG or names
+    The same seed gives the same files. Objects are called by their looks ("red disc"), so that a name says category and
+    colour, which corpora/naming.py spells out. Pictures are rendered once, and stored as PNG where the source has PNG or names
     its files itself, else as JPEG of the best quality.
     """
     writers: Mapping[str, Callable[[Path, Random, int], None]] = {
         "coco": _coco, "d3": _d3, "egoexo4d": _egoexo, "mvtrack": _mvtrack, "star": _star,
     }  # fmt: skip
-    for name, writer in writers.items():
-        writer(folder / name, Random(f"official/{seed}/{name}"), pictures)
-    return {name: folder / name for name in writers}
+    for name, number in pictures.items():
+        writers[name](folder / name, Random(f"official/{seed}/{name}"), number)
+    return {name: folder / name for name in pictures}
 
 
 def _save(picture: Frame, file: Path) -> None:
@@ -77,30 +81,32 @@ def _xywh(thing: Thing) -> list[int]:
     return [thing.x, thing.y, thing.w, thing.h]
 
 
-def _crowd(rng: Random, looks: Sequence[Look]) -> Frame:
-    """A picture of one thing, as often as not, or of several."""
-    total = 1 if rng.random() < 0.4 else rng.randint(2, MOST_THINGS)
-    return frame(rng, place(rng, [rng.choice(looks) for _ in range(total)]))
+def _crowd(rng: Random, pattern: Pattern) -> Frame:
+    """A picture of one thing, or of several, with none to three that fit the pattern and others like them."""
+    looks = looks_with(rng, pattern, rng.choices(range(4), (25, 40, 25, 10))[0])
+    return frame(rng, place(rng, looks[:1] if rng.random() < 0.25 else looks))
 
 
 def _coco(root: Path, rng: Random, pictures: int) -> None:
-    """Images with their shapes as categories; a segmentation is the outline of the box."""
+    """Images with looks as categories and shapes as supercategories; a segmentation is the outline of the box."""
     images: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
     for n in range(1, pictures + 1):
-        shown, name = _crowd(rng, LOOKS), f"{n:012d}.png"
+        shown, name = _crowd(rng, some_pattern(rng)), f"{n:012d}.png"
         _save(shown, root / "train2017" / name)
         images.append({"id": n, "file_name": name, "width": SIDE, "height": SIDE})
         for thing in shown.things:
             x, y, w, h = _xywh(thing)
             notes.append(
                 {
-                    "id": len(notes) + 1, "image_id": n, "category_id": thing.category + 1, "bbox": [x, y, w, h],
+                    "id": len(notes) + 1, "image_id": n, "category_id": LOOKS.index(thing.look) + 1, "bbox": [x, y, w, h],
                     "area": w * h, "iscrowd": 0,
                     "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
                 }
             )  # fmt: skip
-    categories = [{"id": n, "name": name, "supercategory": "shape"} for n, name in enumerate(CATEGORIES, 1)]
+    categories = [
+        {"id": n, "name": str(Pattern(*look)), "supercategory": CATEGORIES[look[0]]} for n, look in enumerate(LOOKS, 1)
+    ]
     _json(
         root / "annotations" / "instances_train2017.json",
         {"info": {}, "licenses": [], "images": images, "annotations": notes, "categories": categories},
@@ -118,22 +124,21 @@ _GROUP = 20
 
 
 def _d3(root: Path, rng: Random, pictures: int) -> None:
-    """Images in groups, each collected for one look, and every object with all descriptions that fit it."""
+    """Images in groups, each collected for one description, and every object with all descriptions that fit it."""
     images: dict[int, dict[str, Any]] = {}
     notes: dict[int, dict[str, Any]] = {}
     groups: dict[int, dict[str, Any]] = {}
     for n in range(pictures):
         group = n // _GROUP
-        meant = LOOKS[group % len(LOOKS)]
-        near = [look for look in LOOKS if look[0] == meant[0] or look[1] == meant[1]]
-        shown, name = _crowd(rng, near), f"group_{group:03d}/{n:07d}.png"
+        meant = PATTERNS[group % len(PATTERNS)]
+        shown, name = _crowd(rng, meant), f"group_{group:03d}/{n:07d}.png"
         _save(shown, root / "d3_images" / name)
         images[n] = {"id": n, "file_name": name, "width": SIDE, "height": SIDE, "anno_id": [], "group_id": group,
                      "flickr_url": "", "license": 0}  # fmt: skip
-        fitting = [n + 1 for n, pattern in enumerate(PATTERNS) if pattern.fits(meant)]
+        collected = [PATTERNS.index(meant) + 1]
         groups[group] = {
-            "id": group, "pos_sent_id": fitting, "inner_sent_id": fitting, "outer_sent_id": [], "img_id": [],
-            "scene": ["world"], "group_name": str(Pattern(*meant)), "group_name_zh": "",
+            "id": group, "pos_sent_id": collected, "inner_sent_id": collected, "outer_sent_id": [], "img_id": [],
+            "scene": ["world"], "group_name": str(meant), "group_name_zh": "",
         }  # fmt: skip
         for thing in shown.things:
             a = len(notes)
@@ -161,19 +166,32 @@ def _encoded(thing: Thing) -> dict[str, Any]:
     return {"width": SIDE, "height": SIDE, "encodedMask": lz_encode(runs), "intSegClicks": {}}
 
 
+_SEEN = 0.75
+"""How many of the wide views of Ego-Exo4D show the thing of the close view."""
+
+_ELSEWHERE = 10
+"""What is added to the numbers of things of another place."""
+
+
 def _egoexo(root: Path, rng: Random, pictures: int) -> None:
-    """Takes of some things at two moments: a close view of one, and two wide ones that may lack it."""
+    """Takes of some things at two moments: a close view of one, and two wide ones that may show another place."""
     takes = {}
     for t in range(max(1, pictures // (len(CAMERAS) * _MOMENTS))):
-        uid, looks = f"take-{t:05d}", rng.sample(LOOKS, rng.randint(2, MOST_THINGS))
+        uid, meant = f"take-{t:05d}", rng.choice(LOOKS)
+        looks = looks_with(rng, Pattern(*meant), 1)
         masks: dict[str, dict[str, Any]] = {}
         for moment in range(_MOMENTS):
             here = place(rng, looks)
-            wanted = rng.choice(here)
+            wanted = next(one for one in here if one.look == meant)
             ground = frame(rng, here).ground
             for camera in CAMERAS:
-                seen = from_another_view(rng, tuple(one for one in here if one != wanted or rng.random() < 0.7))
-                things = (close_up(rng, wanted),) if camera == CAMERAS[0] else seen
+                if camera == CAMERAS[0]:
+                    things: tuple[Thing, ...] = (close_up(rng, wanted),)
+                elif rng.random() < _SEEN:
+                    things = from_another_view(rng, here)
+                else:
+                    elsewhere = place(rng, looks_with(rng, Pattern(*meant), 0))
+                    things = tuple(replace(one, identity=one.identity + _ELSEWHERE) for one in elsewhere)
                 _save(frame(rng, things, ground), root / uid / camera / f"{moment * 30}.jpg")
                 for thing in things:
                     name = f"{_name(thing)}_{thing.identity}"
@@ -190,12 +208,12 @@ def _egoexo(root: Path, rng: Random, pictures: int) -> None:
     _json(root / "annotations" / "relations_train.json", {"annotations": takes})
 
 
-def _video(rng: Random, steps: int) -> tuple[list[Frame], int]:
-    """Frames of a camera that stands still, before which one thing moves; and that thing's identity."""
+def _video(rng: Random, steps: int, moves: bool = True) -> tuple[list[Frame], int | None]:
+    """Frames of a camera that stands still, before which one thing moves, or none; and that thing's identity."""
     while True:
-        shapes = rng.sample(range(len(CATEGORIES)), rng.randint(2, MOST_THINGS))
-        moments = [place(rng, [(shape, rng.randrange(len(COLOURS))) for shape in shapes], 30)]
-        mover = rng.randrange(len(shapes))
+        looks = rng.sample(LOOKS, rng.randint(2, MOST_THINGS))
+        moments = [place(rng, looks, 30)]
+        mover = rng.randrange(len(looks)) if moves else None
         while len(moments) < steps and (after := step_in_time(rng, moments[-1], mover)):
             moments.append(after)
         if len(moments) == steps:
@@ -205,8 +223,9 @@ def _video(rng: Random, steps: int) -> tuple[list[Frame], int]:
 
 def _mvtrack(root: Path, rng: Random, pictures: int) -> None:
     """Sequences of one view, tracking what moves; now and then it is out of view."""
-    for n in range(max(1, pictures // _STEPS)):
-        frames, mover = _video(rng, _STEPS)
+    for n in range(max(1, pictures // (2 * _STEPS))):
+        frames, mover = _video(rng, 2 * _STEPS)
+        assert mover is not None
         name = f"{_name(frames[0].things[mover]).replace(' ', '_')}{n + 1}"
         folder = root / name / f"{name}-1"
         boxes, hidden = [], []
@@ -221,20 +240,22 @@ def _mvtrack(root: Path, rng: Random, pictures: int) -> None:
 
 
 def _star(root: Path, rng: Random, pictures: int) -> None:
-    """Videos with the shapes as object classes, and for each the question which object moves."""
+    """Videos with looks as object classes; for each the question which object moves, or stands leftmost if none does."""
     records = []
     for n in range(max(1, pictures // _STEPS)):
-        frames, mover = _video(rng, _STEPS)
+        frames, mover = _video(rng, _STEPS, rng.random() >= _STILL)
         video, situations = f"W{n:05d}", {}
         for k, shown in enumerate(frames, 1):
             _save(shown, root / "frames" / f"{video}.mp4" / f"{k:06d}.png")
             corners = [[t.x, t.y, t.x + t.w, t.y + t.h] for t in shown.things]
-            labels = [f"o{t.category:03d}" for t in shown.things]
+            labels = [f"o{LOOKS.index(t.look):03d}" for t in shown.things]
             situations[f"{k:06d}"] = {"bbox": corners, "bbox_labels": labels, "rel_pairs": [], "rel_labels": []}
-        answer = f"The {CATEGORIES[frames[0].things[mover].category]}."
+        things = frames[0].things
+        asked = "Which object moves?" if mover is not None else "Which object stands leftmost?"
+        answer = f"The {_name(things[mover] if mover is not None else min(things, key=lambda t: t.x))}."
         records.append(
             {
-                "question_id": f"Interaction_T1_{n}", "question": "Which object moves?", "video_id": video,
+                "question_id": f"Interaction_T1_{n}", "question": asked, "video_id": video,
                 "start": 0.0, "end": float(_STEPS), "answer": answer, "question_program": [],
                 "choices": [{"choice_id": 0, "choice": answer, "choice_program": []}], "situations": situations,
             }
@@ -242,7 +263,7 @@ def _star(root: Path, rng: Random, pictures: int) -> None:
     _json(root / "STAR_train.json", records)
     classes = root / "STAR_classes" / "object_classes.txt"
     classes.parent.mkdir(parents=True, exist_ok=True)
-    classes.write_text("".join(f"o{n:03d} {name}\n" for n, name in enumerate(CATEGORIES)))
+    classes.write_text("".join(f"o{n:03d} {Pattern(*look)}\n" for n, look in enumerate(LOOKS)))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -102,7 +102,7 @@ def _distractor(rng: Random, pattern: Pattern) -> Look:
             return look
 
 
-def _looks(rng: Random, pattern: Pattern, fitting: int) -> list[Look]:
+def looks_with(rng: Random, pattern: Pattern, fitting: int) -> list[Look]:
     """The looks of a picture with so many fitting things among at least one and at most MOST_THINGS."""
     total = rng.randint(max(fitting, 1), MOST_THINGS)
     looks = [_fitting(rng, pattern) for _ in range(fitting)]
@@ -120,7 +120,7 @@ def _spread(rng: Random, pictures: int) -> list[int]:
 
 
 def _scene_with(rng: Random, pattern: Pattern, counts: Sequence[int]) -> tuple[Frame, ...]:
-    return tuple(frame(rng, place(rng, _looks(rng, pattern, n))) for n in counts)
+    return tuple(frame(rng, place(rng, looks_with(rng, pattern, n))) for n in counts)
 
 
 def _find(frames: Sequence[Frame], pattern: Pattern, first: int = 0) -> tuple[tuple[int, int], ...]:
@@ -140,7 +140,7 @@ def _evidence(found: Sequence[tuple[int, int]], pictures: int, first: int = 0) -
     return ", ".join(f"{NUMBERS[counts[p]]} in Picture {p + 1}" for p in range(first, pictures)) + "."
 
 
-def _pattern(rng: Random) -> Pattern:
+def some_pattern(rng: Random) -> Pattern:
     """A description by category and colour, or by one of them."""
     category, colour = _any_look(rng)
     which = rng.randrange(4)
@@ -153,7 +153,7 @@ def _pattern(rng: Random) -> Pattern:
 
 def referential(rng: Random, pictures: int) -> Question:
     """Referential retrieval: every thing of a description, in any of the pictures."""
-    pattern = _pattern(rng)
+    pattern = some_pattern(rng)
     frames = _scene_with(rng, pattern, _spread(rng, pictures))
     return about(frames, pattern)
 
@@ -217,7 +217,7 @@ def spatial(rng: Random, pictures: int) -> Question:
     place_seen = [min(n, 1) for n in _spread(rng, pictures - 1)]
     if pictures > 2 and rng.random() < 0.4:
         place_seen = [1] * (pictures - 1)  # two views of the same place
-    here = place(rng, _looks(rng, pattern, 1))
+    here = place(rng, looks_with(rng, pattern, 1))
     ground = frame(rng, here)
     wanted = next(t for t in here if t.look == look)
     frames = [frame(rng, (close_up(rng, wanted),), ground.ground)]
@@ -225,7 +225,7 @@ def spatial(rng: Random, pictures: int) -> Question:
         if seen:
             frames.append(frame(rng, from_another_view(rng, here), ground.ground))
         else:
-            frames.append(frame(rng, place(rng, _looks(rng, pattern, 0))))
+            frames.append(frame(rng, place(rng, looks_with(rng, pattern, 0))))
     found = _find(frames, pattern, 1)
     query = "Picture 1 is a close view of an object. Find this object in the other pictures."
     chain = f"Picture 1 shows a {pattern}. {pattern}: {_evidence(found, pictures, 1)}"
@@ -328,7 +328,7 @@ def different(rng: Random, pictures: int) -> Question:
 
 def how_many(rng: Random, pictures: int) -> Question:
     """How many things of a description do the pictures show together?"""
-    pattern = _pattern(rng)
+    pattern = some_pattern(rng)
     frames = _scene_with(rng, pattern, _spread(rng, pictures))
     found = _find(frames, pattern)
     wrong = [NUMBERS[n] for n in rng.sample([n for n in range(5) if n != len(found)], 3)]

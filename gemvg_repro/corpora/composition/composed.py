@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Self
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ...grounding.samples import Box, Kind
 from ..frames import Frame, Instance
 from ..index import Index, unclear
+from ..naming import said
 from .wording import FILE, Way, Wording, wording
 
 
@@ -156,8 +158,13 @@ def boxes_of(frame: Frame, phrase: str) -> list[Box]:
 
 
 def name_of(instance: Instance) -> str:
-    """What it is called: its category, or the fullest of its descriptions."""
-    return instance.category or max(instance.attributes, key=lambda phrase: (phrase.count(" "), phrase))
+    """What it is called: its category, or the description that says most of the others."""
+    return instance.category or _fullest(instance.attributes)
+
+
+@lru_cache(maxsize=4096)
+def _fullest(phrases: tuple[str, ...]) -> str:
+    return max(phrases, key=lambda name: (sum(said(name, phrase) for phrase in phrases), name))
 
 
 def smallest_side(instance: Instance) -> float:

@@ -53,7 +53,7 @@ def wording(file: Path = FILE) -> Wording:
     return known
 
 
-def query(words: Wording, rng: Random, name: str, **slots: str) -> tuple[str, str]:
+def query(words: Wording, rng: Random, name: str, /, **slots: str) -> tuple[str, str]:
     """A query of a name such as "semantic.common", and the template it was made by, such as "semantic.common/2"."""
     templates = words["queries"][name]
     n = rng.randrange(len(templates))
@@ -67,7 +67,7 @@ def mark(words: Wording, rng: Random, picture: int, box: Box, way: Way) -> str:
     return template.format(picture=picture + 1, x1=x1, y1=y1, x2=x2, y2=y2)
 
 
-def sentence(words: Wording, rng: Random, name: str, **slots: Any) -> str:
+def sentence(words: Wording, rng: Random, name: str, /, **slots: Any) -> str:
     """A sentence of a chain of thought."""
     return rng.choice(words["chains"][name]).format(**slots)
 
