@@ -45,9 +45,14 @@ job, and executes the notebook."""
 PATIENCE_S = 600
 """For what takes half a minute on a machine that has nothing else to do."""
 
-_SMALL: dict[str, Any] = {
+SMALL: dict[str, Any] = {
     "threads": {"sft": 1, "cot_sft": 1},
-    "data": {"recipe": {"train": 200, "validation": 40, "test": 40, "understanding_test": 10}},
+    "data": {
+        "recipe": {"validation": 40, "test": 40, "understanding_test": 10},
+        "composition": {
+            "share": 0.03, "exported": {"coco": 120, "d3": 240, "egoexo4d": 240, "mvtrack": 60, "star": 240},
+        },
+    },
     "sft": {"steps": 12, "conversations": 4, "micro_batch": 4, "turns": 1, "save_every": 3},
     "cot_sft": {"steps": 12, "conversations": 4, "micro_batch": 4, "turns": 1, "save_every": 3},
     "grpo": {
@@ -94,10 +99,10 @@ def _drawn(rng: Random, stage: str, process: str) -> Fault:
     return Fault(stage, process, working, round(rng.uniform(0.05, 0.8) if working else rng.uniform(0.01, 0.25), 2))
 
 
-def _merged(base: Any, changes: Any) -> Any:
+def merged(base: Any, changes: Any) -> Any:
     if not isinstance(base, dict) or not isinstance(changes, dict):
         return changes
-    return {**base, **{key: _merged(base.get(key), value) for key, value in changes.items()}}
+    return {**base, **{key: merged(base.get(key), value) for key, value in changes.items()}}
 
 
 @dataclass
@@ -115,7 +120,7 @@ class Study:
             shutil.copytree(like / part, root / part, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         scales = root / "gemvg_repro" / "study" / "scales"
         miniature = yaml.safe_load((scales / "miniature.yaml").read_text())
-        (scales / "small.yaml").write_text(yaml.safe_dump(_merged(miniature, _SMALL)))
+        (scales / "small.yaml").write_text(yaml.safe_dump(merged(miniature, SMALL)))
         grid = {
             "scientific": {"mode": ["hybrid"]},
             "nuisance": {"seed": [0]},

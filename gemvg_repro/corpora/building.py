@@ -25,9 +25,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .composition import attributes, choices, moving, reasoning, referential, semantic, tracking, understanding
-from .composition.checker import Untrue, check
+from .composition.checker import check
 from .composition.composed import Bench, Composed, Rules, Unfit
 from .composition.further import ask
+from .composition.meaning import Untrue
 from .composition.wording import FILE, wording
 from .index import Index
 from .recipe import STAGES, Cell, Recipe, Stage

@@ -25,8 +25,8 @@ from .index import Index
 from .official import SOURCES, annotation_files, indexed
 from .refusal import Refused
 
-SHARDS = "shards"
-"""The folder of what is made, in the folder that is given."""
+SHARDS, INDEXES = "shards", "indexes"
+"""The folders of what is made and of what was read, in the folder that is given."""
 
 Benchmarks = Mapping[str, tuple[Path, Path | None]]
 
@@ -54,12 +54,12 @@ def make(
                 f"{name}: {file} is no file, or {images} no folder; expected an annotation file and its images"
             )
     if (folder / SHARDS).exists():
-        raise Refused(f"{folder / 'shards'} exists; remove it to make the data anew, or give another folder")
-    (folder / "indexes").mkdir(parents=True, exist_ok=True)
+        raise Refused(f"{folder / SHARDS} exists; remove it to make the data anew, or give another folder")
+    (folder / INDEXES).mkdir(parents=True, exist_ok=True)
     files = {}
     families = wording(wanted.wording).get("attributes", {})
     for name, root in roots.items():
-        file = folder / "indexes" / f"{name}.sqlite"
+        file = folder / INDEXES / f"{name}.sqlite"
         if progress:
             progress(f"reading {name}", 0, 1)
         index = Index(file) if file.is_file() else indexed(name, root, file, families=families)

@@ -1,4 +1,4 @@
-"""Which samples does the world give? Splits that share no scene, in one compact columnar file."""
+"""Which samples does the world give to choose and to test on? In one compact columnar file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..grounding.samples import GROUNDING_KINDS, Kind, Sample, Target
-from .questions import COMPOSERS, Question, further, referential
+from .questions import COMPOSERS, Question
 from .world import Frame, Thing
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Split = Literal["validation", "test"]
+SPLITS: tuple[Split, ...] = ("validation", "test")
 
 WORLD_VERSION = 2
 """Raised by hand when a change of the world's code changes a sample or a pixel."""
@@ -42,51 +42,28 @@ _FIELDS = 8  # of a Thing
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of the world is drawn. Counts are of scenes; `turns` questions are asked about each in training."""
+    """How much of the world is drawn: samples of a split, the five kinds in turn, and of understanding in the test."""
 
     seed: int
-    train: int
     validation: int
     test: int
-    turns: int
     understanding_test: int
-    single_share: float
-    understanding_share: float
-
-    def scenes(self, split: Split) -> int:
-        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
 
-def _training_question(rng: Random, recipe: Recipe, number: int) -> Question:
-    """Single-image grounding, questions about several images, and the five kinds in turn."""
-    draw = rng.random()
-    if draw < recipe.single_share:
-        return referential(rng, 1)
-    if draw < recipe.single_share + recipe.understanding_share:
-        return COMPOSERS["understanding"](rng, rng.randint(2, 3))
-    return COMPOSERS[GROUNDING_KINDS[number % 5]](rng, rng.randint(2, 3))
-
-
-def _questions(split: Split, recipe: Recipe, number: int) -> list[Question]:
-    """The questions about one scene, drawn from a seed of its own."""
+def _question(split: Split, recipe: Recipe, number: int) -> Question:
+    """The question about one scene, drawn from a seed of its own."""
     rng = Random(f"{WORLD_VERSION}/{recipe.seed}/{split}/{number}")
-    if split == "train":
-        first = _training_question(rng, recipe, number)
-    elif split == "test" and number >= recipe.test:
-        first = COMPOSERS["understanding"](rng, rng.randint(2, 3))
-    else:
-        first = COMPOSERS[GROUNDING_KINDS[number % 5]](rng, rng.randint(2, 3))
-    turns = recipe.turns if split == "train" else 1
-    return [first, *further(rng, first, turns - 1)]
+    understood = split == "test" and number >= recipe.test
+    kind = "understanding" if understood else GROUNDING_KINDS[number % len(GROUNDING_KINDS)]
+    return COMPOSERS[kind](rng, rng.randint(2, 3))
 
 
 def generate(split: Split, recipe: Recipe) -> Iterator[Sample]:
-    """The samples of a split in order; those of one scene follow each other and share their pictures."""
-    count = recipe.scenes(split) + (recipe.understanding_test if split == "test" else 0)
-    for number in range(count):
+    """The samples of a split in order, each of a scene of its own."""
+    counts = {"validation": recipe.validation, "test": recipe.test + recipe.understanding_test}
+    for number in range(counts[split]):
         scene = f"{split}-{number:06d}"
-        for turn, question in enumerate(_questions(split, recipe, number)):
-            yield question.sample(f"{scene}-{turn}", scene)
+        yield _question(split, recipe, number).sample(f"{scene}-0", scene)
 
 
 def _row(split: Split, sample: Sample) -> dict[str, Any]:

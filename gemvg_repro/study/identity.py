@@ -18,7 +18,6 @@ from ..benchmarks.asking import asking_at
 from ..benchmarks.fingerprint import fingerprint
 from ..benchmarks.registry import benchmark
 from ..corpora import recipe
-from ..corpora.composition import wording
 from ..corpora.official import annotation_files
 from ..corpora.pictures import FilePicture
 from ..corpora.refusal import MANIFEST
@@ -36,7 +35,7 @@ from .parameters import (
 from .profiles import load_profile
 from .runs import library_versions, parameters_of, read_json, run_id
 
-RESULTS_VERSION = 3
+RESULTS_VERSION = 4
 """Raised by hand when code moves numbers: every run is then another run."""
 
 CONTINUES: Mapping[TrainMode, TrainMode | None] = {
@@ -135,19 +134,34 @@ def _data(data: str, profile: SomeProfile) -> Identity:
         settings = {name: section.get(name) for name in ("composed", "seed", "most_pixels")}
         known = {"results_version": RESULTS_VERSION, "settings": settings, "file": _annotations(resolve(data))}
         return Identity("data", {"kind": "data", **known})
-    return Identity("data", _moving("data", ("data",), profile))
+    return Identity("data", _moving("data", ("data",), profile) | {"recipe": _recipe(profile)})
+
+
+def _recipe(profile: SomeProfile) -> dict[str, str]:
+    """The hashes of the recipe that the profile's training sets are composed by, and of its words."""
+    composition = (profile.model_dump().get("data") or {}).get("composition")
+    if not composition:
+        return {}
+    file = _PACKAGE / composition["recipe"]
+    words = _words_of(file, file.stat().st_mtime_ns)
+    return {path.relative_to(_PACKAGE).as_posix(): _hash(path) for path in (file, words)}
+
+
+@lru_cache(maxsize=16)
+def _words_of(file: Path, modified_ns: int) -> Path:
+    return recipe.load(file).wording
 
 
 def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
     """Data composed of official files: known by the recipe, and by the content of the files that say what there is."""
-    most_pixels = profile.model_dump()["data"]["most_pixels"]
+    data = profile.model_dump()["data"]
     moving = {
         "kind": "data",
         "results_version": RESULTS_VERSION,
         "versions": library_versions(),
-        "recipe": {path.name: _hash(path) for path in (recipe.FILE, wording.FILE)},
-        "share": parameters.share,
-        "embedded": [most_pixels] if parameters.embed else [],
+        "recipe": _recipe(profile),
+        "share": data["composition"]["share"] * parameters.share,
+        "embedded": [data["most_pixels"]] if parameters.embed else [],
         "sources": {name: _contents(annotation_files(name, root)) for name, root in parameters.sources.items()},
         "benchmarks": {name: _contents([file]) for name, (file, _) in parameters.benchmarks.items()},
     }

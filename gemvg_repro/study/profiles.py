@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..grounding.samples import Mode
 from ..miniature.dataset import Recipe
@@ -21,15 +21,32 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DataSettings(_Strict):
-    """Where samples come from: the world's `recipe`, or a file that is given to the notebook (None).
+class Composition(_Strict):
+    """How a training set is composed: by a `recipe` of this package, and how large a `share` of its counts.
 
-    `benchmarks` are those that the world holds in official formats, with the size of each (see `miniature.exports`).
+    `exported` is the number of pictures of each source that the world gives in its official format; without any, the
+    official downloads are given to the notebook.
+    """
+
+    recipe: str
+    share: float = Field(default=1.0, gt=0, le=1)
+    exported: Mapping[str, int] = {}
+
+    @property
+    def file(self) -> Path:
+        return Path(__file__).parents[1] / self.recipe
+
+
+class DataSettings(_Strict):
+    """Where samples come from: held-out ones are the world's, by `recipe`, or of a file that is given (None).
+
+    The training set is composed, by `composition`. `benchmarks` are those that the world holds in official formats, with the size of each (see `miniature.exports`).
     `composed` is the number of samples of semantic association that are composed from a given file, with
     `seed`; pictures are decoded to at most `most_pixels` (None: as they are).
     """
 
     recipe: Recipe | None
+    composition: Composition
     benchmarks: Mapping[str, int] = {}
     composed: int
     seed: int

@@ -1,8 +1,9 @@
-"""What is a study trained and scored on? The data run: the world's samples, composed ones, or a file that was given."""
+"""What is a study trained and scored on? The data run: the world's sources composed, official ones, or a given file."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,25 +11,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..corpora import coco, making, recipe, shards
+from ..corpora import coco, index, making, recipe, shards
 from ..corpora.composers import detection, semantic
+from ..corpora.official import SOURCES
 from ..corpora.refusal import Faults, Refused
 from ..corpora.writing import writing
 from ..grounding.samples import Sample
-from ..miniature import dataset, exports
+from ..miniature import dataset, exports, official_export
 from .identity import identify, locate, threads_of
 from .parameters import DataParameters, ParameterError, Parameters, resolve
 from .profiles import DataSettings, Profile, load_profile
-from .runs import Announcer, Run, result_of
+from .runs import Announcer, Run, result_of, run_id
 
 WORLD_FILE = "samples.parquet"
 BENCHMARKS = "benchmarks"
+OFFICIAL = "official"
+"""The world's sources in their official formats."""
 MG_FOLDER = "mg_data"
 
 
 def make(asked: DataParameters) -> Mapping[str, Any]:
-    """Draws the world's samples, composes those of official files, or reads and checks what is given; returns the data
-    run's result. Raises Refused for files that are not used."""
+    """Composes the training set of the world's sources or of official ones, or reads and checks what is given; returns
+    the data run's result. Raises Refused for files that are not used."""
     profile = load_profile(asked.profile)
     identity = identify(asked, profile)
     started = time.monotonic()
@@ -37,9 +41,10 @@ def make(asked: DataParameters) -> Mapping[str, Any]:
         if run.finished is not None:
             return run.finished
         if asked.sources:
-            facts = _compose(run.folder, asked, profile)
+            made = _compose(run.folder, asked.sources, asked, profile)
+            facts = {"source": "official files", **_facts_of_shards(made), "shards": str(made)}
         elif profile.data.recipe is not None and not asked.data:
-            facts = {"source": "world", **_draw(run.folder, profile.data.recipe, profile.data.benchmarks)}
+            facts = {"source": "world", **_of_the_world(run.folder, profile.data.recipe, asked, profile)}
         return run.finish({**facts, "cost": {"seconds": round(time.monotonic() - started, 1)}})
 
 
@@ -60,7 +65,9 @@ def check(asked: Parameters) -> dict[str, Any]:
         if result_of(locate(known)) is not None:
             return {}
         given = resolve(data)
-        return {"source": data, **(_facts_of_shards(given) if given.is_dir() else _facts_of_file(given, settings))}
+        if given.is_dir():
+            return {"source": data, **_facts_of_shards(given), "shards": str(given)}
+        return {"source": data, **_facts_of_file(given, settings)}
     if settings.recipe is None and not getattr(asked, "sources", None):
         raise ParameterError(
             f"profile {asked.profile} has no data of its own. Compose it from official downloads by data.ipynb "
@@ -94,18 +101,44 @@ def check_pictures(file: Path, samples: Sequence[Sample]) -> None:
     faults.refuse()
 
 
-def _compose(folder: Path, asked: DataParameters, profile: Profile) -> dict[str, Any]:
-    """Composes the training set; what an interrupted run has read already is not read again."""
+def _compose(folder: Path, roots: Mapping[str, Path], asked: DataParameters, profile: Profile) -> Path:
+    """Composes the training set and returns the folder of its shards; what an interrupted run has read already is not
+    read again."""
     made = folder / MG_FOLDER / making.SHARDS
     if not made.exists():
-        bars, wanted = making.Bars(), recipe.load().scaled(asked.share)
+        bars, composition = making.Bars(), profile.data.composition
         making.make(
-            made.parent, asked.sources, wanted, asked.benchmarks,
-            workers=min(threads_of("data", profile), os.cpu_count() or 1),
+            made.parent, roots, recipe.load(composition.file).scaled(composition.share * asked.share),
+            asked.benchmarks, workers=min(threads_of("data", profile), os.cpu_count() or 1),
             embed=asked.embed, most_pixels=profile.data.most_pixels, progress=bars,
         )  # fmt: skip
         bars.close()
-    return {"source": "official files", **_facts_of_shards(made)}
+    return made
+
+
+def _of_the_world(folder: Path, held_out: dataset.Recipe, asked: DataParameters, profile: Profile) -> dict[str, Any]:
+    """The world's sources in official formats, the training set composed of them, and what is held out, drawn."""
+    official = folder / OFFICIAL
+    if not official.is_dir():
+        partial = official.with_name(f"{OFFICIAL}.part")
+        shutil.rmtree(partial, ignore_errors=True)
+        with writing(partial):
+            official_export.write(partial, held_out.seed, profile.data.composition.exported)
+        partial.replace(official)
+    made = _compose(folder, {name: official / name for name in profile.data.composition.exported}, asked, profile)
+    shutil.rmtree(made.parent / making.INDEXES, ignore_errors=True)  # made again in seconds
+    composed, drawn = _facts_of_shards(made), _draw(folder, held_out, profile.data.benchmarks)
+    trained = shards.samples(made, "sft", "train", roots=_pictures(folder))
+    return {
+        **composed,
+        "content": run_id({"composed": composed["content"], "drawn": drawn["content"]}),
+        "counts": {"train": {**_counts(list(trained)), "stages": composed["counts"]}, **drawn["counts"]},
+    }
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """Where the pictures of the world's sources lie in a data run's folder, wherever that is by now."""
+    return {name: known.pictures(folder / OFFICIAL / name) for name, known in SOURCES.items()}
 
 
 def _facts_of_shards(folder: Path) -> dict[str, Any]:
@@ -114,7 +147,7 @@ def _facts_of_shards(folder: Path) -> dict[str, Any]:
     content = shards.manifest(folder)
     facts = {name: content[name] for name in ("content", "cells", "paper", "sources")}
     stages = {stage: sum(c["stages"][stage] for c in content["cells"].values()) for stage in recipe.STAGES}
-    return {**facts, "counts": {"samples": content["rows"], **stages}, "shards": str(folder)}
+    return {**facts, "counts": {"samples": content["rows"], **stages}}
 
 
 def _draw(folder: Path, recipe: dataset.Recipe, benchmarks: Mapping[str, int]) -> dict[str, Any]:
@@ -122,7 +155,7 @@ def _draw(folder: Path, recipe: dataset.Recipe, benchmarks: Mapping[str, int]) -
         digest = dataset.write(folder / WORLD_FILE, recipe)
     with writing(folder / BENCHMARKS):
         exports.write(folder / BENCHMARKS, recipe.seed, benchmarks)
-    splits = {split: dataset.read(folder / WORLD_FILE, split) for split in ("train", "validation", "test")}
+    splits = {split: dataset.read(folder / WORLD_FILE, split) for split in dataset.SPLITS}
     return {"content": digest, "counts": {split: _counts(samples) for split, samples in splits.items()}}
 
 
@@ -136,7 +169,7 @@ def _counts(samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def load(folder: Path, asked: Parameters, split: dataset.Split) -> list[Sample]:
+def load(folder: Path, asked: Parameters, split: index.Split) -> list[Sample]:
     """The samples of a split of a finished data run, in order.
 
     Of shards it is trained on those of the stage that `asked` is about. A COCO-format file is trained on as composed
@@ -144,26 +177,30 @@ def load(folder: Path, asked: Parameters, split: dataset.Split) -> list[Sample]:
     """
     data: str = getattr(asked, "data", "")
     settings = load_profile(asked.profile).data
+    drawn = folder / WORLD_FILE
+    if not data and split != "train" and drawn.is_file():
+        return dataset.read(drawn, split)
     if (composed := resolve(data) if data else folder / MG_FOLDER / making.SHARDS).is_dir():
-        return _of_shards(composed, getattr(asked, "mode", "sft"), split, settings)
-    if not data:
-        return dataset.read(folder / WORLD_FILE, split)
+        roots = _pictures(folder) if not data and drawn.is_file() else None
+        return _of_shards(composed, getattr(asked, "mode", "sft"), split, settings, roots)
     read = coco.load(resolve(data), settings.most_pixels)
     samples = detection(read)
     return samples + semantic(read, settings.seed, settings.composed) if split == "train" else samples
 
 
-def _of_shards(folder: Path, mode: str, split: dataset.Split, settings: DataSettings) -> list[Sample]:
-    """Each a scene of its own in training, where what shares a scene shares its pictures; a conversation is one.
+def _of_shards(
+    folder: Path, mode: str, split: index.Split, settings: DataSettings, roots: Mapping[str, Path] | None
+) -> list[Sample]:
+    """In training, where what shares a scene shares its pictures, the samples about the same pictures are one.
 
     Held-out samples are of grounding only: nothing here scores free text.
     """
     stages: Mapping[str, recipe.Stage] = {"sft": "sft", "cot_sft": "cot_sft", "sft_more": "cot_sft"}
     stage = stages.get(mode, "grpo") if split == "train" else "sft"
-    found = shards.samples(folder, stage, split, most_pixels=settings.most_pixels)
+    found = shards.conversations(folder, stage, split, roots=roots, most_pixels=settings.most_pixels)
     if split != "train":
-        return [sample for sample in found if sample.text is None]
-    return [replace(sample, scene=sample.id) if sample.text is None else sample for sample in found]
+        return [turns[0] for turns in found if turns[0].text is None]
+    return [replace(sample, scene=turns[0].id) for turns in found for sample in turns]
 
 
 def exported(folder: Path) -> dict[str, Path]:

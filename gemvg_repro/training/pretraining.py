@@ -32,8 +32,9 @@ from transformers import Qwen2VLForConditionalGeneration
 from ..benchmarks import generalised
 from ..grounding.samples import Mode
 from ..miniature.curriculum import PHASES, lessons
-from ..miniature.dataset import Recipe, Split, generate
+from ..miniature.dataset import Recipe, generate
 from ..miniature.model import BASE, Sizes, deepen, save_random
+from ..miniature.questions import referential
 from ..miniature.tokenizer import COORDINATE_STEP, coordinate_ids
 from ..miniature.world import Frame
 from ..models.checkpoints import WEIGHTS, write_sums
@@ -246,14 +247,14 @@ def _resume(checkpoint: Path, learned: nn.Module, optimiser: Optimizer) -> int:
 
 def measure(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor) -> dict[str, float]:
     """F1@0.5 on 500 held-out single pictures, and by kind on 500 validation samples of another world."""
-    held_out = Recipe(
-        seed=SEED + 1, train=500, validation=500, test=0, turns=1, understanding_test=0,
-        single_share=1.0, understanding_share=0.0,
-    )  # fmt: skip
+    held_out = {
+        "single": [
+            referential(Random(f"single/{SEED + 1}/{n}"), 1).sample(f"single-{n}", f"single-{n}") for n in range(500)
+        ],
+        "several": list(generate("validation", Recipe(SEED + 1, validation=500, test=0, understanding_test=0))),
+    }
     found: dict[str, float] = {}
-    splits: dict[str, Split] = {"single": "train", "several": "validation"}
-    for name, split in splits.items():
-        samples = list(generate(split, held_out))
+    for name, samples in held_out.items():
         asked: list[Question] = [(sample, "direct") for sample in samples]
         batches = answer(model, processor, asked, batch=100, max_new_tokens={"direct": 60})
         said = {told.sample: told.text for batch in batches for told in batch}

@@ -60,17 +60,7 @@ def test_hops_are_the_kinds() -> None:
 
 
 def test_every_slice_of_the_world_has_samples_and_scores_carry_them() -> None:
-    recipe = Recipe(
-        seed=0,
-        train=1,
-        validation=1,
-        test=500,
-        turns=1,
-        understanding_test=5,
-        single_share=0.0,
-        understanding_share=0.0,
-    )
-    samples = list(generate("test", recipe))
+    samples = list(generate("test", Recipe(seed=0, validation=1, test=500, understanding_test=5)))
     scores = score(samples, ["none"] * len(samples), "direct")
     assert scores["difficulties"].tolist() == [difficulties(s) for s in samples]
     grounded = scores[scores["kind"] != "understanding"]

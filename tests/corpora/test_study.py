@@ -119,8 +119,8 @@ def test_the_miniature_trains_on_it(composed: Path) -> None:
 
 @pytest.mark.slow
 def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path: Path) -> None:
-    roots = official_export.write(tmp_path / "world", 0, 400)
-    asked = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.006, embed=True)
+    roots = official_export.write(tmp_path / "world", 0, dict.fromkeys(official_export.PICTURES, 400))
+    asked = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.02, embed=True)
     given = {"runs": tmp_path, "steps": 1, "data": sources.make(asked)["shards"], "mode": "direct"}
     done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", samples=3, **given)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -128,7 +128,8 @@ def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path
 
 
 def test_an_interrupted_composition_goes_on(downloads: dict[str, Path], tmp_path: Path) -> None:
-    asked = DataParameters(runs=str(tmp_path), roots={"d3": str(downloads["d3"])}, share=0.001)
+    roots = {"d3": str(downloads["d3"])}
+    asked = DataParameters(profile="paper", runs=str(tmp_path), roots=roots, share=0.001)
     result = sources.make(asked)
     folder = tmp_path / identify(asked).folder_name
     (folder / "result.json").unlink()

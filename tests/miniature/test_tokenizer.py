@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from gemvg_repro.grounding.answers import completion, read_ids
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
-from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.miniature.tokenizer import CHAT_TEMPLATE, COORDINATE_STEP, SPECIAL_TOKENS, build_tokenizer
 
+from ..drawn import conversations
 from ..qwen_tokenizer import ADDED_TOKENS, qwen_tokenizer
 
 TOKENIZER = build_tokenizer()
@@ -40,9 +40,8 @@ def test_any_text_survives(text: str) -> None:
 
 def test_the_world_needs_no_bytes() -> None:
     """Prompts and answers are words: at most 110 tokens of text for a prompt, and no byte of a word."""
-    recipe = Recipe(0, 300, 0, 0, 4, 0, 0.2, 0.2)
     letters = set("abcdefghijklmnopqrstuvwxyz0123456789")
-    for sample in generate("train", recipe):
+    for sample in conversations(0, 300, 4, 0.2):
         for mode in ("direct", "cot"):
             prompt = TOKENIZER.apply_chat_template(
                 messages(sample, mode),

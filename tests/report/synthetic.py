@@ -67,11 +67,8 @@ def names(seeds: Sequence[int] = (0,), variants: Sequence[str] = VARIANTS) -> li
 
 def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: int = 100) -> None:
     """Writes these run directories, finished, below `runs`: names of `names`, or keys of a plan."""
-    recipe = Recipe(
-        seed=0, train=samples, validation=1, test=samples, turns=1, understanding_test=choices,
-        single_share=0.0, understanding_share=0.1,
-    )  # fmt: skip
-    test, train = list(generate("test", recipe)), list(generate("train", recipe))
+    recipe = Recipe(seed=0, validation=samples, test=samples, understanding_test=choices)
+    test, train = list(generate("test", recipe)), list(generate("validation", recipe))
     known = {_name(directory): directory for directory in directories}
     for directory in directories:
         name = _name(directory)

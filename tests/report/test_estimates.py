@@ -52,11 +52,7 @@ def test_f1_by_hand() -> None:
 
 
 def test_values_are_those_of_the_benchmark() -> None:
-    recipe = Recipe(
-        seed=1, train=1, validation=1, test=60, turns=1, understanding_test=0, single_share=0.0,
-        understanding_share=0.0,
-    )  # fmt: skip
-    samples = list(generate("test", recipe))
+    samples = list(generate("test", Recipe(seed=1, validation=1, test=60, understanding_test=0)))
     scores = generalised.score(samples, answered(samples, "hybrid", "cot", 0), "cot")
     ours, official = estimates([scores], resampling(scores, 10)), generalised.summary(scores)
     for kind in GROUNDING_KINDS:

@@ -20,11 +20,7 @@ NOTHING = Collection(())
 
 @pytest.fixture(scope="module")
 def samples() -> list:  # type: ignore[type-arg]
-    recipe = Recipe(
-        seed=2, train=1, validation=1, test=80, turns=1, understanding_test=5, single_share=0.0,
-        understanding_share=0.0,
-    )  # fmt: skip
-    return list(generate("test", recipe))
+    return list(generate("test", Recipe(seed=2, validation=1, test=80, understanding_test=5)))
 
 
 def test_figures_are_saved_and_the_same_again(collection: Collection, measured: pd.DataFrame, tmp_path: Path) -> None:

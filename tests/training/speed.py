@@ -38,7 +38,7 @@ from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from gemvg_repro.grounding.samples import MODES, Mode, Sample
-from gemvg_repro.miniature.dataset import Split, generate
+from gemvg_repro.miniature.dataset import generate
 from gemvg_repro.models.generation import Question, answer, prompt_text
 from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
@@ -54,6 +54,8 @@ from gemvg_repro.training.grpo import (
 )
 from gemvg_repro.training.sft import conversations, finetune, sft_arguments
 from gemvg_repro.training.variants import FORMS
+
+from .. import drawn
 
 PROFILE = load_profile("miniature")
 STEPS = 4
@@ -82,8 +84,10 @@ def stock_model() -> tuple[Model, ImageOnlyProcessor]:
 
 
 @cache
-def samples(split: Split, count: int) -> tuple[Sample, ...]:
+def samples(split: str, count: int) -> tuple[Sample, ...]:
     """As many scenes of the study's world; in training each with several questions."""
+    if split == "train":
+        return tuple(drawn.conversations(0, count, PROFILE.sft.turns))
     assert PROFILE.data.recipe is not None
     return tuple(generate(split, replace(PROFILE.data.recipe, **{split: count}, understanding_test=0)))
 

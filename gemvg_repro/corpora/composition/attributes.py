@@ -62,7 +62,7 @@ def like_described(bench: Bench, phrase: str, frames: Sequence[Frame], scene: st
     """What has the attribute of the object of Picture 1 that a phrase of another attribute describes alone?"""
     others = [p for phrases in bench.families.values() if phrase not in phrases for p in phrases]
     found = [(p, i) for i in fitting(frames[0], phrase) for p in others if fitting(frames[0], p) == [i]]
-    if not found or frames[0].unclear:
+    if len([i for i in frames[0].instances if i.visible]) < 2 or not found or frames[0].unclear:
         raise Unfit("nothing in the first picture can be singled out")
     described, reference = rng.choice(found)
     attribute = _attribute(bench, phrase, reference)

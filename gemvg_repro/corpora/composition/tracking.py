@@ -18,6 +18,7 @@ from .composed import (
     Composed,
     Found,
     Unfit,
+    area,
     how_many,
     references,
     same_question,
@@ -43,6 +44,8 @@ def compose(bench: Bench, kind: Literal["spatial", "temporal"], n: int, rng: Ran
     seen = [p for p in partners if _of(p, identity).visible]
     if not seen and rng.random() >= rules.without_target:
         raise Unfit("seen in no other picture")
+    if rules.closest and any(area(_of(p, identity).box) > area(reference.box) for p in partners):
+        raise Unfit("seen larger in another picture")
     frames = [first, *partners]
     if kind == "temporal":
         frames.sort(key=lambda f: f.time)

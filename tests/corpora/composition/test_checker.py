@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gemvg_repro.corpora.building import prove
-from gemvg_repro.corpora.composition.checker import Untrue, patterns
+from gemvg_repro.corpora.composition.meaning import Untrue, patterns
 from gemvg_repro.corpora.composition.composed import Composed, Found
 from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
