@@ -58,7 +58,8 @@ class Filled:
         short = self.cell.count - self.made
         return {
             "kind": self.cell.kind, "source": self.cell.source, "counted_as": self.cell.counted_as,
-            "quota": self.cell.count, "made": self.made, "short": short, "further": self.further, "not_made": dict(sorted(self.unfit.items())),
+            "quota": self.cell.count, "made": self.made, "short": short, "further": self.further,
+            "not_made": dict(sorted(self.unfit.items())),
             "stages": {stage: self.stages[stage] for stage in STAGES},
         }  # fmt: skip
 

@@ -84,8 +84,9 @@ def build(
 ) -> Index:
     """Reads a source into a new index, which stands under its name only when it is whole.
 
-    `exhaustive`: what a frame does not show is known to be absent. `families`: phrases that names may say (naming.py). A frame that comes twice with the same content is
-    one; with another content, neither is used. Raises Refused like the reader.
+    `exhaustive`: what a frame does not show is known to be absent. `families`: phrases of attributes that names may say
+    (naming.py). A frame that comes twice with the same content is one; with another content, neither is used. Raises
+    Refused like the reader.
     """
     partial = file.with_name(f"{file.name}.{os.getpid()}.part")
     partial.unlink(missing_ok=True)

@@ -93,9 +93,7 @@ def annotation_files(source: str, root: Path) -> list[Path]:
     return sorted({file for pattern in patterns for file in root.glob(pattern) if file.is_file()})
 
 
-def indexed(
-    source: str, root: Path, file: Path, look: bool = True, families: Families = MappingProxyType({})
-) -> Index:
+def indexed(source: str, root: Path, file: Path, look: bool = True, families: Families = MappingProxyType({})) -> Index:
     """The index of a source, made at `file` from its official files. Raises Refused.
 
     `look` False supposes that every picture file is there; `families` are phrases that names may say (naming.py).

@@ -27,7 +27,7 @@ class _Strict(BaseModel):
 
 
 Asks = Literal["attribute", "movement", "options"]
-"""What a cell asks for in place of its kind's own question: what shares an attribute, what moves, one of some options."""
+"""What a cell asks in place of its kind's own question: for what shares an attribute, what moves, or an option."""
 
 _ASKED: Mapping[Asks, tuple[Kind, ...]] = {
     "attribute": ("semantic", "reasoning"),

@@ -293,7 +293,7 @@ _PICTURE_COLUMNS = [f"pictures.list.element.{f.name}" for f in _PICTURE if f.nam
 def _samples(
     row: Mapping[str, Any], at: tuple[Path, int, int] | None, roots: Mapping[str, Path], most_pixels: int | None
 ) -> list[Sample]:
-    """A row as samples: the first and further ones, or one a turn of a conversation. `at`: where embedded pictures are."""
+    """A row as samples: the first and further ones, or a conversation's turns. `at`: where embedded pictures are."""
     pictures = tuple(_picture(p, n, row["source"], at, roots, most_pixels) for n, p in enumerate(row["pictures"]))
 
     def sample(id_: str, asked: Mapping[str, Any]) -> Sample:

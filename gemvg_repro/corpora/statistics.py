@@ -46,10 +46,10 @@ def tables(samples: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
 
 def quotas(facts: Mapping[str, Any]) -> pd.DataFrame:
     """Of a manifest or a data run's result: each cell's quota, what was made, what is short and the foremost reason,
-    and the samples of each stage; then the paper's counts."""
+    further questions about the same pictures, and the samples of each stage; then the paper's counts."""
     rows = {
         name: {
-            **{key: cell[key] for key in ("kind", "source", "quota", "made", "short")}, **cell["stages"],
+            **{key: cell[key] for key in ("kind", "source", "quota", "made", "short", "further")}, **cell["stages"],
             "foremost reason": max(cell["not_made"], key=cell["not_made"].get, default="") if cell["short"] else "",
         }
         for name, cell in facts.get("cells", {}).items()

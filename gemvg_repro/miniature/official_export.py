@@ -51,9 +51,9 @@ PICTURES = {"coco": 2000, "d3": 2000, "egoexo4d": 2000, "mvtrack": 600, "star": 
 def write(folder: Path, seed: int, pictures: Mapping[str, int]) -> dict[str, Path]:
     """Writes each source that `pictures` names, with about so many, below `folder`; returns their roots by name.
 
-    The same seed gives the same files. Objects are called by their looks ("red disc"), so that a name says category and
-    colour, which corpora/naming.py spells out. Pictures are rendered once, and stored as PNG where the source has PNG or names
-    its files itself, else as JPEG of the best quality.
+    The same seed gives the same files. Objects are called by their looks ("red disc"), so that a name says category
+    and colour, which corpora/naming.py spells out. Pictures are rendered once, and stored as PNG where the source has
+    PNG or names its files itself, else as JPEG of the best quality.
     """
     writers: Mapping[str, Callable[[Path, Random, int], None]] = {
         "coco": _coco, "d3": _d3, "egoexo4d": _egoexo, "mvtrack": _mvtrack, "star": _star,
@@ -99,8 +99,8 @@ def _coco(root: Path, rng: Random, pictures: int) -> None:
             x, y, w, h = _xywh(thing)
             notes.append(
                 {
-                    "id": len(notes) + 1, "image_id": n, "category_id": LOOKS.index(thing.look) + 1, "bbox": [x, y, w, h],
-                    "area": w * h, "iscrowd": 0,
+                    "id": len(notes) + 1, "image_id": n, "category_id": LOOKS.index(thing.look) + 1,
+                    "bbox": [x, y, w, h], "area": w * h, "iscrowd": 0,
                     "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
                 }
             )  # fmt: skip
@@ -240,7 +240,7 @@ def _mvtrack(root: Path, rng: Random, pictures: int) -> None:
 
 
 def _star(root: Path, rng: Random, pictures: int) -> None:
-    """Videos with looks as object classes; for each the question which object moves, or stands leftmost if none does."""
+    """Videos with looks as classes; for each the question which object moves, or stands leftmost if none does."""
     records = []
     for n in range(max(1, pictures // _STEPS)):
         frames, mover = _video(rng, _STEPS, rng.random() >= _STILL)

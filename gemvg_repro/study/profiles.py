@@ -40,9 +40,9 @@ class Composition(_Strict):
 class DataSettings(_Strict):
     """Where samples come from: held-out ones are the world's, by `recipe`, or of a file that is given (None).
 
-    The training set is composed, by `composition`. `benchmarks` are those that the world holds in official formats, with the size of each (see `miniature.exports`).
-    `composed` is the number of samples of semantic association that are composed from a given file, with
-    `seed`; pictures are decoded to at most `most_pixels` (None: as they are).
+    The training set is composed, by `composition`. `benchmarks` are those that the world holds in official formats,
+    with the size of each (see `miniature.exports`). `composed` is the number of samples of semantic association that
+    are composed from a given file, with `seed`; pictures are decoded to at most `most_pixels` (None: as they are).
     """
 
     recipe: Recipe | None

@@ -17,8 +17,8 @@ from PIL import Image
 
 from gemvg_repro.corpora import building, recipe, shards
 from gemvg_repro.corpora.building import prove
-from gemvg_repro.corpora.composition.meaning import Untrue
 from gemvg_repro.corpora.composition.composed import Composed, Rules
+from gemvg_repro.corpora.composition.meaning import Untrue
 from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.pictures import MarkedPicture

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any

@@ -113,7 +113,12 @@ def test_no_picture_is_trained_on_that_is_chosen_or_tested_on(made: list[Path]) 
 
 def _pictures(folder: Path, split: Any) -> Any:
     asked = TrainParameters(profile="small")
-    return {picture for sample in sources.load(folder, asked, split) for picture in sample.pictures if hasattr(picture, "__hash__")}
+    return {
+        picture
+        for sample in sources.load(folder, asked, split)
+        for picture in sample.pictures
+        if hasattr(picture, "__hash__")
+    }
 
 
 def test_the_id_follows_the_recipe_and_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

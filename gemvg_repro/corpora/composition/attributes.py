@@ -1,9 +1,9 @@
 """Association by an attribute: what has the colour of a reference, or of the one disc of Picture 1 (reasoning)?
 
-An anchor is an occurrence of a phrase of an attribute (wording files list them; see naming.py): Picture 1 is its frame,
-and the targets are what the phrase describes in the others. In semantic association the reference is all that Picture 1
-shows; in reasoning it is found there by a phrase of another attribute, the first of two hops. Both need a source that is
-exhaustive.
+An anchor is an occurrence of a phrase of an attribute (wording files list them; see naming.py): Picture 1 is its
+frame, and the targets are what the phrase describes in the others. In semantic association the reference is all that
+Picture 1 shows; in reasoning it is found there by a phrase of another attribute, the first of two hops. Both need a
+source that is exhaustive.
 """
 
 from __future__ import annotations

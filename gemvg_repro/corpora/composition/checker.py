@@ -74,9 +74,7 @@ def _shown(sample: Composed, n: int, frame: Callable[[str], Frame | None]) -> Fr
     if found is None:
         raise Untrue(f"picture {n + 1} is no frame of the source: {picture.frame}")
     described = (picture.path, picture.member, picture.width, picture.height)
-    require(
-        described == (found.path, found.member, found.width, found.height), f"picture {n + 1} is described wrongly"
-    )
+    require(described == (found.path, found.member, found.width, found.height), f"picture {n + 1} is described wrongly")
     return found
 
 

@@ -1,7 +1,7 @@
 """Understanding of several pictures, with lettered options: same, different, or how many?
 
-An anchor is a frame. Whether two pictures show the same, or one of three another thing, is asked of frames with a single
-object; how many of a phrase there are, of any. All need a source that is exhaustive, and objects with attributes.
+An anchor is a frame. Whether two pictures show the same, or one of three another thing, is asked of frames with a
+single object; how many of a phrase there are, of any. All need a source that is exhaustive, and attributes.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def attributes(file: Path) -> dict[str, list[str]]:
 
 def _pattern(template: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
     """A phrase without quotation marks around it ends at a full stop, or it would reach into the next sentence."""
-    slots = _SLOTS | more
+    slots = {**_SLOTS, **more}
     if '"{phrase}"' not in template:
         slots |= {"phrase": r'[^".:]+?', "name": r'[^".:]+?'}
     parts = re.split(r"\{(\w+)\}", template)

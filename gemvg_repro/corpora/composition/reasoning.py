@@ -29,7 +29,9 @@ def compose(bench: Bench, q: int, rng: Random) -> Composed:
     if not targets:
         raise Unfit("seen in no other picture")
     text, template = query(bench.words, rng, "reasoning.question", question=question.text)
-    told = evidence(bench.words, rng, question.answer, [(p, boxes_of(f, question.answer)) for p, f in enumerate(chosen)])
+    told = evidence(
+        bench.words, rng, question.answer, [(p, boxes_of(f, question.answer)) for p, f in enumerate(chosen)]
+    )
     return Composed(
         "reasoning", index.source, question.scene, template, shown(chosen), text, targets,
         f"{sentence(bench.words, rng, 'answer', phrase=question.answer)} {told}",

@@ -84,7 +84,11 @@ def gather(bench: Bench, phrase: str, near: Frame, counts: Sequence[int], rng: R
             tries = range(bench.rules.tries if len(numbers) else 0)
             drawn = chain([near], (bench.index.frame(int(numbers[rng.randrange(len(numbers))])) for _ in tries))
         for frame in drawn:
-            if frame.id not in taken and len(fitting(frame, phrase)) == wanted and can_be_asked(frame, phrase, bench.rules):
+            if (
+                frame.id not in taken
+                and len(fitting(frame, phrase)) == wanted
+                and can_be_asked(frame, phrase, bench.rules)
+            ):
                 break
         else:
             raise Unfit("too few pictures")

@@ -94,14 +94,14 @@ def evidence(words: Wording, rng: Random, phrase: str, found: Sequence[tuple[int
     return " ".join(count(words, rng, picture, phrase, boxes) for picture, boxes in found)
 
 
-def sightings(
-    words: Wording, rng: Random, found: Sequence[tuple[int, Box | None]], phrase: str | None = None
-) -> str:
+def sightings(words: Wording, rng: Random, found: Sequence[tuple[int, Box | None]], phrase: str | None = None) -> str:
     """Where one object is in each of these pictures (from 0); a tally names it by the phrase, if there is one."""
     if "tally" not in words["chains"]:
         return " ".join(sighting(words, rng, picture, box) for picture, box in found)
     told = _told(words, rng, [(picture, [box] if box else []) for picture, box in found])
-    return sentence(words, rng, "tally", phrase=phrase, told=told) if phrase else sentence(words, rng, "track", told=told)
+    return (
+        sentence(words, rng, "tally", phrase=phrase, told=told) if phrase else sentence(words, rng, "track", told=told)
+    )
 
 
 def _told(words: Wording, rng: Random, found: Sequence[tuple[int, Sequence[Box]]]) -> str:

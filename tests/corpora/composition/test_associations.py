@@ -1,4 +1,4 @@
-"""Attributes, two hops, what moves, options, and further questions: on frames made by hand, in the miniature's words."""
+"""Attributes, two hops, what moves, options, further questions: on frames made by hand, in the miniature's words."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,14 +25,17 @@ PLACES: Sequence[Box] = ((0.1, 0.1, 0.3, 0.3), (0.5, 0.1, 0.7, 0.3), (0.1, 0.5, 
 
 def frame(id_: str, *names: str, scene: str = "", time: int = 0, boxes: Sequence[Box] = PLACES) -> Frame:
     things = tuple(
-        Instance(f"{id_}/{n}", name, box, identity=name) for n, (name, box) in enumerate(zip(names, boxes, strict=False))
+        Instance(f"{id_}/{n}", name, box, identity=name)
+        for n, (name, box) in enumerate(zip(names, boxes, strict=False))
     )
     return Frame(id_, scene or id_, f"{id_}.png", 64, 64, things, "camera" if scene else "", time)
 
 
 def bench(folder: Path, *frames: Frame, rules: Rules = RULES, exhaustive: bool = True) -> Bench:
     families = wording(WORDS)["attributes"]
-    return Bench(build(folder / "i.sqlite", "made", lambda skips: frames, exhaustive=exhaustive, families=families), rules, WORDS)
+    return Bench(
+        build(folder / "i.sqlite", "made", lambda skips: frames, exhaustive=exhaustive, families=families), rules, WORDS
+    )
 
 
 def number(at: Bench, id_: str) -> int:
@@ -88,7 +91,9 @@ def test_two_hops_go_by_the_one_object_of_a_phrase(tmp_path: Path) -> None:
 def test_neither_is_asked_of_a_source_that_may_show_more(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE, exhaustive=False)
     assert not samples(at, attributes.like_reference, "red object", "red")
-    assert not further.ask(at, samples(bench(tmp_path, *ALONE), attributes.like_reference, "red object", "red")[0], 3, Random(0))
+    assert not further.ask(
+        at, samples(bench(tmp_path, *ALONE), attributes.like_reference, "red object", "red")[0], 3, Random(0)
+    )
 
 
 MOVED: Sequence[Box] = ((0.4, 0.1, 0.6, 0.3), *PLACES[1:])
@@ -169,7 +174,10 @@ def test_further_questions_are_about_the_same_pictures_and_proved(tmp_path: Path
     assert len(more) == 3 and len({s.query for s in (first, *more)}) == 4
     assert all(s.pictures == first.pictures and s.scene == first.scene for s in more)
     assert further.ask(at, first, 3, Random(1)) == more
-    assert {s.kind for seed in range(20) for s in further.ask(at, first, 3, Random(seed))} == {"referential", "semantic"}
+    assert {s.kind for seed in range(20) for s in further.ask(at, first, 3, Random(seed))} == {
+        "referential",
+        "semantic",
+    }
     lies = [(*more, more[0]), (first,), (replace(more[0], pictures=more[0].pictures[::-1]),), (whole,)]
     lies.append((replace(more[0], chain=more[0].chain.replace("no", "two")), *more[1:]))
     for lie in lies:

@@ -7,8 +7,8 @@ import pytest
 
 from gemvg_repro.corpora.building import prove
 from gemvg_repro.corpora.composition import understanding
-from gemvg_repro.corpora.composition.meaning import Untrue
 from gemvg_repro.corpora.composition.composed import Bench, Rules, Unfit
+from gemvg_repro.corpora.composition.meaning import Untrue
 from gemvg_repro.corpora.frames import Conversation, Frame, Skips
 from gemvg_repro.corpora.index import Index, exclude
 from gemvg_repro.corpora.official import indexed
