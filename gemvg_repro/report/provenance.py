@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,37 @@ def complete(collection: Collection) -> Table:
     )
     rows = [{str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")]
     return records("completeness", caption, rows)
+
+
+def trained_on(collection: Collection) -> Table:
+    """One row a cell of the composed training set of the first finished data run that has one: its quota, what came of
+    it, and why so many anchors gave no sample. Empty without one."""
+    composed = [run.result for run in collection.finished("data") if run.result.get("cells")]
+    result: Mapping[str, Any] = composed[0] if composed else {}
+    rows = [
+        {
+            "cell": name,
+            "kind": cell["kind"],
+            "source": cell["source"],
+            "quota": f"{cell['quota']:,}",
+            "made": f"{cell['made']:,}",
+            "further questions": f"{cell['further']:,}",
+            "anchors without a sample": "; ".join(f"{why}: {n:,}" for why, n in cell["not_made"].items()) or "none",
+        }
+        for name, cell in result.get("cells", {}).items()
+    ]
+    counts = result.get("counts", {}).get("train", {})
+    targets = ", ".join(f"{count:,} with {number}" for number, count in counts.get("targets", {}).items())
+    unused = sum(sum(source["skipped"].values()) for source in result.get("sources", {}).values())
+    caption = (
+        f"Composed of {sum(source['frames'] for source in result['sources'].values()):,} annotated pictures: "
+        f"{sum(cell['made'] for cell in result['cells'].values()):,} samples, and further questions about their "
+        f"pictures. By targets, of what is trained on: {targets or 'not counted'}. Records of the sources that were "
+        f"refused: {unused:,}. Every sample was proved against its annotation."
+        if rows
+        else "No finished data run has a composed training set."
+    )
+    return records("trained-on", caption, rows)
 
 
 def environment(collection: Collection) -> Table:
