@@ -40,7 +40,8 @@ from .world import (
 )
 
 LOOKS: tuple[Look, ...] = tuple((c, k) for c in range(len(CATEGORIES)) for k in range(len(COLOURS)))
-CAMERAS = ("cam01", "cam02", "cam03")
+CAMERAS = ("aria01", "cam01", "cam02")
+"""What a person wears, and two that stand around."""
 _MOMENTS, _STEPS = 2, 3
 _STILL = 0.2
 """The share of STAR's videos in which nothing moves."""

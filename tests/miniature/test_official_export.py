@@ -96,6 +96,16 @@ def test_kinds_targets_and_words_are_those_of_the_world(made: tuple[Path, dict[s
     assert not strange
 
 
+def test_spatial_association_goes_from_the_close_view(made: tuple[Path, dict[str, Any]]) -> None:
+    spatial = [row for row, *_ in _all(made[0] / "shards") if row["kind"] == "spatial"]
+    for row in spatial:
+        assert ["/aria" in picture["path"] for picture in row["pictures"]] == [
+            True,
+            *[False] * (len(row["pictures"]) - 1),
+        ]
+    assert len(spatial) > 20
+
+
 def _shape(text: str) -> str:
     """A sentence without its names, numbers and how many pictures it tells of."""
     names = "|".join([*CATEGORIES, *COLOURS, "object", *NUMBERS])

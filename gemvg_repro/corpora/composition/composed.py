@@ -33,8 +33,8 @@ class Rules(BaseModel):
     Frames of a view are `least_gap` apart, in the source's frame numbers. `tries` bounds every search.
 
     `targets` are the shares of samples with no, one, two targets and so on, for composers that draw their pictures by
-    a phrase; without it they come as they come. With `first` the reference is in Picture 1, with `closest` it is seen
-    nowhere larger. What moves is asked for in
+    a phrase; without it they come as they come. With `first` the reference is in Picture 1, and in a view whose name
+    begins with `reference_view`. What moves is asked for in
     the last picture only in the share `last`. With `complete` a source is taken to annotate all that it shows,
     whatever sources of its kind promise: for those that are made.
     """
@@ -53,7 +53,7 @@ class Rules(BaseModel):
     least_gap: int = Field(default=1, ge=1)
     targets: tuple[float, ...] = ()
     first: bool = False
-    closest: bool = False
+    reference_view: str = ""
     last: float = Field(default=0.4, ge=0, le=1)
     complete: bool = False
     tries: int = Field(default=24, ge=1)
@@ -167,11 +167,6 @@ def name_of(instance: Instance) -> str:
 @lru_cache(maxsize=4096)
 def _fullest(phrases: tuple[str, ...]) -> str:
     return max(phrases, key=lambda name: (sum(said(name, phrase) for phrase in phrases), name))
-
-
-def area(box: Box | None) -> float:
-    """Of the picture; 0 without a box."""
-    return (box[2] - box[0]) * (box[3] - box[1]) if box else 0.0
 
 
 def smallest_side(instance: Instance) -> float:

@@ -18,7 +18,6 @@ from .composed import (
     Composed,
     Found,
     Unfit,
-    area,
     how_many,
     references,
     same_question,
@@ -33,6 +32,8 @@ def compose(bench: Bench, kind: Literal["spatial", "temporal"], n: int, rng: Ran
     """A sample that points out an object of frame `n`. Raises Unfit."""
     index, rules = bench.index, bench.rules
     first = index.frame(n)
+    if not first.view.startswith(rules.reference_view):
+        raise Unfit("a view that has no references")
     way = way_of(rng, rules)
     candidates = [i for i in references(first, rules, way) if i.identity]
     if not candidates:
@@ -44,8 +45,6 @@ def compose(bench: Bench, kind: Literal["spatial", "temporal"], n: int, rng: Ran
     seen = [p for p in partners if _of(p, identity).visible]
     if not seen and rng.random() >= rules.without_target:
         raise Unfit("seen in no other picture")
-    if rules.closest and any(area(_of(p, identity).box) > area(reference.box) for p in partners):
-        raise Unfit("seen larger in another picture")
     frames = [first, *partners]
     if kind == "temporal":
         frames.sort(key=lambda f: f.time)
