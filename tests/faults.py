@@ -46,7 +46,7 @@ PATIENCE_S = 600
 """For what takes half a minute on a machine that has nothing else to do."""
 
 SMALL: dict[str, Any] = {
-    "threads": {"data": 1, "sft": 1, "cot_sft": 1},
+    "threads": {"sft": 1, "cot_sft": 1},
     "data": {
         "recipe": {"validation": 40, "test": 40, "understanding_test": 10},
         "composition": {

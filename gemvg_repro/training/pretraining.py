@@ -30,7 +30,7 @@ from torch.optim import Optimizer
 from transformers import Qwen2VLForConditionalGeneration
 
 from ..benchmarks import generalised
-from ..grounding.samples import Mode
+from ..grounding.samples import Mode, Sample
 from ..miniature.curriculum import PHASES, lessons
 from ..miniature.dataset import Recipe, generate
 from ..miniature.model import BASE, Sizes, deepen, save_random
@@ -245,12 +245,17 @@ def _resume(checkpoint: Path, learned: nn.Module, optimiser: Optimizer) -> int:
     return int(kept["done"])
 
 
+def _single(number: int) -> Sample:
+    """One of the single pictures that the shipped base was measured on."""
+    rng = Random(f"2/{SEED + 1}/train/{number}")
+    rng.random()
+    return referential(rng, 1).sample(f"train-{number:06d}-0", f"train-{number:06d}")
+
+
 def measure(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor) -> dict[str, float]:
     """F1@0.5 on 500 held-out single pictures, and by kind on 500 validation samples of another world."""
     held_out = {
-        "single": [
-            referential(Random(f"single/{SEED + 1}/{n}"), 1).sample(f"single-{n}", f"single-{n}") for n in range(500)
-        ],
+        "single": [_single(number) for number in range(500)],
         "several": list(generate("validation", Recipe(SEED + 1, validation=500, test=0, understanding_test=0))),
     }
     found: dict[str, float] = {}
