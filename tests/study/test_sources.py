@@ -126,6 +126,7 @@ def test_the_id_follows_the_recipe_and_its_words(tmp_path: Path, monkeypatch: py
     package = tmp_path / "package"
     (package / "miniature").mkdir(parents=True)
     (package / "corpora").mkdir()
+    (package / "miniature" / "base").symlink_to(identity._PACKAGE / "miniature" / "base")
     for name in ("recipe.yaml", "wording.yaml"):
         shutil.copy(identity._PACKAGE / "miniature" / name, package / "miniature" / name)
     ids = [identify(asked).id]
