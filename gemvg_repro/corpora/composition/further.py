@@ -1,7 +1,8 @@
 """What else can be asked about the pictures of a sample? Further samples, the next turns of a conversation.
 
-Every second one associates by an attribute, where Picture 1 lends itself; the others retrieve what a phrase describes,
-now and then one that the pictures do not show. Only pictures without a mark, of a source that is exhaustive.
+Most associate by an attribute, where Picture 1 lends itself; the others retrieve what a phrase describes, now and then
+one that the pictures do not show. Frames in time are also asked about what moves in the other way, in every picture or
+in the last. Only pictures without a mark, of a source that is exhaustive.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Sequence
 from random import Random
 
 from ..frames import Frame
+from . import moving
 from .attributes import like_described, like_reference
 from .composed import Bench, Composed, Unfit, can_be_asked, name_of
 from .referential import about
 
+_ASSOCIATES = 3 / 4
 _ABSENT = 1 / 6
 """The share of phrases that are of a frame at random."""
 
@@ -24,11 +27,12 @@ def ask(bench: Bench, first: Composed, wanted: int, rng: Random) -> tuple[Compos
     if not bench.exhaustive or len(frames) < len(first.pictures) or first.turns:
         return ()
     found = {first.query: first}
-    for _ in range(3 * wanted):
+    for _ in range(6 * wanted):
         if len(found) > wanted:
             break
         try:
-            sample = _another(bench, frames, first.scene, rng)
+            again = first.kind == "temporal" and rng.random() < 0.5
+            sample = (moving.about if again else _another)(bench, frames, first.scene, rng)
         except Unfit:
             continue
         found.setdefault(sample.query, sample)
@@ -37,7 +41,7 @@ def ask(bench: Bench, first: Composed, wanted: int, rng: Random) -> tuple[Compos
 
 def _another(bench: Bench, frames: Sequence[Frame], scene: str, rng: Random) -> Composed:
     visible = [i for i in frames[0].instances if i.visible]
-    if bench.families and len(frames) > 1 and visible and rng.random() < 0.5:
+    if bench.families and len(frames) > 1 and visible and rng.random() < _ASSOCIATES:
         family = bench.families[rng.choice(sorted(bench.families))]
         phrases = [phrase for phrase in rng.choice(visible).phrases if phrase in family]
         associate = like_reference if len(visible) == 1 else like_described

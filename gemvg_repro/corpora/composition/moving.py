@@ -32,13 +32,18 @@ def compose(bench: Bench, n: int, rng: Random) -> Composed:
     chosen = sorted([(first.time, n), *others])
     if any(b - a < rules.least_gap for (a, _), (b, _) in pairwise(chosen)):
         raise Unfit("frames too near in time")
-    frames = [index.frame(number) for _, number in chosen]
+    return about(bench, [index.frame(number) for _, number in chosen], first.scene, rng)
+
+
+def about(bench: Bench, frames: Sequence[Frame], scene: str, rng: Random) -> Composed:
+    """The sample of these frames in their order, about every picture or the last. Raises Unfit."""
+    rules = bench.rules
     moving = _moving(frames)
     text, template = query(bench.words, rng, "temporal.moving")
-    asked = range(wanted)
+    asked = range(len(frames))
     if rng.random() < rules.last:
-        text, template = query(bench.words, rng, "temporal.moved", picture=str(wanted))
-        asked = range(wanted - 1, wanted)
+        text, template = query(bench.words, rng, "temporal.moved", picture=str(len(frames)))
+        asked = range(len(frames) - 1, len(frames))
     chain = sentence(bench.words, rng, "rests")
     found = [(p, i) for p, i in enumerate(moving) if p in asked]
     targets = tuple(Found(p, i.id, i.box) for p, i in found if i.box is not None)
@@ -48,8 +53,8 @@ def compose(bench: Bench, n: int, rng: Random) -> Composed:
         premise = sentence(bench.words, rng, "moves", phrase=name_of(moving[0]))
         chain = f"{premise} {sightings(bench.words, rng, [(p, i.box) for p, i in found])}"
     return Composed(
-        "temporal", index.source, first.scene, template, shown(frames), text, targets, chain,
-        same_question(template.partition("/")[0], first.scene, [f.id for f in frames]),
+        "temporal", bench.index.source, scene, template, shown(frames), text, targets, chain,
+        same_question(template.partition("/")[0], scene, [f.id for f in frames]),
     )  # fmt: skip
 
 

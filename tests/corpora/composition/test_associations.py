@@ -165,6 +165,17 @@ def test_the_letter_is_of_the_right_option(tmp_path: Path) -> None:
     assert seen == {f"understanding.{name}/0" for name in ("same", "different", "count")}
 
 
+def test_frames_in_time_are_asked_about_what_moves_in_both_ways(tmp_path: Path) -> None:
+    at = bench(tmp_path, *video(PLACES, MOVED))
+    first = moving.compose(at, 1, Random(0))
+    asked = [further.ask(at, first, 3, Random(seed)) for seed in range(20)]
+    again = [s for more in asked for s in more if s.kind == "temporal"]
+    assert len(again) > 10 and {s.pictures for s in again} == {first.pictures}
+    assert all({len(first.targets), len(s.targets)} == {1, 2} for s in again)
+    for more in asked:
+        prove(replace(first, further=more), at.index, WORDS)
+
+
 def test_further_questions_are_about_the_same_pictures_and_proved(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE)
     (first, *_) = samples(at, attributes.like_reference, "red object", "red")
