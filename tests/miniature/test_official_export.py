@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -82,14 +83,18 @@ def test_samples_are_in_words_that_the_miniature_knows(made: tuple[Path, dict[st
 def test_kinds_targets_and_words_are_those_of_the_world(made: tuple[Path, dict[str, Any]]) -> None:
     first = [turns[0] for turns in shards.conversations(made[0] / "shards", "sft")]
     drawn = list(generate("validation", Recipe(1, 1000, 0, 0)))
+    asked: Counter[str] = Counter()
+    for cell in RECIPE.cells:
+        asked["single" if cell.rules.get("pictures") == [1, 1] else cell.kind] += cell.count
     for kind in GROUNDING_KINDS:
         ours, theirs = ([s for s in of if s.kind == kind and len(s.pictures) > 1] for of in (first, drawn))
-        assert len(ours) == pytest.approx(0.16 * len(first), abs=3)
+        assert len(ours) == pytest.approx(asked[kind] / asked.total() * len(first), abs=3)
+        assert asked[kind] > 0.1 * asked.total()
         for number in range(3):
             share = [sum(min(len(s.targets), 2) == number for s in of) / len(of) for of in (ours, theirs)]
             assert share[0] == pytest.approx(share[1], abs=0.25), (kind, number)
     single = [s for s in first if len(s.pictures) == 1]
-    assert len(single) == pytest.approx(0.1 * len(first), abs=3)
+    assert len(single) == pytest.approx(asked["single"] / asked.total() * len(first), abs=3)
     spoken = {_shape(text) for s in drawn for text in (s.query, s.chain or "")}
     ours = [s for s in first if s.source != "mvtrack" and s.choice is None]  # tracking by a mark is not in the test
     strange = {text for s in ours for text in (s.query, s.chain or "") if _shape(text) not in spoken}
