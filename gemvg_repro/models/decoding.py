@@ -55,47 +55,53 @@ def say(
     answers = [answer for each in wanted for answer in each]
     limits = torch.tensor([answer.max_new_tokens for answer in answers], device=device)
     longest = int(limits.max())
-    repeats = torch.tensor([len(each) for each in wanted], device=device)
     tails = [answer.tail for answer in answers]
-    room = longest + max(map(len, tails))
-    speaking = _Rows.reading(model, stems, {k: v.to(device) for k, v in pictures.items()}, repeats, room)
+    counts = [len(each) for each in wanted]
+    shown = {name: value.to(device) for name, value in pictures.items()}
+    speaking = _Branches.reading(model, stems, shown, counts, longest + max(map(len, tails)))
     if any(tails):
         speaking.go_on(tails)
     ends = torch.tensor(speech.ends, device=device)
     said = torch.full((len(answers), longest), speech.ends[0], device=device)
-    rows = torch.arange(len(said), device=device)  # of `said`, for each row of `speaking`
     lengths = limits.clone()
-    ended = torch.zeros(len(said), dtype=torch.bool, device=device)
+    rows = torch.arange(len(answers), device=device)  # of `said`, for each that still speaks
     for position in range(longest):
         tokens = speech.choose(model.lm_head(speaking.states))
-        said[rows[~ended], position] = tokens[~ended]
-        now = torch.isin(tokens, ends) | (limits[rows] == position + 1)
-        lengths[rows[~ended & now]] = position + 1
-        ended |= now
-        left = int((~ended).sum())
-        if left == 0:
+        said[rows, position] = tokens
+        goes_on = ~torch.isin(tokens, ends) & (limits[rows] > position + 1)
+        lengths[rows[~goes_on]] = position + 1
+        left = goes_on.nonzero()[:, 0]
+        if len(left) == 0:
             break
-        if left <= _CROWDED * len(ended):
-            kept = (~ended).nonzero()[:, 0]
-            speaking.keep(kept)
-            rows, tokens, ended = rows[kept], tokens[kept], ended[kept]
+        if len(left) < len(rows):
+            rows, tokens = rows[left], tokens[left]
+            speaking.keep(left)
         speaking.hear(tokens)
     return [ids[:length] for ids, length in zip(said.tolist(), lengths.tolist(), strict=True)]
 
 
-class _Rows:
-    """Answers in the making: what a model has read of each, and `states`, (rows, hidden), for the next token.
+class _Branches:
+    """Answers in the making, as branches of their stems: a stem is a row, and whatever its answers hear next stands
+    behind it in that row, a token of each by turns; a mask shows to each the stem and its own.
 
-    Stems are padded on the right, so that reading them takes no mask; the tokens that follow are all put behind
-    the longest stem, and a mask hides the padding between.
+    So a stem is kept once, however many answers it has; a model's weights and a stem's keys are read once a token for
+    all of them. Of all stems as many branches are kept as the fullest has.
+
+    Attributes:
+        states: (answers that speak, hidden), for the next token of each, in order.
     """
 
-    def __init__(self, model: Any, cache: _Room, shown: Tensor, places: Tensor, states: Tensor):
+    states: Tensor
+
+    def __init__(self, model: Any, cache: _Room, shown: Tensor, places: Tensor, cells: Tensor):
         self._model = model
         self._cache = cache
         self._shown = shown
+        """(stems, tokens of the cache)"""
         self._places = places
-        self.states = states
+        """(stems, branches), M-RoPE's, of the next token"""
+        self._cells = cells
+        """(answers that speak,), where each is in (stems, branches), flattened"""
 
     @classmethod
     def reading(
@@ -103,13 +109,15 @@ class _Rows:
         model: Qwen2VLForConditionalGeneration,
         stems: Sequence[Sequence[int]],
         pictures: dict[str, Tensor],
-        repeats: Tensor,
+        counts: Sequence[int],
         room: int,
-    ) -> _Rows:
-        """Reads each stem once; `repeats` rows then go on from it, by `room` tokens at most."""
+    ) -> _Branches:
+        """Reads each stem once; `counts` answers then go on from it, by `room` tokens at most.
+
+        Stems are padded on the right, so that reading them takes no mask.
+        """
         device = model.device
         ids, lengths = _padded(stems, device)
-        longest = ids.shape[1]
         kinds = (ids == model.config.image_token_id).int()
         positions, deltas = model.model.get_rope_index(ids, kinds, pictures.get("image_grid_thw"))
         cache = DynamicCache(config=model.config)
@@ -117,49 +125,84 @@ class _Rows:
             input_ids=ids, position_ids=positions, attention_mask=_NO_MASK, past_key_values=cache, **pictures
         ).last_hidden_state
         last = states[torch.arange(len(stems), device=device), lengths - 1]
-        shown = torch.arange(longest + room, device=device) < lengths[:, None]
-        shown[:, longest:] = True
-        rows = torch.arange(len(stems), device=device).repeat_interleave(repeats)
-        return cls(
-            model, _Room(cache, rows, longest + room), shown[rows], (lengths[:, None] + deltas)[rows], last[rows]
-        )
+        shown = torch.arange(ids.shape[1], device=device) < lengths[:, None]
+        stem = torch.arange(len(stems), device=device).repeat_interleave(torch.tensor(counts, device=device))
+        branches = max(counts)
+        cells = stem * branches + _ranks(stem)
+        read = cls(model, _Room(cache, branches, room), shown, (lengths[:, None] + deltas).repeat(1, branches), cells)
+        read.states = last[stem]
+        return read
 
-    def keep(self, rows: Tensor) -> None:
-        """Goes on with these rows only."""
-        self._cache.keep(rows)
-        self._shown = self._shown[rows]
-        self._places = self._places[rows]
+    def keep(self, left: Tensor) -> None:
+        """Goes on with these only; takes the rest out of the cache once that has become much smaller."""
+        self.states = self.states[left]
+        self._cells = self._cells[left]
+        stem, before = self._cache.stem, self._cache.branches
+        stem_of, branch = self._cells // before, self._cells % before
+        speaks = stem_of.bincount() > 0
+        stems, row, column = speaks.nonzero()[:, 0], speaks.cumsum(0)[stem_of] - 1, _ranks(stem_of)
+        branches = int(column.max()) + 1
+        if len(stems) * branches > _CROWDED * self._places.numel():
+            return
+        kept = torch.zeros((len(stems), branches), dtype=torch.long, device=left.device)
+        kept[row, column] = branch
+        self._cache.keep(stems, kept)
+        said = self._shown[stems, stem:].view(len(stems), -1, before)
+        said = said.gather(2, kept[:, None].expand(-1, said.shape[1], -1)).flatten(1)
+        self._shown = torch.cat([self._shown[stems, :stem], said], dim=1)
+        self._places = self._places[stems].gather(1, kept)
+        self._cells = row * branches + column
 
     def go_on(self, tails: Sequence[Sequence[int]]) -> None:
-        """Appends a row's own tokens to each; of some there may be none."""
+        """Appends an answer's own tokens to each; of some there may be none."""
         ids, lengths = _padded(tails, self.states.device)
-        start, end = self._cache.used, self._cache.used + ids.shape[1]
-        inside = torch.arange(ids.shape[1], device=ids.device)
-        self._shown[:, start:end] = inside < lengths[:, None]
-        causal = torch.ones(len(inside), end, dtype=torch.bool, device=ids.device).tril(start)
-        states = self._read(ids, self._places + inside, self._shown[:, None, None, :end] & causal)
+        real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+        states = self._read(ids, real)
         last = states[torch.arange(len(tails), device=ids.device), (lengths - 1).clamp(min=0)]
         self.states = torch.where(lengths[:, None] > 0, last, self.states)
-        self._places = self._places + lengths[:, None]
 
     def hear(self, tokens: Tensor) -> None:
-        """Appends a token to each row."""
-        mask = self._shown[:, None, None, : self._cache.used + 1]
-        self.states = self._read(tokens[:, None], self._places, mask)[:, 0]
-        self._places = self._places + 1
+        """Appends a token to each answer."""
+        self.states = self._read(tokens[:, None], torch.ones_like(tokens[:, None], dtype=torch.bool))[:, 0]
 
-    def _read(self, ids: Tensor, places: Tensor, mask: Tensor) -> Tensor:
-        """The states, (rows, tokens, hidden), of what all rows hear next."""
+    def _read(self, ids: Tensor, real: Tensor) -> Tensor:
+        """The states, (answers, tokens, hidden), of the `real` ones of what all hear next, (answers, tokens)."""
         language = self._model.model.language_model
-        states: Tensor = language(
-            inputs_embeds=language.embed_tokens(ids),
+        stems, branches, steps = *self._places.shape, ids.shape[1]
+        inside = torch.arange(steps, device=ids.device)
+        cells = self._spread(ids)
+        self._shown = torch.cat([self._shown, self._spread(real).flatten(1)], dim=1)
+        places = (self._places[:, None] + inside[:, None]).flatten(1)
+        states = language(
+            inputs_embeds=language.embed_tokens(cells.flatten(1)),
             position_ids=places.expand(3, -1, -1),
-            attention_mask={"full_attention": mask},
+            attention_mask={"full_attention": self._shown[:, None, None] & self._own(steps)},
             past_key_values=self._cache,
             use_cache=True,
         ).last_hidden_state
-        self._cache.used += ids.shape[1]
-        return states
+        self._cache.used += steps * branches
+        self._places = self._places + self._spread(real).sum(1)
+        told: Tensor = states.view(stems, steps, branches, -1).transpose(1, 2).flatten(0, 1)[self._cells]
+        return told
+
+    def _spread(self, values: Tensor) -> Tensor:
+        """(answers, tokens) to (stems, tokens, branches), with zeros where no answer is."""
+        grid = values.new_zeros((self._places.numel(), values.shape[1]))
+        grid[self._cells] = values
+        spread: Tensor = grid.view(*self._places.shape, -1).transpose(1, 2)
+        return spread
+
+    def _own(self, steps: int) -> Tensor:
+        """(new tokens, tokens of the cache): whether one is of the stem, or earlier in the other's branch."""
+        token = torch.arange(self._shown.shape[1], device=self._shown.device) - self._cache.stem
+        new = token[-steps * self._cache.branches :, None]
+        return (token < 0) | ((token % self._cache.branches == new % self._cache.branches) & (token <= new))
+
+
+def _ranks(groups: Tensor) -> Tensor:
+    """The how-manieth each is among its equals, which stand together: 0 0 4 4 4 gives 0 1 0 1 2."""
+    counts = groups.bincount()
+    return torch.arange(len(groups), device=groups.device) - (counts.cumsum(0) - counts)[groups]
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -174,32 +217,39 @@ _NO_MASK = {"full_attention": None}
 
 
 class _Room:
-    """The part of transformers' Cache that decoding takes, with its memory set aside at once.
+    """The part of transformers' Cache that decoding takes, with its memory set aside at once; DynamicCache copies all
+    keys and values at every token. `stem` tokens, then so many `branches` by turns."""
 
-    DynamicCache copies all keys and values at every token.
-    """
-
-    def __init__(self, read: DynamicCache, rows: Tensor, room: int):
-        self.used = read.get_seq_length()
-        self._keys = [self._copied(layer.keys, rows, room) for layer in read.layers]
-        self._values = [self._copied(layer.values, rows, room) for layer in read.layers]
+    def __init__(self, read: DynamicCache, branches: int, steps: int):
+        self.stem = self.used = read.get_seq_length()
+        self.branches = branches
+        self._steps = steps
+        self._keys = [self._with_room(layer.keys) for layer in read.layers]
+        self._values = [self._with_room(layer.values) for layer in read.layers]
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Appends the states of new tokens; returns all, each (rows, heads, tokens, size)."""
+        """Appends the states of new tokens; returns all, each (stems, heads, tokens, size)."""
         end = self.used + keys.shape[2]
         self._keys[layer][:, :, self.used : end] = keys
         self._values[layer][:, :, self.used : end] = values
         return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
 
-    def keep(self, rows: Tensor) -> None:
-        """Goes on with these rows only."""
+    def keep(self, stems: Tensor, branches: Tensor) -> None:
+        """Goes on with these stems, and these branches of each, (stems, branches)."""
+        before, self.branches = self.branches, branches.shape[1]
+        said = (self.used - self.stem) // before
         for states in (self._keys, self._values):
             for layer, whole in enumerate(states):
-                states[layer] = self._copied(whole, rows, whole.shape[2])
+                _, heads, _, size = whole.shape
+                own = whole[stems, :, self.stem : self.used].view(len(stems), heads, said, before, size)
+                index = branches[:, None, None, :, None].expand(-1, heads, said, -1, size)
+                kept = torch.cat([whole[stems, :, : self.stem], own.gather(3, index).flatten(2, 3)], dim=2)
+                states[layer] = self._with_room(kept)
+        self.used = self.stem + said * self.branches
 
-    def _copied(self, states: Tensor, rows: Tensor, room: int) -> Tensor:
-        """What is used of these rows, at the beginning of so much room."""
-        _, heads, _, size = states.shape
-        whole = states.new_empty((len(rows), heads, room, size))
-        torch.index_select(states[:, :, : self.used], 0, rows, out=whole[:, :, : self.used])
+    def _with_room(self, states: Tensor) -> Tensor:
+        """The same at the beginning of all the room that is needed."""
+        stems, heads, used, size = states.shape
+        whole = states.new_empty((stems, heads, self.stem + self._steps * self.branches, size))
+        whole[:, :, :used] = states
         return whole

@@ -138,20 +138,22 @@ def lessons(
 ) -> tuple[SFTSettings, list[Conversation]]:
     """What a supervised stage trains on, and for how long.
 
-    `sft_more` goes on where the supervised stages before it, which go through the scenes of a seed in one order, have
-    stopped: its data is fresh as long as there is any. It takes as many steps as cost what the dearest variant of GRPO
-    does, by an estimate from the settings and the data.
+    A supervised stage goes on in the samples of a seed, which have one order, where those before it have stopped: its
+    data is fresh as long as there is any. `sft_more` takes as many steps as cost what the dearest variant of GRPO does,
+    by an estimate from the settings and the data.
     """
-    if asked.mode != "sft_more":
-        settings = (profile.sft if asked.mode == "sft" else profile.cot_sft).for_steps(asked.steps)
-        return settings, conversations(samples, settings, asked.seed)
-    seen = max(s.for_steps(asked.steps).steps * s.conversations for s in (profile.sft, profile.cot_sft))
-    grpo = profile.grpo.for_steps(asked.steps)
-    first = _first_of_each_scene(samples)
-    prompts = [first[i] for i in prompts_in_order(first, ("direct",), grpo.steps * grpo.prompts, asked.seed)["index"]]
-    collate = ConversationCollator(processor, profile.coordinate_step)
-    like_before = conversations(samples, profile.cot_sft, asked.seed, seen=seen)
-    settings = profile.cot_sft.for_steps(steps_of_equal_cost(like_before, prompts, profile.cot_sft, grpo, collate))
+    before = {"sft": (), "cot_sft": (profile.sft,), "sft_more": (profile.sft, profile.cot_sft)}[asked.mode]
+    seen = sum(stage.for_steps(asked.steps).steps * stage.conversations for stage in before)
+    settings = (profile.sft if asked.mode == "sft" else profile.cot_sft).for_steps(asked.steps)
+    if asked.mode == "sft_more":
+        grpo = profile.grpo.for_steps(asked.steps)
+        first = _first_of_each_scene(samples)
+        order = prompts_in_order(first, ("direct",), grpo.steps * grpo.prompts, asked.seed)["index"]
+        like_before = conversations(samples, profile.cot_sft, asked.seed, seen=seen)
+        collate = ConversationCollator(processor, profile.coordinate_step)
+        settings = profile.cot_sft.for_steps(
+            steps_of_equal_cost(like_before, [first[i] for i in order], profile.cot_sft, grpo, collate)
+        )
     return settings, conversations(samples, settings, asked.seed, seen=seen)
 
 

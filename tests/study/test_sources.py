@@ -99,7 +99,7 @@ def test_stages_share_scenes_as_the_recipe_says(made: list[Path]) -> None:
         samples = sources.load(folder, TrainParameters(mode=mode, profile="small"), "train")  # type: ignore[arg-type]
         scenes[mode] = list(dict.fromkeys(s.scene for s in samples))
         assert all(s.chain for s in samples)
-    assert scenes["sft"] == scenes["cot_sft"] == scenes["sft_more"]  # one order: sft_more goes on where they stopped
+    assert scenes["sft"] == scenes["cot_sft"] == scenes["sft_more"]  # one order: each goes on where one stopped
     assert not {*scenes["sft"]} & {*scenes["hybrid"]} and len(scenes["hybrid"]) >= 16
     assert len(sources.load(folder, TrainParameters(profile="small"), "test")) == 50
 

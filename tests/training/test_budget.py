@@ -44,9 +44,9 @@ def test_the_cost_is_that_of_the_longer_answers_in_tokens_as_the_trainer_counts_
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_more_sft_goes_on_with_scenes_that_no_stage_has_seen(seed: int) -> None:
+def test_a_supervised_stage_goes_on_with_scenes_that_none_before_has_seen(seed: int) -> None:
     _, processor = model_and_processor()
-    short = {"sft": replace(SFT, steps=3), "cot_sft": replace(SFT, steps=2), "grpo": replace(GRPO, steps=1)}
+    short = {"sft": replace(SFT, steps=2), "cot_sft": replace(SFT, steps=1), "grpo": replace(GRPO, steps=1)}
     profile = load_profile("miniature").model_copy(update=short)
 
     def of(mode: str, **more: int) -> Any:
