@@ -196,7 +196,8 @@ class _Branches:
         """(new tokens, tokens of the cache): whether one is of the stem, or earlier in the other's branch."""
         token = torch.arange(self._shown.shape[1], device=self._shown.device) - self._cache.stem
         new = token[-steps * self._cache.branches :, None]
-        return (token < 0) | ((token % self._cache.branches == new % self._cache.branches) & (token <= new))
+        own: Tensor = (token < 0) | ((token % self._cache.branches == new % self._cache.branches) & (token <= new))
+        return own
 
 
 def _ranks(groups: Tensor) -> Tensor:
