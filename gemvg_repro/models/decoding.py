@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,8 +85,8 @@ class _Branches:
     """Answers in the making, as branches of their stems: a stem is a row, and whatever its answers hear next stands
     behind it in that row, a token of each by turns; a mask shows to each the stem and its own.
 
-    So a stem is kept once, however many answers it has; a model's weights and a stem's keys are read once a token for
-    all of them. Of all stems as many branches are kept as the fullest has.
+    So a stem is kept and read once for all of its answers, unless it has more than stems have on average: it is then
+    kept for every so many, since all rows take the room of the fullest.
 
     Attributes:
         states: (answers that speak, hidden), for the next token of each, in order.
@@ -97,11 +98,11 @@ class _Branches:
         self._model = model
         self._cache = cache
         self._shown = shown
-        """(stems, tokens of the cache)"""
+        """(rows, tokens of the cache)"""
         self._places = places
-        """(stems, branches), M-RoPE's, of the next token"""
+        """(rows, branches), M-RoPE's, of the next token"""
         self._cells = cells
-        """(answers that speak,), where each is in (stems, branches), flattened"""
+        """(answers that speak,), where each is in (rows, branches), flattened"""
 
     @classmethod
     def reading(
@@ -125,11 +126,15 @@ class _Branches:
             input_ids=ids, position_ids=positions, attention_mask=_NO_MASK, past_key_values=cache, **pictures
         ).last_hidden_state
         last = states[torch.arange(len(stems), device=device), lengths - 1]
-        shown = torch.arange(ids.shape[1], device=device) < lengths[:, None]
         stem = torch.arange(len(stems), device=device).repeat_interleave(torch.tensor(counts, device=device))
-        branches = max(counts)
-        cells = stem * branches + _ranks(stem)
-        read = cls(model, _Room(cache, branches, room), shown, (lengths[:, None] + deltas).repeat(1, branches), cells)
+        branches = math.ceil(sum(counts) / len(counts))
+        branch = _ranks(stem) % branches
+        starts = branch == 0
+        rows = stem[starts]
+        lengths = lengths[rows, None]
+        shown = torch.arange(ids.shape[1], device=device) < lengths
+        places = (lengths + deltas[rows]).repeat(1, branches)
+        read = cls(model, _Room(cache, rows, branches, room), shown, places, (starts.cumsum(0) - 1) * branches + branch)
         read.states = last[stem]
         return read
 
@@ -138,19 +143,19 @@ class _Branches:
         self.states = self.states[left]
         self._cells = self._cells[left]
         stem, before = self._cache.stem, self._cache.branches
-        stem_of, branch = self._cells // before, self._cells % before
-        speaks = stem_of.bincount() > 0
-        stems, row, column = speaks.nonzero()[:, 0], speaks.cumsum(0)[stem_of] - 1, _ranks(stem_of)
+        row_of, branch = self._cells // before, self._cells % before
+        speaks = row_of.bincount() > 0
+        rows, row, column = speaks.nonzero()[:, 0], speaks.cumsum(0)[row_of] - 1, _ranks(row_of)
         branches = int(column.max()) + 1
-        if len(stems) * branches > _CROWDED * self._places.numel():
+        if len(rows) * branches > _CROWDED * self._places.numel():
             return
-        kept = torch.zeros((len(stems), branches), dtype=torch.long, device=left.device)
+        kept = torch.zeros((len(rows), branches), dtype=torch.long, device=left.device)
         kept[row, column] = branch
-        self._cache.keep(stems, kept)
-        said = self._shown[stems, stem:].view(len(stems), -1, before)
+        self._cache.keep(rows, kept)
+        said = self._shown[rows, stem:].view(len(rows), -1, before)
         said = said.gather(2, kept[:, None].expand(-1, said.shape[1], -1)).flatten(1)
-        self._shown = torch.cat([self._shown[stems, :stem], said], dim=1)
-        self._places = self._places[stems].gather(1, kept)
+        self._shown = torch.cat([self._shown[rows, :stem], said], dim=1)
+        self._places = self._places[rows].gather(1, kept)
         self._cells = row * branches + column
 
     def go_on(self, tails: Sequence[Sequence[int]]) -> None:
@@ -168,7 +173,7 @@ class _Branches:
     def _read(self, ids: Tensor, real: Tensor) -> Tensor:
         """The states, (answers, tokens, hidden), of the `real` ones of what all hear next, (answers, tokens)."""
         language = self._model.model.language_model
-        stems, branches, steps = *self._places.shape, ids.shape[1]
+        rows, branches, steps = *self._places.shape, ids.shape[1]
         inside = torch.arange(steps, device=ids.device)
         cells = self._spread(ids)
         self._shown = torch.cat([self._shown, self._spread(real).flatten(1)], dim=1)
@@ -182,11 +187,11 @@ class _Branches:
         ).last_hidden_state
         self._cache.used += steps * branches
         self._places = self._places + self._spread(real).sum(1)
-        told: Tensor = states.view(stems, steps, branches, -1).transpose(1, 2).flatten(0, 1)[self._cells]
+        told: Tensor = states.view(rows, steps, branches, -1).transpose(1, 2).flatten(0, 1)[self._cells]
         return told
 
     def _spread(self, values: Tensor) -> Tensor:
-        """(answers, tokens) to (stems, tokens, branches), with zeros where no answer is."""
+        """(answers, tokens) to (rows, tokens, branches), with zeros where no answer is."""
         grid = values.new_zeros((self._places.numel(), values.shape[1]))
         grid[self._cells] = values
         spread: Tensor = grid.view(*self._places.shape, -1).transpose(1, 2)
@@ -221,36 +226,36 @@ class _Room:
     """The part of transformers' Cache that decoding takes, with its memory set aside at once; DynamicCache copies all
     keys and values at every token. `stem` tokens, then so many `branches` by turns."""
 
-    def __init__(self, read: DynamicCache, branches: int, steps: int):
+    def __init__(self, read: DynamicCache, rows: Tensor, branches: int, steps: int):
         self.stem = self.used = read.get_seq_length()
         self.branches = branches
         self._steps = steps
-        self._keys = [self._with_room(layer.keys) for layer in read.layers]
-        self._values = [self._with_room(layer.values) for layer in read.layers]
+        self._keys = [self._with_room(layer.keys, rows) for layer in read.layers]
+        self._values = [self._with_room(layer.values, rows) for layer in read.layers]
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Appends the states of new tokens; returns all, each (stems, heads, tokens, size)."""
+        """Appends the states of new tokens; returns all, each (rows, heads, tokens, size)."""
         end = self.used + keys.shape[2]
         self._keys[layer][:, :, self.used : end] = keys
         self._values[layer][:, :, self.used : end] = values
         return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
 
-    def keep(self, stems: Tensor, branches: Tensor) -> None:
-        """Goes on with these stems, and these branches of each, (stems, branches)."""
-        before, self.branches = self.branches, branches.shape[1]
-        said = (self.used - self.stem) // before
+    def keep(self, rows: Tensor, branches: Tensor) -> None:
+        """Goes on with these rows, and these branches of each, (rows, branches)."""
+        said, before = (self.used - self.stem) // self.branches, self.branches
+        start, end, self.branches = self.stem, self.used, branches.shape[1]
+        self.used = start + said * self.branches
         for states in (self._keys, self._values):
             for layer, whole in enumerate(states):
                 _, heads, _, size = whole.shape
-                own = whole[stems, :, self.stem : self.used].view(len(stems), heads, said, before, size)
+                states[layer] = self._with_room(whole, rows)
+                own = whole[:, :, start:end].view(-1, heads, said, before, size).index_select(0, rows)
                 index = branches[:, None, None, :, None].expand(-1, heads, said, -1, size)
-                kept = torch.cat([whole[stems, :, : self.stem], own.gather(3, index).flatten(2, 3)], dim=2)
-                states[layer] = self._with_room(kept)
-        self.used = self.stem + said * self.branches
+                states[layer][:, :, start : self.used] = own.gather(3, index).flatten(2, 3)
 
-    def _with_room(self, states: Tensor) -> Tensor:
-        """The same at the beginning of all the room that is needed."""
-        stems, heads, used, size = states.shape
-        whole = states.new_empty((stems, heads, self.stem + self._steps * self.branches, size))
-        whole[:, :, :used] = states
+    def _with_room(self, states: Tensor, rows: Tensor) -> Tensor:
+        """The stems of these rows, at the beginning of all the room that is needed."""
+        _, heads, _, size = states.shape
+        whole = states.new_empty((len(rows), heads, self.stem + self._steps * self.branches, size))
+        torch.index_select(states[:, :, : self.stem], 0, rows, out=whole[:, :, : self.stem])
         return whole
