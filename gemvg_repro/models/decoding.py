@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import DynamicCache, Qwen2VLForConditionalGeneration
 
 _CROWDED = 0.75
-"""Once no more than this share of the rows still speaks, the rest is taken out of the cache."""
+"""The cache is packed once what still speaks fits in this share of its places."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,8 @@ class _Branches:
         states: (answers that speak, hidden), for the next token of each, in order.
     """
 
-    states: Tensor
-
-    def __init__(self, model: Any, cache: _Room, shown: Tensor, places: Tensor, cells: Tensor):
+    def __init__(self, model: Any, cache: _Room, shown: Tensor, places: Tensor, cells: Tensor, states: Tensor):
+        self.states = states
         self._model = model
         self._cache = cache
         self._shown = shown
@@ -134,9 +133,8 @@ class _Branches:
         lengths = lengths[rows, None]
         shown = torch.arange(ids.shape[1], device=device) < lengths
         places = (lengths + deltas[rows]).repeat(1, branches)
-        read = cls(model, _Room(cache, rows, branches, room), shown, places, (starts.cumsum(0) - 1) * branches + branch)
-        read.states = last[stem]
-        return read
+        cells = (starts.cumsum(0) - 1) * branches + branch
+        return cls(model, _Room(cache, rows, branches, room), shown, places, cells, last[stem])
 
     def keep(self, left: Tensor) -> None:
         """Goes on with these only; takes the rest out of the cache once that has become much smaller."""
