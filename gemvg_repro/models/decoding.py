@@ -150,8 +150,9 @@ class _Branches:
         kept = torch.zeros((len(rows), branches), dtype=torch.long, device=left.device)
         kept[row, column] = branch
         self._cache.keep(rows, kept)
-        said = self._shown[rows, stem:].view(len(rows), -1, before)
-        said = said.gather(2, kept[:, None].expand(-1, said.shape[1], -1)).flatten(1)
+        steps = (self._shown.shape[1] - stem) // before  # none, where all hear their first token next
+        said = self._shown[rows, stem:].view(len(rows), steps, before)
+        said = said.gather(2, kept[:, None].expand(-1, steps, -1)).flatten(1)
         self._shown = torch.cat([self._shown[rows, :stem], said], dim=1)
         self._places = self._places[rows].gather(1, kept)
         self._cells = row * branches + column
@@ -245,9 +246,9 @@ class _Room:
         self.used = start + said * self.branches
         for states in (self._keys, self._values):
             for layer, whole in enumerate(states):
-                _, heads, _, size = whole.shape
+                every, heads, _, size = whole.shape
                 states[layer] = self._with_room(whole, rows)
-                own = whole[:, :, start:end].view(-1, heads, said, before, size).index_select(0, rows)
+                own = whole[:, :, start:end].view(every, heads, said, before, size).index_select(0, rows)
                 index = branches[:, None, None, :, None].expand(-1, heads, said, -1, size)
                 states[layer][:, :, start : self.used] = own.gather(3, index).flatten(2, 3)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby, takewhile
 
 import torch
@@ -35,19 +35,27 @@ def answer(
     batch: int,
     max_new_tokens: Mapping[Mode, int],
     temperature: float = 0.0,
+    done: Collection[tuple[str, Mode]] = (),
 ) -> Iterator[list[Prediction]]:
     """Answers every question, a batch at a time; the longest prompts come first, so that memory is tried early.
 
     Questions about the same pictures follow each other, and so do those of a scene: of a batch, a picture passes
     through the tower once, and what the prompts about the same pictures begin with is read once.
     Greedily, or, with a `temperature`, one answer a question drawn from the whole distribution by torch's generator.
+
+    What is `done` (a sample's id and a mode) is left out, and a batch of nothing else is not asked. A batch that lacks
+    some is asked whole: what stands beside a question moves the last bits of its answer's logits, and so a tie.
     """
     speech = Speech((processor.tokenizer.eos_token_id,), temperature)
     order = _by_length(questions)
     was_training = model.training
     model.eval()
     for start in range(0, len(order), batch):
-        yield _answer_batch(model, processor, order[start : start + batch], max_new_tokens, speech)
+        asked = order[start : start + batch]
+        if all((sample.id, mode) in done for sample, mode in asked):
+            continue
+        said = _answer_batch(model, processor, asked, max_new_tokens, speech)
+        yield [each for each in said if (each.sample, each.mode) not in done]
     model.train(was_training)
 
 

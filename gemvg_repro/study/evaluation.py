@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -180,10 +180,11 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
     for together in benchmarks.values():
         with ExitStack() as stack:
             logs = {task.mode: stack.enter_context(_log(run, task)) for task in together}
-            left = [(s, task.mode) for task in together for s in task.samples if s.id not in logs[task.mode].done]
-            if left and loaded is None:
+            questions = [(s, task.mode) for task in together for s in task.samples]
+            known = {(id, mode) for mode, log in logs.items() for id in log.done}
+            if loaded is None and not all((s.id, mode) in known for s, mode in questions):
                 loaded = load(checkpoint, profile.dtype, profile.max_pixels)
-            for batch in _batches(loaded, left, settings):
+            for batch in _batches(loaded, questions, known, settings):
                 for mode, log in logs.items():
                     log.append(said for said in batch if said.mode == mode)
                 fresh += len(batch)
@@ -204,10 +205,14 @@ def _log(run: Run, task: Task) -> PredictionLog:
 
 
 def _batches(
-    loaded: tuple[Any, ImageOnlyProcessor] | None, questions: Sequence[Question], settings: EvaluationSettings
+    loaded: tuple[Any, ImageOnlyProcessor] | None,
+    questions: Sequence[Question],
+    done: Collection[tuple[str, Mode]],
+    settings: EvaluationSettings,
 ) -> Iterator[list[Prediction]]:
     if loaded is not None:
-        yield from answer(*loaded, questions, batch=settings.batch, max_new_tokens=settings.max_new_tokens)
+        limits = settings.max_new_tokens
+        yield from answer(*loaded, questions, batch=settings.batch, max_new_tokens=limits, done=done)
 
 
 def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[str, float]]:

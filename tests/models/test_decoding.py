@@ -100,3 +100,14 @@ def test_a_stem_is_read_once_and_each_answer_has_a_tail_and_a_limit_of_its_own()
     whole = [(row, w) for row, each in zip(stock_answers(texts, images), wanted, strict=True) for w in each]
     assert said == [row[: w.max_new_tokens] for row, w in whole]
     assert any(len(row) == 5 for row in said), "a limit should have cut an answer short"
+
+
+def test_answers_that_end_with_their_first_token_leave_the_others_as_they_are() -> None:
+    """Before anything is heard there is nothing of the answers to pack."""
+    texts, images = prompts(True)
+    model, processor, _ = base()
+    inputs = processor(text=texts, images=images)
+    shown = {name: torch.as_tensor(inputs[name]) for name in ("pixel_values", "image_grid_thw")}
+    wanted = [[Wanted(MOST if n == 0 else 1)] for n in range(len(texts))]
+    said = say(model, inputs["input_ids"], shown, wanted, Speech((processor.tokenizer.eos_token_id,)))
+    assert said == [row if n == 0 else row[:1] for n, row in enumerate(stock_answers(texts, images))]

@@ -57,6 +57,22 @@ def test_what_prompts_about_the_same_pictures_begin_with_is_read_once(monkeypatc
     assert {w.max_new_tokens for each in wanted for w in each} == set(LIMITS.values())
 
 
+def test_what_is_done_is_left_out_and_the_rest_is_asked_beside_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an evaluation that was killed has the undisturbed one's answers to the last bit, and asks no more."""
+    model, processor = model_and_processor()
+    asked: list[Question] = [(s, mode) for s in samples("test")[:8] for mode in MODES]
+    whole = list(answer(model, processor, asked, batch=4, max_new_tokens=LIMITS))
+    batches = []
+    ask = generation._answer_batch
+    monkeypatch.setattr(
+        generation, "_answer_batch", lambda *given: (batches.append([(s.id, m) for s, m in given[2]]), ask(*given))[1]
+    )
+    done = {(p.sample, p.mode) for p in [*whole[0], *whole[1][:3], whole[3][1]]}
+    again = list(answer(model, processor, asked, batch=4, max_new_tokens=LIMITS, done=done))
+    assert batches == [[(p.sample, p.mode) for p in each] for each in whole[1:]]
+    assert again == [whole[1][3:], whole[2], [whole[3][0], *whole[3][2:]]]
+
+
 def test_the_text_ends_with_the_end_token_and_counts_its_tokens() -> None:
     model, processor = model_and_processor()
     asked: list[Question] = [(s, "cot") for s in samples("test")[:4]]
