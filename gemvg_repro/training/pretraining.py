@@ -5,8 +5,9 @@
 makes the base that the package ships again, in three phases: looking only, by dense labels of every token; then
 words about one thing in one picture; then about the world as it is, one to three pictures of up to four things,
 without any question that associates one picture with another. At last it gets layers that idle until stage 1, and is
-compared with the base that is shipped. The base stands to the study as Qwen2-VL stands to the paper. Given again, the
-command goes on from its last checkpoint.
+compared with the base that is shipped; curve.csv beside it has its losses, and what it finds on held-out pictures, on
+the way. The base stands to the study as Qwen2-VL stands to the paper. Given again, the command goes on from its last
+checkpoint.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
@@ -50,12 +52,17 @@ from .settings import OptimiserSettings
 from .sft import WINDOW, batched_by_length
 
 METRICS = "metrics.json"
+CURVE = "curve.csv"
+"""The package's is of a repetition (docs/log.md, 2026-11-27): its base is older than this file."""
 
 SEED = 0
 THREADS = 2
 TURNS = 6
 COT_SHARE = 0.15
 SAVE_EVERY = 200
+"""Steps between checkpoints, and between measurements on held-out pictures."""
+CURVE_EVERY = 20
+"""Steps that a row of the curve is the mean of."""
 IDLE_LAYERS = 2
 """For stage 1 to find a use for; what makes the base as it is are the others."""
 
@@ -108,6 +115,7 @@ def pretrain(folder: Path) -> str:
     if not (folder / "model").is_dir():
         save(model, processor, folder / "model")
         write_sums(folder / "model")
+        curve(folder / "log.jsonl").to_csv(folder / "model" / CURVE, index=False, lineterminator="\n")
         (folder / "model" / METRICS).write_text(json.dumps(measure(model, processor), indent=2) + "\n")
     return weights_hash(model)
 
@@ -147,8 +155,12 @@ def _carry_out(
             optimiser.step()
             optimiser.zero_grad()
             left = (time.monotonic() - started) / (step + 1 - done) * (phase.steps - step - 1)
-            print(json.dumps({"phase": name, "step": step + 1, "seconds_left": round(left), **told}), file=log)
-            if (step + 1) % SAVE_EVERY == 0 or step + 1 == phase.steps:
+            saves = (step + 1) % SAVE_EVERY == 0 or step + 1 == phase.steps
+            found = measure(model, processor) if saves else {}
+            told |= {name: value for name, value in found.items() if name.endswith("/f1")}
+            entry = {"phase": name, "step": step + 1, "seconds_left": round(left), **told}
+            print(json.dumps(entry), file=log)
+            if saves:
                 _keep(checkpoint, learned, optimiser, step + 1)
                 print(f"{name}: {step + 1}/{phase.steps}  {told}  {left / 60:.1f} min left", flush=True)  # noqa: T201
 
@@ -266,6 +278,15 @@ def measure(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcesso
         summary = generalised.summary(generalised.score(samples, [said[s.id] for s in samples], "direct"))
         found |= {f"{name}/{key}": round(value, 4) for key, value in summary.items()}
     return found
+
+
+def curve(log: Path) -> pd.DataFrame:
+    """A row for every CURVE_EVERY steps of a phase: the mean of each part of the loss, and F1@0.5 on held-out pictures
+    where it was measured."""
+    steps = pd.read_json(log, lines=True).drop_duplicates(["phase", "step"], keep="last")  # a stop repeats some
+    steps["until"] = (steps["step"] + CURVE_EVERY - 1) // CURVE_EVERY * CURVE_EVERY
+    means = steps.groupby(["phase", "until"], sort=False).mean().drop(columns=["step", "seconds_left"])
+    return means.round(4).reset_index().rename(columns={"until": "step"})
 
 
 def closeness(made: Path, shipped: Path = BASE) -> str:

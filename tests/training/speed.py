@@ -35,9 +35,12 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from trl import GRPOTrainer, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
+from gemvg_repro.benchmarks.asking import asking_at
+from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from gemvg_repro.grounding.samples import MODES, Mode, Sample
+from gemvg_repro.miniature import exports
 from gemvg_repro.miniature.dataset import generate
 from gemvg_repro.models.generation import Question, answer, prompt_text
 from gemvg_repro.models.loading import load
@@ -211,26 +214,46 @@ def one_at_a_time(model: Model, processor: ImageOnlyProcessor, sample: Sample, m
     return ids
 
 
-ONE, MANY = 20, 400
-"""Samples of a round, asked one at a time and in batches."""
+ONE, MANY = 40, 400
+"""Samples of a round, asked one at a time (evenly spaced) and in batches."""
+
+Asked = Sequence[tuple[Question, ...]]
+"""Samples, each in its modes."""
 
 
-def stock_answers(asked: Sequence[Sample], modes: Sequence[Mode]) -> list[Moment]:
-    """How long a sample took, in all these modes."""
+def generalised(modes: Sequence[Mode]) -> Asked:
+    return [tuple((sample, mode) for mode in modes) for sample in samples("test", MANY)]
+
+
+def official(folder: Path) -> dict[str, Asked]:
+    """The benchmarks that the study exports in their official formats, each in both modes."""
+    exports.write(folder, 0, PROFILE.data.benchmarks)
+    asked: dict[str, Asked] = {}
+    for name in PROFILE.data.benchmarks:
+        chosen = benchmark(name)
+        data = chosen.load(chosen.annotations(folder / name), None, PROFILE.data.most_pixels)
+        by_mode = [[(s, m) for s in chosen.samples(data, m, asking_at(folder / name))] for m in MODES]
+        asked[name] = list(zip(*by_mode, strict=True))
+    return asked
+
+
+def stock_answers(asked: Asked) -> list[Moment]:
+    """How long a sample took, in all its modes."""
     model, processor = stock_model()
-    one_at_a_time(model, processor, asked[0], modes[0])
+    one_at_a_time(model, processor, *asked[0][0])
+    few = asked[:: max(len(asked) // ONE, 1)][:ONE]
     started = now()
-    for sample in asked[:ONE]:
-        for mode in modes:
+    for questions in few:
+        for sample, mode in questions:
             one_at_a_time(model, processor, sample, mode)
-    return [since(started, now(), ONE)]
+    return [since(started, now(), len(few))]
 
 
-def our_answers(asked: Sequence[Sample], modes: Sequence[Mode]) -> list[Moment]:
+def our_answers(asked: Asked) -> list[Moment]:
     """The same, as an evaluation asks."""
     model, processor = load(PROFILE.base_folder(), "float32")
     settings = PROFILE.evaluate
-    questions: list[Question] = [(sample, mode) for sample in asked for mode in modes]
+    questions = [question for each in asked for question in each]
     list(answer(model, processor, questions[:2], batch=2, max_new_tokens=settings.max_new_tokens))
     started = now()
     for _ in answer(model, processor, questions, batch=settings.batch, max_new_tokens=settings.max_new_tokens):
@@ -308,10 +331,15 @@ def main() -> None:
         contest("GRPO step, hybrid", asked.rounds, lambda: in_folder(lambda f: stock_grpo(firsts, f)),
                 lambda: in_folder(lambda f: our_grpo(firsts, f)))  # fmt: skip
     if "answers" in asked.what:
-        test = samples("test", MANY)
-        for what, modes in (("direct", ["direct"]), ("CoT", ["cot"]), ("both modes", MODES)):
-            contest(f"answers, {what}", asked.rounds, lambda: stock_answers(test, modes),  # noqa: B023
-                    lambda: our_answers(test, modes))  # noqa: B023  # fmt: skip
+        with TemporaryDirectory() as folder:
+            contests = {
+                "direct": generalised(["direct"]),
+                "CoT": generalised(["cot"]),
+                "both modes": generalised(MODES),
+            }
+            for what, questions in {**contests, **official(Path(folder))}.items():
+                contest(f"answers, {what}", asked.rounds, lambda: stock_answers(questions),  # noqa: B023
+                        lambda: our_answers(questions))  # noqa: B023  # fmt: skip
     if "ties" in asked.what:
         for mode in MODES:
             ties(mode)

@@ -8,15 +8,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
 from gemvg_repro.miniature.model import BASE
 from gemvg_repro.training import pretraining
 
+RECIPE = pretraining.RECIPE
 TINY = {
     name: replace(phase, steps=4, conversations=2, optimiser=replace(phase.optimiser, warmup_steps=1))
-    for name, phase in pretraining.RECIPE.items()
+    for name, phase in RECIPE.items()
 }
 
 
@@ -25,7 +27,8 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "RECIPE", TINY)
     monkeypatch.setattr(pretraining, "SAVE_EVERY", 2)
     monkeypatch.setattr(pretraining, "THREADS", 1)
-    monkeypatch.setattr(pretraining, "measure", lambda model, processor: {})
+    monkeypatch.setattr(pretraining, "CURVE_EVERY", 2)
+    monkeypatch.setattr(pretraining, "measure", lambda model, processor: {"single/f1": 0.5, "single/recall": 0.25})
 
 
 def test_stopped_and_resumed_is_as_undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +51,11 @@ def test_stopped_and_resumed_is_as_undisturbed(tmp_path: Path, monkeypatch: pyte
         pretraining.pretrain(tmp_path / "stopped")
     assert pretraining.pretrain(tmp_path / "stopped") == whole
     assert pretraining.pretrain(tmp_path / "stopped") == whole, "finished: loaded, not trained again"
+    curves = [(tmp_path / name / "model" / pretraining.CURVE).read_text() for name in ("whole", "stopped")]
+    assert curves[0] == curves[1]
+    rows = pd.read_csv(tmp_path / "whole" / "model" / pretraining.CURVE)
+    assert [*zip(rows["phase"], rows["step"], strict=True)] == [(name, step) for name in TINY for step in (2, 4)]
+    assert list(rows["single/f1"]) == [0.5] * 6 and "single/recall" not in rows
 
 
 def test_says_how_near_a_base_came_to_the_shipped_one(tmp_path: Path) -> None:
@@ -60,3 +68,10 @@ def test_says_how_near_a_base_came_to_the_shipped_one(tmp_path: Path) -> None:
     told = pretraining.closeness(made).splitlines()
     assert told[0] == "weights: at most 0.25 from the shipped ones"
     assert re.fullmatch(r"single/f1 +0\.5000 +0\.9\d+", told[2])
+
+
+def test_the_shipped_curve_is_of_the_whole_recipe() -> None:
+    rows = pd.read_csv(BASE / pretraining.CURVE)
+    whole = rows.groupby("phase", sort=False)["step"].max().to_dict()
+    assert whole == {name: phase.steps for name, phase in RECIPE.items()}
+    assert rows["single/f1"].iloc[-1] > 0.9 > rows["several/f1"].iloc[-1]
