@@ -79,7 +79,11 @@ def _bar(axes: Axes, x: float, rows: pd.DataFrame, colour: str, hatched: bool) -
     axes.bar(x, value, width=0.36, color=colour, edgecolor="white", linewidth=0, hatch=hatch)
     if np.isfinite([low, high]).all():
         axes.errorbar(x, value, [[value - low], [high - value]], color="#333333", capsize=2.5, linewidth=1)
-        axes.text(x, high, f"{value:.1f}", ha="center", va="bottom", fontsize=7.5, bbox=_PAPER)
+        top = max(high, 100 * float(seeds["value"].max())) if len(seeds) > 1 else high
+        axes.annotate(
+            f"{value:.1f}", (x, top), (0, 3), textcoords="offset points",
+            ha="center", va="bottom", fontsize=7.5, bbox=_PAPER,
+        )  # fmt: skip
     if len(seeds) > 1:
         places = x + np.linspace(-0.08, 0.08, len(seeds))
         axes.scatter(places, 100 * seeds["value"], s=9, color="white", edgecolor="#333333", linewidth=0.7, zorder=3)
