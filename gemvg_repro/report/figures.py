@@ -179,9 +179,9 @@ def stages(numbers: pd.DataFrame, out: Path) -> Picture:
 
 
 def loss_curves(collection: Collection, out: Path) -> Picture:
-    """Loss of the supervised stages, step by step (faint) and as a moving mean."""
+    """Loss of the supervised stages, step by step (faint) and as a moving mean over seeds."""
     runs = [run for run in _trained(collection) if run.variant not in REINFORCED and "loss" in run.log()]
-    caption = "Supervised stages: the loss of every step (faint) and its moving mean."
+    caption = "Supervised stages: the loss of every step (faint) and its moving mean, over seeds if there are several."
     if not runs:
         return Picture(caption)
     with style():
@@ -189,9 +189,7 @@ def loss_curves(collection: Collection, out: Path) -> Picture:
         variants = sorted({run.variant for run in runs}, key=position)
         panels = figure.subplots(1, len(variants), squeeze=False, sharey=True)[0]
         for axes, variant in zip(panels, variants, strict=True):
-            for run in runs:
-                if run.variant == variant:
-                    _curve(axes, run.log()["loss"], look(variant).colour)
+            _curve(axes, [run.log()["loss"] for run in runs if run.variant == variant], look(variant).colour)
             axes.set_title(look(variant).label)
             axes.set_xlabel("optimiser step")
         panels[0].set_ylabel("cross-entropy a token")
@@ -203,7 +201,7 @@ def reward_curves(collection: Collection, out: Path) -> Picture:
     """GRPO: the reward and each of its terms, and what tells a healthy run from a collapsing one."""
     logs = [(run, run.log()) for run in _trained(collection) if run.variant in REINFORCED]
     logs = [(run, log) for run, log in logs if "reward" in log]
-    caption = "GRPO: the reward and its terms, and the signs of health, by step (faint) and as moving means."
+    caption = "GRPO: the reward, its terms, and the signs of health, by step (faint) and as moving means over seeds."
     if not logs:
         return Picture(caption)
     logged = {str(column) for _, log in logs for column in log if str(column).startswith("reward/")}
@@ -216,9 +214,9 @@ def reward_curves(collection: Collection, out: Path) -> Picture:
         figure = Figure(figsize=(8.4, 1.75 * rows + 0.35), layout="constrained")
         panels = list(figure.subplots(rows, 3, squeeze=False, sharex=True).flat)
         for axes, (column, title) in zip(panels, titles.items(), strict=False):
-            for run, log in logs:
-                if column in log:
-                    _curve(axes, log[column].dropna(), look(run.variant).colour)
+            for variant in sorted({run.variant for run, log in logs if column in log}, key=position):
+                of_seeds = [log[column].dropna() for run, log in logs if run.variant == variant and column in log]
+                _curve(axes, of_seeds, look(variant).colour)
             axes.set_title(plain(title, 40), parse_math=False)
         for axes in panels[len(titles) - 3 :]:
             axes.tick_params(labelbottom=True)  # the lowest of its column
@@ -234,9 +232,12 @@ def _trained(collection: Collection) -> list[Run]:
     return [run for run in collection.counted if run.purpose == "training"]
 
 
-def _curve(axes: Axes, values: pd.Series, colour: str) -> None:
-    smooth = values.rolling(max(1, len(values) // 20), center=True, min_periods=1).mean()
-    axes.plot(values.index, values, color=colour, alpha=0.22, linewidth=0.7)
+def _curve(axes: Axes, of_seeds: Sequence[pd.Series], colour: str) -> None:
+    """Every step of every seed, faint, and the moving mean of the mean over seeds, as far as any has come."""
+    for values in of_seeds:
+        axes.plot(values.index, values, color=colour, alpha=0.22, linewidth=0.7)
+    mean = pd.concat(of_seeds, axis=1).mean(axis=1)
+    smooth = mean.rolling(max(1, len(mean) // 20), center=True, min_periods=1).mean()
     axes.plot(smooth.index, smooth, color=colour)
 
 
