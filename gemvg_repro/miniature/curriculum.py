@@ -1,4 +1,7 @@
-"""What is the base pre-trained on? Naming things and finding what is described, in one to three pictures."""
+"""What is the base pre-trained on? Naming things and finding what is described, in one to three pictures.
+
+At last also naming the one thing that a description singles out in its picture ("the disc of Picture 2").
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from .questions import Pattern, about, referential
 from .tokenizer import COORDINATE_STEP
 from .world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, Thing, frame, place
 
-PHASES = ("places", "one", "crowds")
-"""In order: only looking; then one thing in one picture; then the world as it is. Nothing in them associates one
-picture with another."""
+PHASES = ("places", "one", "crowds", "references")
+"""In order: only looking; then one thing in one picture; then the world as it is; then also what is referred to by
+its picture and a part of its look. Nothing in them associates one picture with another."""
 
 _ABSENT = 0.35
 """Share of the descriptions that are altered after they were drawn, and so fit nothing most of the time."""
@@ -27,7 +30,9 @@ def lessons(phase: str, numbers: Iterable[int], turns: int, seed: int) -> Iterat
         scene = f"{phase}-{number:06d}"
         rng = Random(f"{WORLD_VERSION}/{seed}/{phase}/{number}")
         frames = _frames(rng, phase)
-        samples = [_named(rng, frames, scene), *_found(rng, frames, scene, turns - 1)]
+        referring = turns // 2 if phase == "references" else 0
+        samples = [_named(rng, frames, scene), *_found(rng, frames, scene, turns - 1 - referring)]
+        samples += _referred(rng, frames, scene, referring)
         yield from rng.sample(samples, len(samples))
 
 
@@ -88,4 +93,25 @@ def _found(rng: Random, frames: tuple[Frame, ...], scene: str, most: int) -> lis
         sample = about(frames, pattern).sample(f"{scene}-{number}", scene)
         if len(sample.targets) <= _MOST_TARGETS:
             samples.setdefault(sample.query, sample)
+    return list(samples.values())
+
+
+REFERS = "Name the "
+"""What a question begins with whose answer is the look of one thing, the one that it singles out."""
+
+
+def _referred(rng: Random, frames: tuple[Frame, ...], scene: str, most: int) -> list[Sample]:
+    """Up to `most` questions for the look of a thing that its picture and its category or colour single out."""
+    samples: dict[str, Sample] = {}
+    for number in range(3 * most):
+        picture = rng.randrange(len(frames))
+        things = frames[picture].things
+        thing = rng.choice(things)
+        part = Pattern(category=thing.category) if rng.random() < 0.5 else Pattern(colour=thing.colour)
+        if len(samples) == most or sum(part.fits(other.look) for other in things) > 1:
+            continue
+        singled = f"object in Picture {picture + 1}" if len(things) == 1 else f"{part} of Picture {picture + 1}"
+        query = f"{REFERS}{singled}."
+        sample = Sample(f"{scene}-the-{number}", scene, "understanding", "world", frames, query, text=_name(thing))
+        samples.setdefault(query, sample)
     return list(samples.values())

@@ -110,8 +110,9 @@ def build_model(sizes: Sizes, seed: int) -> Qwen2VLForConditionalGeneration:
 def deepen(model: Qwen2VLForConditionalGeneration, layers: int, seed: int) -> Qwen2VLForConditionalGeneration:
     """The model with `layers` idle ones before its first, which pass on what they read: its logits stay the same.
 
-    A large language model has depth to spare when it comes to a new task, and so small a one has none: a reference
-    (the object of Picture 1) has to be looked up before the layers that find what words describe (docs/log.md).
+    A large language model has depth to spare, and so small a one has none: what a question refers to (the disc of
+    Picture 1) has to be looked up before the layers that find what words describe (docs/log.md). Training lets the
+    new layers do so.
     """
     config = copy.deepcopy(model.config)
     text = config.text_config

@@ -26,15 +26,14 @@ def point(batch: Sequence[Conversation], input_ids: Tensor, labels: Tensor, cell
     """
     found: list[tuple[int, int, int]] = []
     for row, turns in enumerate(batch):
-        answers = _answers(labels[row].tolist())
-        for turn, (start, ids) in zip(turns, answers, strict=True):
+        for turn, (start, ids) in zip(turns, answers(labels[row].tolist()), strict=True):
             for offset, token in enumerate(_about(turn, ids, cell)):
                 found.append((row, start + offset - 1, token))
     rows, positions, tokens = torch.tensor(found).unbind(1)
     return Pointers(rows, positions, tokens)
 
 
-def _answers(labels: list[int]) -> Iterator[tuple[int, list[int]]]:
+def answers(labels: list[int]) -> Iterator[tuple[int, list[int]]]:
     """Position and ids of each answer, to its end token."""
     start = None
     for position, label in enumerate(labels):

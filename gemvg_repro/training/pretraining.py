@@ -2,12 +2,12 @@
 
     python -m gemvg_repro.training.pretraining FOLDER
 
-makes the base that the package ships again, in three phases: looking only, by dense labels of every token; then
-words about one thing in one picture; then about the world as it is, one to three pictures of up to four things,
-without any question that associates one picture with another. At last it gets layers that idle until stage 1, and is
-compared with the base that is shipped; curve.csv beside it has its losses, and what it finds on held-out pictures, on
-the way. The base stands to the study as Qwen2-VL stands to the paper. Given again, the command goes on from its last
-checkpoint.
+makes the base that the package ships again, in four phases: looking only, by dense labels of every token; then
+words about one thing in one picture; then about the world as it is, one to three pictures of up to four things; then,
+with two more layers before the others, which look up what a question refers to. No question associates one picture
+with another. It is compared with the base that is shipped; curve.csv beside it has its losses, and what it finds on
+held-out pictures, on the way. The base stands to the study as Qwen2-VL stands to the paper. Given again, the command
+goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ from .arguments import build_optimiser
 from .collation import IGNORED, Conversation, ConversationCollator, Turn
 from .dense import DenseHeads, Labels
 from .pointing import point
+from .referring import known, refer
 from .resuming import weights_hash
 from .settings import OptimiserSettings
 from .sft import WINDOW, batched_by_length
 
 METRICS = "metrics.json"
 CURVE = "curve.csv"
-"""The package's is of a repetition (docs/log.md, 2026-11-27): its base is older than this file."""
 
 SEED = 0
 THREADS = 2
@@ -63,20 +63,21 @@ SAVE_EVERY = 200
 """Steps between checkpoints, and between measurements on held-out pictures."""
 CURVE_EVERY = 20
 """Steps that a row of the curve is the mean of."""
-IDLE_LAYERS = 2
-"""For stage 1 to find a use for; what makes the base as it is are the others."""
+REFERENCE_LAYERS = 2
+"""Before the others, for the last phase; idle until then."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """So many steps of so many conversations; `words` weighs the losses of answers and of where their words point,
-    `places` those of the dense labels."""
+    """So many steps of so many conversations, and the weights of the losses: `places` of the dense labels; `words` of
+    answers, and, beside dense labels, of where their words point; `references` of what questions refer to."""
 
     steps: int
     conversations: int
     words: float
     places: float
     optimiser: OptimiserSettings
+    references: float = 0.0
 
 
 _OPTIMISER = OptimiserSettings(
@@ -94,6 +95,9 @@ RECIPE = {
     "places": Phase(300, 32, words=0.0, places=1.0, optimiser=replace(_OPTIMISER, final_lr_share=0.2)),
     "one": Phase(60, 48, words=1.0, places=0.5, optimiser=replace(_OPTIMISER, final_lr_share=1.0)),
     "crowds": Phase(2200, 32, words=1.0, places=0.5, optimiser=_OPTIMISER),
+    "references": Phase(
+        1000, 32, words=1.0, places=0.0, references=1.0, optimiser=replace(_OPTIMISER, lr=0.002, muon_lr=0.006)
+    ),
 }
 """By phase of miniature.curriculum."""
 
@@ -110,8 +114,9 @@ def pretrain(folder: Path) -> str:
         _scale_by_fan_in(model.model.visual)
         heads = DenseHeads(model.config.text_config.hidden_size)
     for name in PHASES:
+        if RECIPE[name].references:
+            model = deepen(model, REFERENCE_LAYERS, SEED)
         _carry_out(name, RECIPE[name], model, processor, heads, folder)
-    model = deepen(model, IDLE_LAYERS, SEED)
     if not (folder / "model").is_dir():
         save(model, processor, folder / "model")
         write_sums(folder / "model")
@@ -181,14 +186,23 @@ def _step(
     states = model.model(**inputs, use_cache=False, output_hidden_states=True)
     shown = inputs["mm_token_type_ids"] == 1
     cell = model.config.vision_config.patch_size * model.config.vision_config.spatial_merge_size
-    frames = [[p for p in turns[0].sample.pictures if isinstance(p, Frame)] for turns in batch]
-    parts = heads.loss(states.hidden_states, shown, Labels.of(frames, cell))
-    loss = phase.places * (parts["near"] + parts["far"])
+    parts: dict[str, Tensor] = {}
+    loss = torch.zeros(())
+    if phase.places:
+        frames = [[p for p in turns[0].sample.pictures if isinstance(p, Frame)] for turns in batch]
+        parts |= heads.loss(states.hidden_states, shown, Labels.of(frames, cell))
+        loss = loss + phase.places * (parts["near"] + parts["far"])
     if phase.words:
-        parts["words"] = _loss_of_words(model, states.last_hidden_state, labels, targets)
-        about = point(batch, inputs["input_ids"], labels, cell)
-        parts["pointing"], parts["right"] = heads.pointing(states.hidden_states, shown, about)
-        loss = loss + phase.words * (parts["words"] + parts["pointing"])
+        said = parts["words"] = _loss_of_words(model, states.last_hidden_state, labels, targets)
+        if phase.places:
+            about = point(batch, inputs["input_ids"], labels, cell)
+            parts["pointing"], parts["right"] = heads.pointing(states.hidden_states, shown, about)
+            said = said + parts["pointing"]
+        loss = loss + phase.words * said
+    if phase.references:
+        early = states.hidden_states[REFERENCE_LAYERS]
+        parts["references"], parts["known"] = known(model, early, refer(batch, inputs["input_ids"], labels))
+        loss = loss + phase.references * parts["references"]
     loss.backward()  # type: ignore[no-untyped-call]
     return {name: round(float(value.detach()), 4) for name, value in parts.items()}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gemvg_repro.grounding.answers import completion
-from gemvg_repro.miniature.curriculum import PHASES, lessons
+from gemvg_repro.miniature.curriculum import PHASES, REFERS, lessons
+from gemvg_repro.miniature.questions import Pattern
 from gemvg_repro.miniature.tokenizer import build_tokenizer
 from gemvg_repro.miniature.world import Frame
 
@@ -41,3 +42,22 @@ def test_names_are_those_of_the_picture_that_is_asked_for() -> None:
         assert completion(sample, "direct", 20) == sample.text
         ids = tokenizer(f"{sample.query} {sample.text}")["input_ids"]
         assert len(ids) < 12 + 14 * len(picture.things)  # whole words and coordinates, not single bytes
+
+
+def test_a_reference_means_one_thing_of_its_picture_and_nothing_of_another() -> None:
+    referred = [s for s in lessons("references", range(100), 6, seed=0) if s.query.startswith(REFERS)]
+    assert len(referred) > 100
+    asked = set()
+    for sample in referred:
+        phrase, _, picture = sample.query.removeprefix(REFERS).rstrip(".").rpartition(" Picture ")
+        shown = sample.pictures[int(picture) - 1]
+        assert isinstance(shown, Frame)
+        singled = phrase.rpartition(" ")[0]
+        meant = [t for t in shown.things if singled in ("object", *_parts(t.look))]
+        assert [str(Pattern(*t.look)) for t in meant] == [sample.text]
+        asked.add(singled)
+    assert {"object", "disc", "red object"} < asked
+
+
+def _parts(look: tuple[int, int]) -> tuple[str, str]:
+    return str(Pattern(category=look[0])), str(Pattern(colour=look[1]))

@@ -1,8 +1,9 @@
 """What else can be asked about the pictures of a sample? Further samples, the next turns of a conversation.
 
 Most associate by an attribute, where Picture 1 lends itself; the others retrieve what a phrase describes, now and then
-one that the pictures do not show. Frames in time are also asked about what moves in the other way, in every picture or
-in the last. Only pictures without a mark, of a source that is exhaustive.
+one that the pictures do not show. Frames in time are asked about what moves in the other way, in every picture or in
+the last, and nothing else: all of them show the same things, so that whatever is like one of Picture 1 is found without
+a look at its others. Only pictures without a mark, of a source that is exhaustive.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ def ask(bench: Bench, first: Composed, wanted: int, rng: Random) -> tuple[Compos
     if not bench.exhaustive or len(frames) < len(first.pictures) or first.turns:
         return ()
     found = {first.query: first}
+    compose, wanted = (moving.about, min(wanted, 1)) if first.kind == "temporal" else (_another, wanted)
     for _ in range(6 * wanted):
         if len(found) > wanted:
             break
         try:
-            again = first.kind == "temporal" and rng.random() < 0.5
-            sample = (moving.about if again else _another)(bench, frames, first.scene, rng)
+            sample = compose(bench, frames, first.scene, rng)
         except Unfit:
             continue
         found.setdefault(sample.query, sample)

@@ -1,0 +1,69 @@
+"""Which thing does a question refer to, and is that known early?
+
+Who asks what has the colour of "the disc of Picture 2" means a red disc, say, and only its look can be searched for. A
+large model has layers to spare for looking it up first. The miniature is taught to: the token that ends the reference
+must tell, after the first layers, the words of the look, as if they stood in the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Qwen2VLForConditionalGeneration
+
+from ..miniature.curriculum import REFERS
+from ..miniature.tokenizer import build_tokenizer
+from ..miniature.world import CATEGORIES, COLOURS
+from .collation import Conversation
+from .pointing import answers
+
+_TOKENIZER = build_tokenizer()
+
+
+def _words(words: Sequence[str]) -> list[int]:
+    """The tokens of words within a sentence."""
+    return [ids[0] for ids in _TOKENIZER([f" {word}" for word in words])["input_ids"]]
+
+
+_COLOURS, _CATEGORIES = _words(COLOURS), _words(CATEGORIES)
+_PICTURES = frozenset(_words([f"Picture {k}" for k in range(1, 7)]))
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Where questions refer to things: arrays of one entry a reference.
+
+    `row` and `position` of its last token in the batch; `colour` and `category` of the thing, as the world counts.
+    """
+
+    row: Tensor
+    position: Tensor
+    colour: Tensor
+    category: Tensor
+
+
+def refer(batch: Sequence[Conversation], input_ids: Tensor, labels: Tensor) -> References:
+    """The references in a batch; ids and labels are (conversations, length)."""
+    found: list[tuple[int, int, int, int]] = []
+    for row, (turns, ids, told) in enumerate(zip(batch, input_ids.tolist(), labels.tolist(), strict=True)):
+        for turn, (start, _) in zip(turns, answers(told), strict=True):
+            if turn.sample.query.startswith(REFERS) and turn.sample.text is not None:
+                position = next(at for at in range(start, 0, -1) if ids[at] in _PICTURES)
+                colour, category = turn.sample.text.split()
+                found.append((row, position, COLOURS.index(colour), CATEGORIES.index(category)))
+    return References(*torch.tensor(found).reshape(-1, 4).unbind(1))
+
+
+def known(model: Qwen2VLForConditionalGeneration, states: Tensor, references: References) -> tuple[Tensor, Tensor]:
+    """How badly states (batch, length, hidden) of a layer tell the looks of what is referred to: cross entropy of the
+    colour's word among colours and of the category's among categories; and the share that tell both right."""
+    words = model.lm_head(model.model.language_model.norm(states[references.row, references.position]))
+    loss, right = torch.zeros(()), torch.ones(len(references.row), dtype=torch.bool)
+    for ids, look in ((_COLOURS, references.colour), (_CATEGORIES, references.category)):
+        loss = loss + F.cross_entropy(words[:, ids], look)
+        right &= words[:, ids].argmax(dim=-1) == look
+    return loss, right.float().mean()
