@@ -16,7 +16,7 @@ CROWD = 4
 
 HOPS: Mapping[Kind, int] = {"referential": 0, "semantic": 1, "spatial": 1, "temporal": 1, "reasoning": 2}
 """From how many other findings an answer follows: none where what is asked for is described, one where a picture or
-the other frames say what is meant, two where that has to be found in a picture first."""
+the other frames say what is meant, two where that has to be found in a picture first; three, see `hops`."""
 
 
 class Thing(Protocol):
@@ -31,8 +31,12 @@ class Thing(Protocol):
 
 
 def hops(sample: Sample) -> int:
-    """How many associations lead to the answer; 0 for kinds that are not grounded."""
-    return HOPS.get(sample.kind, 0)
+    """How many associations lead to the answer; 0 for kinds that are not grounded.
+
+    Three where what was found first only says what is meant in another picture: in the miniature's words, a question
+    that goes twice by what is "of the same" colour or category.
+    """
+    return HOPS.get(sample.kind, 0) + (sample.kind == "reasoning" and sample.query.count("of the same") > 1)
 
 
 def difficulties(sample: Sample) -> int:

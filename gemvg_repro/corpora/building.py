@@ -299,6 +299,8 @@ def _one(cell: Cell, bench: Bench, phrases: list[str], anchor: Any, rng: Random)
     if cell.asks == "attribute":
         about = attributes.like_reference if cell.kind == "semantic" else attributes.like_described
         return attributes.compose(bench, about, phrase, n, rng)
+    if cell.asks == "link":
+        return attributes.like_linked(bench, phrase, n, rng)
     if cell.kind == "referential":
         return referential.compose(bench, phrase, n, rng)
     return semantic.compose(bench, phrase, n, rng)

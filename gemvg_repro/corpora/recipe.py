@@ -26,11 +26,13 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Asks = Literal["attribute", "movement", "options"]
-"""What a cell asks in place of its kind's own question: for what shares an attribute, what moves, or an option."""
+Asks = Literal["attribute", "link", "movement", "options"]
+"""What a cell asks in place of its kind's own question: for what shares an attribute, at once or by way of a link, what
+moves, or an option."""
 
 _ASKED: Mapping[Asks, tuple[Kind, ...]] = {
     "attribute": ("semantic", "reasoning"),
+    "link": ("reasoning",),
     "movement": ("temporal",),
     "options": ("understanding",),
 }

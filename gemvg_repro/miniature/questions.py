@@ -262,7 +262,12 @@ def temporal(rng: Random, pictures: int) -> Question:
 
 
 def reasoning(rng: Random, pictures: int) -> Question:
-    """Reasoning over two hops: which thing of Picture 1 is meant, and what has its colour or category."""
+    """Reasoning over two hops, or, where three pictures let it, mostly over three."""
+    return three_hops(rng) if pictures == 3 and rng.random() < 2 / 3 else two_hops(rng, pictures)
+
+
+def two_hops(rng: Random, pictures: int) -> Question:
+    """Which thing of Picture 1 is meant, and what has its colour or category?"""
     key = _any_look(rng)
     by_colour = rng.random() < 0.5  # the second hop follows the colour; the first names the category
     hop = Pattern(category=key[0]) if by_colour else Pattern(colour=key[1])
@@ -282,6 +287,34 @@ def like_described(frames: tuple[Frame, ...], key: Look, by_colour: bool) -> Que
     attribute = "colour" if by_colour else "category"
     query = f"Find every object of the same {attribute} as the {hop} of Picture 1, in the other pictures."
     chain = f"the {hop} of Picture 1 is a {Pattern(*key)}. {pattern}: {_evidence(found, len(frames), 1)}"
+    return Question("reasoning", frames, query, found, chain=chain)
+
+
+def three_hops(rng: Random) -> Question:
+    """Which thing of Picture 1 is meant, which of Picture 2 has its colour, and what in Picture 3 has the category of
+    that? Or the other way round."""
+    key = _any_look(rng)
+    by_colour = rng.random() < 0.5  # the second hop follows the colour; the first names the category, the last takes it
+    hop = Pattern(category=key[0]) if by_colour else Pattern(colour=key[1])
+    link = Pattern(colour=key[1]) if by_colour else Pattern(category=key[0])
+    between = _fitting(rng, link)
+    last = Pattern(category=between[0]) if by_colour else Pattern(colour=between[1])
+    shown = []
+    for look, pattern in ((key, hop), (between, link)):
+        looks = [look, *(_distractor(rng, pattern) for _ in range(rng.randint(1, MOST_THINGS - 1)))]
+        rng.shuffle(looks)
+        shown.append(frame(rng, place(rng, looks)))
+    frames = (*shown, *_scene_with(rng, last, _spread(rng, 1)))
+    found = _find(frames, last, 2)
+    followed, asked = ("colour", "category") if by_colour else ("category", "colour")
+    query = (
+        f"Find every object of the same {asked} as the object in Picture 2 of the same {followed} as the {hop} of"
+        " Picture 1, in Picture 3."
+    )
+    chain = (
+        f"the {hop} of Picture 1 is a {Pattern(*key)}. the {link} of Picture 2 is a {Pattern(*between)}."
+        f" {last}: {_evidence(found, 3, 2)}"
+    )
     return Question("reasoning", frames, query, found, chain=chain)
 
 

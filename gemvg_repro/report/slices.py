@@ -21,7 +21,9 @@ SLICES = {
     "perception/2": "of grade 2",
     "perception/3": "of grade 3",
     "association": "one hop",
-    "composition": "two hops",
+    "composition": "more hops",
+    "composition/2": "two",
+    "composition/3": "three",
 }
 """What the table shows. Where nothing is to be associated, a sample is `neutral` if easy to see, else `perception`."""
 
@@ -42,6 +44,7 @@ def members(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     found = {"neutral": (hops == 0) & (hard == 0), "perception": (hops == 0) & (hard > 0)}
     found |= {f"perception/{grade}": (hops == 0) & (hard == grade) for grade in GRADES[1:]}
     found |= {"association": hops == 1, "composition": hops == 2}
+    found |= {f"composition/{reach}": table["hops"].to_numpy() == reach for reach in (2, 3)}
     return found | {f"{reach}/{grade}": (hops == reach) & (hard == grade) for reach in REACHES for grade in GRADES}
 
 

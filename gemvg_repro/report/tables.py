@@ -133,8 +133,8 @@ def slices(numbers: pd.DataFrame) -> Table:
         "Neutral and perception: nothing is to be associated, what is asked for is described. Perception: the grade "
         f"counts what makes it hard to see: a target below {100 * SMALL:.1f} % of its picture, a picture of {CROWD} "
         "things or more, and beside a target something of its category or colour. One hop: another picture says what "
-        "is meant; two hops: that has to be found there first. F1 over all samples of the slice; intervals over the "
-        "samples, both modes on the same ones.",
+        "is meant; two hops: that has to be found there first; three: this says what is meant in the next. "
+        "F1 over all samples of the slice; intervals over the samples, both modes on the same ones.",
         BUILT_IN,
     )
 

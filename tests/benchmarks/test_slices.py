@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -12,6 +13,7 @@ from gemvg_repro.benchmarks.slices import difficulties, hops
 from gemvg_repro.corpora.pictures import GreyPicture
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
+from gemvg_repro.miniature.questions import three_hops, two_hops
 from gemvg_repro.miniature.world import Frame, Thing
 
 RED_DISC, RED_SQUARE, BLUE_DISC, BLUE_SQUARE = (0, 0), (1, 0), (0, 2), (1, 2)
@@ -54,9 +56,11 @@ def test_of_a_photograph_only_the_targets_are_known() -> None:
     assert difficulties(replace(grey, targets=tuple(Target(0, t.box) for t in made.targets) * 4)) == 2
 
 
-def test_hops_are_the_kinds() -> None:
+def test_hops_are_the_kinds_and_one_more_by_way_of_another_picture() -> None:
     made = sample(picture(RED_DISC))
     assert [hops(replace(made, kind=kind)) for kind in GROUNDING_KINDS] == [0, 1, 1, 1, 2]
+    linked = three_hops(Random(0)).sample("s", "s")
+    assert hops(linked) == 3 and [hops(two_hops(Random(0), n).sample("s", "s")) for n in (2, 3)] == [2, 2]
 
 
 def test_every_slice_of_the_world_has_samples_and_scores_carry_them() -> None:
@@ -65,4 +69,6 @@ def test_every_slice_of_the_world_has_samples_and_scores_carry_them() -> None:
     assert scores["difficulties"].tolist() == [difficulties(s) for s in samples]
     grounded = scores[scores["kind"] != "understanding"]
     counts = Counter(zip(grounded["hops"], grounded["difficulties"], strict=True))
-    assert min(counts[reach, grade] for reach in (0, 1, 2) for grade in (0, 1, 2, 3)) >= 3
+    assert min(counts[reach, grade] for reach in (0, 1) for grade in (0, 1, 2, 3)) >= 3
+    assert min(sum(counts[reach, grade] for reach in (2, 3)) for grade in (0, 1, 2, 3)) >= 3
+    assert 0.25 < sum(counts[3, grade] for grade in range(4)) / 100 < 0.42

@@ -65,5 +65,5 @@ def test_tens_of_thousands_in_seconds_and_compact(tmp_path: Path) -> None:
 def test_another_version_of_the_world_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "w.parquet", SMALL)
     monkeypatch.setattr(dataset, "WORLD_VERSION", 99)
-    with pytest.raises(ValueError, match=r"version 2 of the world, this code is version 99.*data notebook"):
+    with pytest.raises(ValueError, match=r"version 3 of the world, this code is version 99.*data notebook"):
         read(tmp_path / "w.parquet", "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from random import Random
 
@@ -118,7 +119,7 @@ def test_the_chain_follows_from_the_scene(kind: str) -> None:
     for _ in range(200):
         q: Question = COMPOSERS[kind](rng, rng.randint(2, 3))
         pattern = described(q.chain.rpartition(":")[0].rpartition(". ")[2])
-        first = 0 if kind == "referential" or "every picture." in q.query else 1
+        first = 0 if kind == "referential" or "every picture." in q.query else 1 + q.query.endswith(", in Picture 3.")
         fitting = {
             (p, t)
             for p, f in enumerate(q.frames)
@@ -127,6 +128,30 @@ def test_the_chain_follows_from_the_scene(kind: str) -> None:
             if pattern.fits(thing.look)
         }
         assert fitting == set(q.found), (q.query, q.chain)
+
+
+def _look(name: list[str]) -> tuple[int, int]:
+    colour, category = name
+    return CATEGORIES.index(category), COLOURS.index(colour)
+
+
+def test_every_hop_goes_by_one_thing_and_by_what_was_found_before() -> None:
+    rng = Random(3)
+    lengths = set()
+    for _ in range(200):
+        q = COMPOSERS["reasoning"](rng, 3)
+        *steps, last = re.findall(r"the ([a-z ]+) of Picture (\d) is a ([a-z ]+)\.|([a-z ]+): ", q.chain)
+        names = []
+        for singled, picture, name, _ in steps:
+            (meant,) = [t for t in q.frames[int(picture) - 1].things if described(singled).fits(t.look)]
+            assert str(Pattern(*meant.look)) == name
+            names.append(name.split())
+        said = [described(singled) for singled, *_ in steps[1:]] + [described(last[3])]
+        for name, following in zip(names, said, strict=True):
+            assert following.fits(_look(name))
+        lengths.add(len(steps))
+        assert [f" of Picture {n}" in q.chain for n in (1, 2)] == [True, len(steps) == 2]
+    assert lengths == {1, 2}
 
 
 def test_what_moves_moves_and_nothing_else() -> None:

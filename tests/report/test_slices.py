@@ -20,6 +20,7 @@ def test_slices_part_the_samples(collection: Collection) -> None:
     assert sum(found[name].astype(int) for name in parts).tolist() == [1] * len(scores)
     assert sum(found[f"{h}/{d}"].astype(int) for h in range(3) for d in range(4)).tolist() == [1] * len(scores)
     assert (sum(found[f"perception/{grade}"] for grade in (1, 2, 3)) == found["perception"]).all()
+    assert (found["composition/2"] | found["composition/3"]).tolist() == found["composition"].tolist()
     assert slices.members(scores.drop(columns="hops")) == {}
 
 
@@ -51,4 +52,4 @@ def test_the_table_says_that_the_trade_off_is_built_in(measured: pd.DataFrame) -
     assert "trade-off built in" in shown.html()
     blocks = list(dict.fromkeys(shown.frame.index.get_level_values(0)))
     assert blocks == ["CoT less direct", "asked direct", "asked CoT"]
-    assert re.search(r"neutral \d+, perception \d+, one hop 72, two hops 24", shown.caption)
+    assert re.search(r"neutral \d+, perception \d+, one hop 72, more hops 24", shown.caption)

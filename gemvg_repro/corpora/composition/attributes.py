@@ -2,8 +2,9 @@
 
 An anchor is an occurrence of a phrase of an attribute (wording files list them; see naming.py): Picture 1 is its
 frame, and the targets are what the phrase describes in the others. In semantic association the reference is all that
-Picture 1 shows; in reasoning it is found there by a phrase of another attribute, the first of two hops. Both need a
-source that is exhaustive.
+Picture 1 shows; in reasoning it is found there by a phrase of another attribute, the first of two hops. Of three, the
+anchor's frame is Picture 2, and what is meant there has an attribute of what a phrase describes alone in Picture 1. All
+need a source that is exhaustive.
 """
 
 from __future__ import annotations
@@ -60,15 +61,50 @@ def like_reference(bench: Bench, phrase: str, frames: Sequence[Frame], scene: st
 
 def like_described(bench: Bench, phrase: str, frames: Sequence[Frame], scene: str, rng: Random) -> Composed:
     """What has the attribute of the object of Picture 1 that a phrase of another attribute describes alone?"""
-    others = [p for phrases in bench.families.values() if phrase not in phrases for p in phrases]
-    found = [(p, i) for i in fitting(frames[0], phrase) for p in others if fitting(frames[0], p) == [i]]
-    if len([i for i in frames[0].instances if i.visible]) < 2 or not found or frames[0].unclear:
-        raise Unfit("nothing in the first picture can be singled out")
-    described, reference = rng.choice(found)
+    described, reference = rng.choice(_singled_out(bench, phrase, frames[0]))
     attribute = _attribute(bench, phrase, reference)
     asked = query(bench.words, rng, "reasoning.hops", attribute=attribute, phrase=described, picture="1")
     premise = sentence(bench.words, rng, "described", phrase=described, picture=1, name=name_of(reference))
     return _sample(bench, "reasoning", asked, premise, phrase, frames, scene, reference, rng)
+
+
+def like_linked(bench: Bench, phrase: str, n: int, rng: Random) -> Composed:
+    """What in Picture 3 has the attribute of the object of Picture 2, frame `n`, that is singled out by an attribute of
+    what a phrase describes alone in Picture 1? Raises Unfit."""
+    if all(phrase not in phrases for phrases in bench.families.values()):
+        raise Unfit("a phrase of no attribute")
+    if not bench.exhaustive:
+        raise Unfit("the source does not say what is absent")
+    second = bench.index.frame(n)
+    link, between = rng.choice(_singled_out(bench, phrase, second))
+    (first,) = gather(bench, link, second, [1], rng, second.id)
+    described, reference = rng.choice(_singled_out(bench, link, first))
+    (third,) = gather(bench, phrase, second, spread(rng, bench.rules, 1), rng, first.id, second.id)
+    frames = [first, second, third]
+    text, template = query(
+        bench.words, rng, "reasoning.link", attribute=_attribute(bench, phrase, between), second="2",
+        link=_attribute(bench, link, reference), phrase=described, picture="1", third="3",
+    )  # fmt: skip
+    premises = [
+        sentence(bench.words, rng, "described", phrase=said, picture=p, name=name_of(i))
+        for p, said, i in ((1, described, reference), (2, link, between))
+    ]
+    told = evidence(bench.words, rng, phrase, [(2, boxes_of(third, phrase))])
+    return Composed(
+        "reasoning", bench.index.source, second.scene, template, shown(frames), text,
+        tuple(t for t in targets_of(frames, phrase, None, bench.rules) if t.picture == 2),
+        " ".join([*premises, told]), same_question(text, reference.id, between.id, third.id),
+    )  # fmt: skip
+
+
+def _singled_out(bench: Bench, phrase: str, frame: Frame) -> list[tuple[str, Instance]]:
+    """Objects of a phrase of an attribute, each with a phrase of another attribute that describes it alone in the
+    frame. Raises Unfit if there are none, or nothing else to tell them from."""
+    others = [p for phrases in bench.families.values() if phrase not in phrases for p in phrases]
+    found = [(p, i) for i in fitting(frame, phrase) for p in others if fitting(frame, p) == [i]]
+    if len([i for i in frame.instances if i.visible]) < 2 or not found or frame.unclear:
+        raise Unfit("nothing in the picture can be singled out")
+    return found
 
 
 def _attribute(bench: Bench, phrase: str, reference: Instance) -> str:

@@ -141,16 +141,18 @@ def _introduction(name: str, slots: dict[str, str], meaning: Meaning) -> None:
     if query in ("understanding.same", "understanding.different"):
         require(name == "reference" and here < len(meaning.frames), "the chain tells of what is not asked")
         names = {phrase for i in meaning.frames[here].instances if i.box is not None for phrase in phrases_of(i)}
-    elif name in ("reference", "described"):
+    elif name == "described":
+        require(here in meaning.described, "the chain has the reference in another picture")
+        phrase, names = meaning.described[here]
+        require(slots["phrase"] == phrase, f"the chain speaks of {slots['phrase']!r}")
+    elif name == "reference":
         require(meaning.reference_at == here, "the chain has the reference in another picture")
-        require((name == "described") == (query == "reasoning.hops"), "the chain is worded for another question")
+        require(not meaning.described, "the chain is worded for another question")
     else:
         asked = {"answer": ("reasoning.question",), "common": ("semantic.common",)}
         known = asked.get(name, ("temporal.moving", "temporal.moved"))
         require(query in known, f"the chain says {name!r}, which is not asked")
         require(name != "moves" or meaning.reference is not None, "the chain says that something moves")
-    if name == "described":
-        require(slots["phrase"] == meaning.slots["phrase"], f"the chain speaks of {slots['phrase']!r}")
     said = slots["name" if name == "described" else "phrase"]
     require(said in names, f"the chain speaks of {said!r}, not {sorted(names)}")
 

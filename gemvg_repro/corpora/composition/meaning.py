@@ -31,7 +31,10 @@ _SLOTS = {
     "place": r"[a-z]+(?: [a-z]+)?",
     "places": r"[a-z]+(?: [a-z]+)?(?:, [a-z]+(?: [a-z]+)?)*",
     "marked": r".+?",
+    "second": r"[1-9][0-9]?",
+    "third": r"[1-9][0-9]?",
     "attribute": r"[a-z]+",
+    "link": r"[a-z]+",
     "name": r'[^"]+?',
     "options": r"A\. .+",
 } | {corner: "[0-9]{1,4}" for corner in ("x1", "y1", "x2", "y2")}
@@ -87,6 +90,7 @@ class Meaning:
     ) -> None:  # fmt: skip
         self.patterns, self.families = known, families
         self.names: set[str] = set()
+        self.described: dict[int, tuple[str, set[str]]] = {}
         self.premises = 1
         self.right: str | None = None
         self.sample, self.frames, self.slots, self._question = sample, frames, slots, question
@@ -113,23 +117,37 @@ class Meaning:
 
     def by_hops(self) -> None:
         at = int(self.slots["picture"]) - 1
-        require(at < len(self.frames), "the reference is in a picture that is not there")
-        first, phrase = self.frames[at], self.slots["phrase"]
-        found = [i for i in first.instances if i.box is not None and phrase in phrases_of(i)]
-        require(len(found) == 1 and not {phrase, "*"} & first.unclear, f"{phrase!r} is not just one object there")
-        require(phrase not in self.families.get(self.slots["attribute"], ()), "the first hop is the second")
-        self.reference, self.reference_at = found[0], at
+        self.reference, self.reference_at = self._described(at, self.slots["phrase"], self.slots["attribute"]), at
         self.asked.remove(at)
         self._take_value()
+
+    def by_link(self) -> None:
+        at, second, third = (int(self.slots[name]) - 1 for name in ("picture", "second", "third"))
+        require(sorted((at, second, third)) == self.asked, "the pictures that are spoken of are not those shown")
+        first = self._described(at, self.slots["phrase"], self.slots["link"])
+        link = self._value(first, "link")
+        self.reference, self.reference_at = self._described(second, link, self.slots["attribute"]), second
+        self.asked, self.premises = [third], 2
+        self._take_value()
+
+    def _described(self, at: int, phrase: str, attribute: str) -> Any:
+        """The one object of picture `at` that a phrase describes; what is asked next is its other attribute."""
+        require(at < len(self.frames), "the reference is in a picture that is not there")
+        shown = self.frames[at]
+        found = [i for i in shown.instances if i.box is not None and phrase in phrases_of(i)]
+        require(len(found) == 1 and not {phrase, "*"} & shown.unclear, f"{phrase!r} is not just one object there")
+        require(phrase not in self.families.get(attribute, ()), "the first hop is the second")
+        self.described[at] = phrase, phrases_of(found[0])
+        return found[0]
 
     def _take_value(self) -> None:
         """The phrase that the reference has of the attribute which is asked for."""
         self.phrase = self._value(self.reference)
         self.names = phrases_of(self.reference)
 
-    def _value(self, instance: Any) -> str:
-        found = phrases_of(instance) & {*self.families.get(self.slots["attribute"], ())}
-        require(len(found) == 1, f"of {self.slots['attribute']!r} the object has {sorted(found)}, which is not one")
+    def _value(self, instance: Any, slot: str = "attribute") -> str:
+        found = phrases_of(instance) & {*self.families.get(self.slots[slot], ())}
+        require(len(found) == 1, f"of {self.slots[slot]!r} the object has {sorted(found)}, which is not one")
         return found.pop()
 
     def by_same(self) -> None:
@@ -299,6 +317,7 @@ MEANINGS: dict[str, Callable[[Meaning], None]] = {
     "temporal.moving": Meaning.by_moving,
     "temporal.moved": Meaning.by_moving,
     "reasoning.hops": Meaning.by_hops,
+    "reasoning.link": Meaning.by_link,
     "understanding.same": Meaning.by_same,
     "understanding.different": Meaning.by_different,
     "understanding.count": Meaning.by_count,

@@ -84,7 +84,7 @@ def test_two_hops_go_by_the_one_object_of_a_phrase(tmp_path: Path) -> None:
     }
     assert "the cross of Picture 1 is a red cross. red object: two in Picture 2." in {s.chain for s in found}
     ambiguous = bench(tmp_path, frame("a", "red disc", "blue disc"), *ALONE)
-    with pytest.raises(Unfit, match="nothing in the first picture can be singled out"):
+    with pytest.raises(Unfit, match="nothing in the picture can be singled out"):
         attributes.compose(ambiguous, attributes.like_described, "red object", number(ambiguous, "a"), Random(0))
 
 
@@ -94,6 +94,45 @@ def test_neither_is_asked_of_a_source_that_may_show_more(tmp_path: Path) -> None
     assert not further.ask(
         at, samples(bench(tmp_path, *ALONE), attributes.like_reference, "red object", "red")[0], 3, Random(0)
     )
+
+
+LINKED = [frame("key", "red disc", "blue cross"), frame("between", "red square", "green cross"),
+          frame("one", "blue square", "red disc"), frame("two", "green square", "red square", "red cross")]  # fmt: skip
+
+
+def test_three_hops_go_by_what_shares_an_attribute_in_another_picture(tmp_path: Path) -> None:
+    at = bench(tmp_path, *LINKED)
+    found = []
+    for seed in range(200):
+        try:
+            found.append(attributes.like_linked(at, "square", number(at, "between"), Random(seed)))
+        except Unfit:
+            continue
+    for sample in found:
+        prove(sample, at.index, WORDS)
+    wanted = (
+        "Find every object of the same category as the object in Picture 2 of the same colour as the disc of"
+        " Picture 1, in Picture 3."
+    )
+    by_picture = {s.pictures[2].frame: s for s in found if s.query == wanted and s.pictures[0].frame == "key"}
+    assert {name: len(s.targets) for name, s in by_picture.items()}.items() >= {"one": 1, "two": 2}.items()
+    sample = by_picture["two"]
+    assert sample.chain == (
+        "the disc of Picture 1 is a red disc. the red object of Picture 2 is a red square. square: two in Picture 3."
+    )
+    lies = [
+        replace(sample, chain=sample.chain.replace("a red square", "a green cross")),
+        replace(sample, chain=sample.chain.replace("the disc of Picture 1 is a red disc. ", "")),
+        replace(sample, query=sample.query.replace("disc", "cross")),
+        replace(sample, pictures=(*sample.pictures[1:], sample.pictures[0])),
+        replace(sample, targets=sample.targets[:1]),
+    ]
+    for lie in lies:
+        with pytest.raises(Untrue):
+            prove(lie, at.index, WORDS)
+    (tmp_path / "open").mkdir()
+    with pytest.raises(Unfit, match="does not say what is absent"):
+        attributes.like_linked(bench(tmp_path / "open", *LINKED, exhaustive=False), "square", 1, Random(0))
 
 
 MOVED: Sequence[Box] = ((0.4, 0.1, 0.6, 0.3), *PLACES[1:])
