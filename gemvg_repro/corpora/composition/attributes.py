@@ -38,8 +38,7 @@ that the sample is made for. Raises Unfit where Picture 1 does not single out an
 
 def compose(bench: Bench, about: About, phrase: str, n: int, rng: Random) -> Composed:
     """A sample about what a phrase of an attribute describes, which frame `n` shows. Raises Unfit."""
-    if all(phrase not in phrases for phrases in bench.families.values()):
-        raise Unfit("a phrase of no attribute")
+    _require_attribute(bench, phrase)
     first = bench.index.frame(n)
     about(bench, phrase, [first], first.scene, Random(0))  # before others are looked for
     counts = spread(rng, bench.rules, how_many(rng, bench.rules) - 1)
@@ -71,8 +70,7 @@ def like_described(bench: Bench, phrase: str, frames: Sequence[Frame], scene: st
 def like_linked(bench: Bench, phrase: str, n: int, rng: Random) -> Composed:
     """What in Picture 3 has the attribute of the object of Picture 2, frame `n`, that is singled out by an attribute of
     what a phrase describes alone in Picture 1? Raises Unfit."""
-    if all(phrase not in phrases for phrases in bench.families.values()):
-        raise Unfit("a phrase of no attribute")
+    _require_attribute(bench, phrase)
     if not bench.exhaustive:
         raise Unfit("the source does not say what is absent")
     second = bench.index.frame(n)
@@ -95,6 +93,11 @@ def like_linked(bench: Bench, phrase: str, n: int, rng: Random) -> Composed:
         tuple(t for t in targets_of(frames, phrase, None, bench.rules) if t.picture == 2),
         " ".join([*premises, told]), same_question(text, reference.id, between.id, third.id),
     )  # fmt: skip
+
+
+def _require_attribute(bench: Bench, phrase: str) -> None:
+    if all(phrase not in phrases for phrases in bench.families.values()):
+        raise Unfit("a phrase of no attribute")
 
 
 def _singled_out(bench: Bench, phrase: str, frame: Frame) -> list[tuple[str, Instance]]:

@@ -28,7 +28,9 @@ def ask(bench: Bench, first: Composed, wanted: int, rng: Random) -> tuple[Compos
     if not bench.exhaustive or len(frames) < len(first.pictures) or first.turns:
         return ()
     found = {first.query: first}
-    compose, wanted = (moving.about, min(wanted, 1)) if first.kind == "temporal" else (_another, wanted)
+    compose = _another
+    if first.kind == "temporal":
+        compose, wanted = moving.about, min(wanted, 1)
     for _ in range(6 * wanted):
         if len(found) > wanted:
             break
