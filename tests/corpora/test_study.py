@@ -120,7 +120,7 @@ def test_the_miniature_trains_on_it(composed: Path) -> None:
 @pytest.mark.slow
 def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path: Path) -> None:
     roots = official_export.write(tmp_path / "world", 0, dict.fromkeys(official_export.PICTURES, 400))
-    asked = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.02, embed=True)
+    asked = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.03, embed=True)
     given = {"runs": tmp_path, "steps": 1, "data": sources.make(asked)["shards"], "mode": "direct"}
     done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", samples=3, **given)
     assert done.returncode == 0, done.stderr[-3000:]
