@@ -17,17 +17,18 @@ _CROWDED = 0.75
 
 @dataclass(frozen=True)
 class Speech:
-    """How tokens are chosen: the likeliest, or with a `temperature` drawn from the whole distribution by torch's
-    generator, up to and including one of the tokens `ends`."""
+    """How tokens are chosen: the likeliest, or with a `temperature` drawn from the whole distribution, up to and
+    including one of the tokens `ends`."""
 
     ends: tuple[int, ...]
     temperature: float = 0.0
 
-    def choose(self, logits: Tensor) -> Tensor:
-        """(rows, vocabulary) to (rows,)."""
+    def choose(self, logits: Tensor, chance: Tensor) -> Tensor:
+        """(rows, vocabulary) to (rows,): where each row's `chance`, in [0, 1), falls in its distribution, summed up."""
         if self.temperature == 0.0:
             return logits.argmax(dim=-1)
-        return torch.multinomial((logits.float() / self.temperature).softmax(dim=-1), 1)[:, 0]
+        summed = (logits.double() / self.temperature).softmax(dim=-1).cumsum(dim=-1)
+        return torch.searchsorted(summed, chance.double()[:, None], right=True)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ def say(
     A stem is token ids with which one or several prompts begin, and has all of their pictures; `pictures` are the
     image processor's tensors for the stems in order. As transformers' `generate` (5.23), whose loop reads every
     prompt whole, copies the whole cache at every token and goes on with every row until the last has ended.
+
+    What is drawn takes one chance a token from torch's generator, all at the beginning: two models that begin with one
+    seed draw by the same chances, wherever their answers end, and so differ by what they hold likely.
     """
     device = model.device
     answers = [answer for each in wanted for answer in each]
@@ -66,8 +70,9 @@ def say(
     said = torch.full((len(answers), longest), speech.ends[0], device=device)
     lengths = limits.clone()
     rows = torch.arange(len(answers), device=device)  # of `said`, for each that still speaks
+    chances = torch.rand(said.shape, device=device) if speech.temperature else said
     for position in range(longest):
-        tokens = speech.choose(model.lm_head(speaking.states))
+        tokens = speech.choose(model.lm_head(speaking.states), chances[rows, position])
         said[rows, position] = tokens
         goes_on = ~torch.isin(tokens, ends) & (limits[rows] > position + 1)
         lengths[rows[~goes_on]] = position + 1

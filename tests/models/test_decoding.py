@@ -84,6 +84,31 @@ def test_draws_follow_the_distribution() -> None:
     assert (share - expected).abs().max() < 4 * (0.25 / 500) ** 0.5
 
 
+def test_a_seed_draws_by_the_same_chances_wherever_others_end() -> None:
+    """An answer that is cut short leaves what is drawn for the others, and after it, as it is."""
+    texts, images = prompts(False)
+    model, processor, _ = base()
+    inputs = processor(text=texts, images=images)
+    shown = {name: torch.as_tensor(inputs[name]) for name in ("pixel_values", "image_grid_thw")}
+    speech = Speech((processor.tokenizer.eos_token_id,), temperature=1.0)
+
+    def draw(short: bool) -> tuple[list[list[int]], float]:
+        torch.manual_seed(0)
+        wanted = [[Wanted(1 if short and n % 2 else MOST)] for n in range(len(texts))]
+        return say(model, inputs["input_ids"], shown, wanted, speech), float(torch.rand(1))
+
+    whole, after = draw(short=False)
+    assert draw(short=True) == ([row[:1] if n % 2 else row for n, row in enumerate(whole)], after)
+
+
+def test_what_is_never_likely_is_never_drawn() -> None:
+    """At both ends of the range of chances, and where much of the vocabulary has no probability."""
+    logits = torch.full((3, 5), -torch.inf)
+    logits[:, 1], logits[:, 3] = 0.0, 1.0
+    chance = torch.tensor([0.0, 0.5, 1 - 2**-24])
+    assert Speech((0,), temperature=1.0).choose(logits, chance).tolist() == [1, 3, 3]
+
+
 def test_a_stem_is_read_once_and_each_answer_has_a_tail_and_a_limit_of_its_own() -> None:
     """Prompts cut at unequal places, also at their ends, some said twice; against generate on each whole prompt."""
     texts, images = prompts(True)
