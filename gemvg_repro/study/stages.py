@@ -196,8 +196,8 @@ def _rewards(
 ) -> pd.DataFrame:
     """One row a sample, mode and term of the reward of an answer, and `total`, their weighted sum.
 
-    Answers are drawn at the temperature of the training, whose aim is the reward of drawn answers, from one seed before
-    and after; what it does to greedy ones is what the evaluations show.
+    Answers are drawn at the temperature of the training, whose aim is the reward of drawn answers, from one seed and so
+    by the same chances before and after; what it does to greedy ones is what the evaluations show.
     """
     reward = Reward(settings.weights)
     torch.manual_seed(_SEED_OF_REWARDS)
