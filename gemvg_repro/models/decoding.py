@@ -70,7 +70,9 @@ def say(
     said = torch.full((len(answers), longest), speech.ends[0], device=device)
     lengths = limits.clone()
     rows = torch.arange(len(answers), device=device)  # of `said`, for each that still speaks
-    chances = torch.rand(said.shape, device=device) if speech.temperature else said
+    chances = torch.zeros(said.shape, device=device)  # the likeliest takes none, and leaves the generator as it is
+    if speech.temperature:
+        chances.uniform_()
     for position in range(longest):
         tokens = speech.choose(model.lm_head(speaking.states), chances[rows, position])
         said[rows, position] = tokens

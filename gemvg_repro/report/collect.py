@@ -71,7 +71,7 @@ class Run:
 class Collection:
     """The runs of one folder.
 
-    `counted` enter the numbers: one run a name. `others` have a counted run's name but other settings.
+    `counted` enter the numbers: one run a name. `others` lie beside them, of another seed or of other settings;
     `missing` were expected and have no directory.
     """
 
@@ -105,10 +105,10 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
 
 
 def completeness(collection: Collection) -> pd.DataFrame:
-    """One row a run that was expected or found: run, id, state, note. Runs of other settings come last."""
+    """One row a run that was expected or found: run, id, state, note. What is left out comes last."""
     rows = [(run.name, run.id, str(run.state), run.note) for run in collection.counted]
     rows += [(*_name_and_id(directory), "missing", "not started") for directory in collection.missing]
-    rows += [(run.name, run.id, "left out", f"{run.state}, other settings") for run in collection.others]
+    rows += [(run.name, run.id, "left out", f"{run.state}, other seed or settings") for run in collection.others]
     return pd.DataFrame(rows, columns=["run", "id", "state", "note"])
 
 
