@@ -33,8 +33,12 @@ OF_TIME = {"seconds", "seconds_of_stage", "seconds_in_all", "peak_memory_mb", "p
 
 @pytest.fixture
 def real(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """A copy of this project with a profile of small sizes."""
+    """A copy of this project with a profile of small sizes, whose `sft` takes longer than a stop to arrive."""
     root = faults.Study.lay_out(tmp_path / "checkout").root
+    small = root / "gemvg_repro" / "study" / "scales" / "small.yaml"
+    profile = yaml.safe_load(small.read_text())
+    profile["sft"]["steps"] = 60
+    small.write_text(yaml.safe_dump(profile))
     (root / "sweeps" / "miniature.yaml").write_text(yaml.safe_dump(GRID))
     monkeypatch.setenv("PYTHONPATH", str(root))
     monkeypatch.setattr(profiles, "FOLDER", root / "gemvg_repro" / "study" / "scales")
