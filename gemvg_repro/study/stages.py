@@ -196,14 +196,15 @@ def _rewards(
 ) -> pd.DataFrame:
     """One row a sample, mode and term of the reward of an answer, and `total`, their weighted sum.
 
-    Answers are drawn at the temperature of the training, whose aim is the reward of drawn answers, from one seed and so
-    by the same chances before and after; what it does to greedy ones is what the evaluations show.
+    Answers are drawn at the temperature of the training, whose aim is the reward of drawn answers, in each mode from
+    one seed and so by the same chances before and after, and in every variant that has the mode; what it does to greedy
+    ones is what the evaluations show.
     """
     reward = Reward(settings.weights)
-    torch.manual_seed(_SEED_OF_REWARDS)
     known = {sample.id: sample for sample in samples}
     rows = []
     for mode in modes:
+        torch.manual_seed(_SEED_OF_REWARDS)
         batches = answer(
             model, processor, [(sample, mode) for sample in samples], batch=profile.evaluate.batch,
             max_new_tokens=profile.evaluate.max_new_tokens, temperature=settings.temperature,
