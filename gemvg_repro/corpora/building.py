@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import shutil
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -34,12 +32,10 @@ from .index import Index
 from .recipe import STAGES, Cell, Recipe, Stage
 from .refusal import MANIFEST, Refused
 from .shards import SHARDS_VERSION, Buckets, batch, finish, row
+from .workers import Progress, Submit, pool
 
 _CHUNK = 256
 """Anchors of a task; the result does not depend on it."""
-
-Progress = Callable[[str, int, int], None]
-"""Told (what, done, of so many) now and then."""
 
 
 @dataclass
@@ -83,7 +79,7 @@ def build(
     partial.mkdir(parents=True)
     opened = {source: Index(file) for source, file in indexes.items()}
     filled = []
-    with _pool(workers) as submit:
+    with pool(workers) as submit:
         buckets = Buckets(partial, recipe.shards)
         for cell in recipe.cells:
             filled.append(_fill(recipe, cell, indexes.get(cell.source), opened, buckets, submit, workers, progress))
@@ -132,26 +128,6 @@ def _facts(index: Index) -> dict[str, Any]:
         "licence": index.facts.get("licence", ""), "frames": len(index.numbers()),
         "skipped": skips.counts, "examples": skips.places,
     }  # fmt: skip
-
-
-Submit = Callable[..., "Future[Any]"]
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Submit]:
-    """Runs tasks in so many processes; with one, here, when they are submitted."""
-    if workers > 1:
-        context = multiprocessing.get_context("spawn")  # a fork of a threaded process may hang
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            yield pool.submit
-        return
-
-    def now(task: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(task(*arguments))
-        return future
-
-    yield now
 
 
 def _fill(

@@ -24,6 +24,7 @@ from .composition.wording import wording
 from .index import Index
 from .official import SOURCES, annotation_files, indexed
 from .refusal import Refused
+from .workers import Progress
 
 SHARDS, INDEXES = "shards", "indexes"
 """The folders of what is made and of what was read, in the folder that is given."""
@@ -33,7 +34,7 @@ Benchmarks = Mapping[str, tuple[Path, Path | None]]
 
 def make(
     folder: Path, roots: Mapping[str, Path], wanted: recipe.Recipe, benchmarks: Benchmarks, *, workers: int = 1,
-    embed: bool = False, most_pixels: int | None = None, progress: building.Progress | None = None,
+    embed: bool = False, most_pixels: int | None = None, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Makes FOLDER/shards from the sources that `roots` has, and returns the manifest. Raises Refused.
 

@@ -87,13 +87,14 @@ class FilePicture:
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3); not to be written to, since it is kept for the next who asks."""
         try:
-            status = self._inside().stat()
+            file = self._inside()
+            status = file.stat()
         except (OSError, ValueError):  # which is told on opening
             return self._decode()
-        return _kept(self, status.st_size, status.st_mtime_ns)
+        return _kept(self, file, status.st_size, status.st_mtime_ns)
 
-    def _decode(self) -> NDArray[np.uint8]:
-        with self._open() as image:
+    def _decode(self, file: Path | None = None) -> NDArray[np.uint8]:
+        with self._open(file) as image:
             return scaled(image, self.most_pixels)
 
     def file(self) -> Path:
@@ -104,9 +105,9 @@ class FilePicture:
             raise Refused(f"{self.path!r} in {self.root}: {error}") from error
 
     @contextmanager
-    def _open(self) -> Iterator[Image.Image]:
+    def _open(self, file: Path | None = None) -> Iterator[Image.Image]:
         try:
-            with opened(self._inside()) as image:
+            with opened(file or self._inside()) as image:
                 yield image
         except Exception as error:  # decoders raise all sorts on a broken file
             reason = str(error) if isinstance(error, Refused) else f"cannot be read: {error}"
@@ -123,9 +124,9 @@ class FilePicture:
 
 
 @lru_cache(maxsize=KEPT)
-def _kept(picture: FilePicture, size: int, modified_ns: int) -> NDArray[np.uint8]:
-    """The pixels of a file in this state."""
-    pixels = picture._decode()
+def _kept(picture: FilePicture, file: Path, size: int, modified_ns: int) -> NDArray[np.uint8]:
+    """The pixels of the picture's file in this state."""
+    pixels = picture._decode(file)
     pixels.setflags(write=False)
     return pixels
 

@@ -13,6 +13,7 @@ import pickle
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -23,6 +24,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from ..corpora.masks import lz_encode
+from ..corpora.workers import Progress, pool
 from .questions import Pattern, looks_with, some_pattern
 from .rendering import SIDE, silhouette
 from .world import (
@@ -49,18 +51,27 @@ PICTURES = {"coco": 2000, "d3": 2000, "egoexo4d": 2000, "mvtrack": 600, "star": 
 """Of each source, by the command."""
 
 
-def write(folder: Path, seed: int, pictures: Mapping[str, int]) -> dict[str, Path]:
+def write(
+    folder: Path, seed: int, pictures: Mapping[str, int], workers: int = 1, progress: Progress | None = None
+) -> dict[str, Path]:
     """Writes each source that `pictures` names, with about so many, below `folder`; returns their roots by name.
 
-    The same seed gives the same files. Objects are called by their looks ("red disc"), so that a name says category
-    and colour, which corpora/naming.py spells out. Pictures are rendered once, and stored as PNG where the source has
-    PNG or names its files itself, else as JPEG of the best quality.
+    The same seed gives the same files, in any number of `workers`. Objects are called by their looks ("red disc"), so
+    that a name says category and colour, which corpora/naming.py spells out. Pictures are rendered once, and stored as
+    PNG where the source has PNG or names its files itself, else as JPEG of the best quality.
     """
     writers: Mapping[str, Callable[[Path, Random, int], None]] = {
         "coco": _coco, "d3": _d3, "egoexo4d": _egoexo, "mvtrack": _mvtrack, "star": _star,
     }  # fmt: skip
-    for name, number in pictures.items():
-        writers[name](folder / name, Random(f"official/{seed}/{name}"), number)
+    with pool(workers) as submit:
+        written = [
+            submit(writers[name], folder / name, Random(f"official/{seed}/{name}"), number)
+            for name, number in sorted(pictures.items(), key=lambda source: -source[1])  # the longest task first
+        ]
+        for done, task in enumerate(as_completed(written), 1):
+            task.result()
+            if progress:
+                progress("sources of the world", done, len(written))
     return {name: folder / name for name in pictures}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -208,8 +209,13 @@ def mean(values: Array, resamples: int = 1000, seed: int = 0) -> Estimate:
     n = len(values)
     if n < 2:
         return Estimate(float(values.sum()) if n else float("nan"), float("nan"), float("nan"), n)
-    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-    return percentile(np.concatenate([[values.mean()], draws @ values / n]), n)
+    return percentile(np.concatenate([[values.mean()], _draws(n, resamples, seed) @ values / n]), n)
+
+
+@lru_cache(maxsize=4)
+def _draws(n: int, resamples: int, seed: int) -> Array:
+    """How often each of n is drawn, (resamples, n): the same for all measures of as many, and slow to draw."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

@@ -109,11 +109,15 @@ def _compose(folder: Path, roots: Mapping[str, Path], asked: DataParameters, pro
         bars, composition = making.Bars(), profile.data.composition
         making.make(
             made.parent, roots, recipe.load(composition.file).scaled(composition.share * asked.share),
-            asked.benchmarks, workers=min(threads_of("data", profile), os.cpu_count() or 1),
+            asked.benchmarks, workers=_workers(profile),
             embed=asked.embed, most_pixels=profile.data.most_pixels, progress=bars,
         )  # fmt: skip
         bars.close()
     return made
+
+
+def _workers(profile: Profile) -> int:
+    return min(threads_of("data", profile), os.cpu_count() or 1)
 
 
 def _of_the_world(folder: Path, held_out: dataset.Recipe, asked: DataParameters, profile: Profile) -> dict[str, Any]:
@@ -123,7 +127,9 @@ def _of_the_world(folder: Path, held_out: dataset.Recipe, asked: DataParameters,
         partial = official.with_name(f"{OFFICIAL}.part")
         shutil.rmtree(partial, ignore_errors=True)
         with writing(partial):
-            official_export.write(partial, held_out.seed, profile.data.composition.exported)
+            exported, bars = profile.data.composition.exported, making.Bars()
+            official_export.write(partial, held_out.seed, exported, _workers(profile), bars)
+            bars.close()
         partial.replace(official)
     made = _compose(folder, {name: official / name for name in profile.data.composition.exported}, asked, profile)
     shutil.rmtree(made.parent / making.INDEXES, ignore_errors=True)  # made again in seconds
