@@ -24,7 +24,7 @@ VARIANTS: dict[str, Look] = {
     "direct": Look("GRPO, pure direct", "#cc79a7"),
     "hybrid": Look("GRPO, hybrid", "#009e73"),
     "joint": Look("GRPO, joint", "#7bc8a4"),
-    "sequence": Look("GRPO, by sequence", "#4d4d4d"),
+    "token": Look("GRPO, by token", "#4d4d4d"),
     "shuffled": Look("GRPO, shuffled reward", "#c9b400"),
 }
 """Order and colour are these in every table and figure."""
@@ -37,7 +37,7 @@ LONGER = "sft_more"
 PAPER = ("cot", "direct", "hybrid")
 """The paper's three variants of GRPO, all of them from START."""
 
-CONTROLS = ("joint", "sequence", "shuffled")
+CONTROLS = ("joint", "token", "shuffled")
 """`hybrid` but for one thing. They are shown where they were run."""
 
 REINFORCED = (*PAPER, *CONTROLS)

@@ -47,7 +47,7 @@ CONTINUES: Mapping[TrainMode, TrainMode | None] = {
     "sft_more": "cot_sft",
     "joint": "cot_sft",
     "shuffled": "cot_sft",
-    "sequence": "cot_sft",
+    "token": "cot_sft",
 }
 """The training that each mode goes on from; None: from the base."""
 

@@ -17,7 +17,7 @@ from ..corpora.refusal import MANIFEST
 from ..grounding.samples import MODES
 from .profiles import load_profile
 
-TrainMode = Literal["sft", "cot_sft", "cot", "direct", "hybrid", "sft_more", "joint", "shuffled", "sequence"]
+TrainMode = Literal["sft", "cot_sft", "cot", "direct", "hybrid", "sft_more", "joint", "shuffled", "token"]
 TRAIN_MODES: tuple[TrainMode, ...] = get_args(TrainMode)
 
 VariantName = Literal["base", TrainMode]

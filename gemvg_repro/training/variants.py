@@ -12,7 +12,7 @@ from trl.trainer.utils import RepeatSampler
 
 from ..grounding.samples import Mode
 
-Variant = Literal["cot", "direct", "hybrid", "joint", "shuffled", "sequence"]
+Variant = Literal["cot", "direct", "hybrid", "joint", "shuffled", "token"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ FORMS: dict[Variant, Form] = {
     "hybrid": Form(("direct", "cot")),
     "joint": Form(("direct", "cot"), joint=True),
     "shuffled": Form(("direct", "cot"), shuffled=True),
-    "sequence": Form(("direct", "cot"), loss_type="grpo"),
+    "token": Form(("direct", "cot"), loss_type="dapo"),
 }
 """The last three are `hybrid` but for one thing: the group, the reward (which then must not help), or the loss, where
-every answer counts alike however long it is."""
+every token counts alike, and so a long answer more than a short one."""
 
 
 class TakesForm:

@@ -31,7 +31,7 @@ SKILL = {
     "direct": (0.63, 0.50),
     "hybrid": (0.63, 0.595),
     "joint": (0.62, 0.60),
-    "sequence": (0.63, 0.59),
+    "token": (0.63, 0.59),
     "shuffled": (0.56, 0.52),
 }
 """Chance to find a target, asked (direct, cot)."""

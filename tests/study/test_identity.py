@@ -67,7 +67,7 @@ def moved(profile: Profile) -> set[str]:
     return {name for name in before if before[name] != after[name]}
 
 
-GRPO = {"cot", "direct", "hybrid", "joint", "shuffled", "sequence"}
+GRPO = {"cot", "direct", "hybrid", "joint", "shuffled", "token"}
 MORE = {"sft_more"}
 BASE = {"evaluate-base"}
 

@@ -74,7 +74,7 @@ def test_the_grids_of_the_project(tmp_path: Path) -> None:
         file = tiny.CHECKOUT / "sweeps" / f"{name}.yaml"
         planned[name] = names(plan(Grid.load(file), file, tiny.CHECKOUT, tmp_path))
     assert {"sft_more-s0", "evaluate-base"} <= set(planned["miniature"]) < set(planned["controls"])
-    assert {"joint-s0", "shuffled-s0", "evaluate-sequence-s0"} <= set(planned["controls"])
+    assert {"joint-s0", "shuffled-s0", "evaluate-token-s0"} <= set(planned["controls"])
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_reward_cannot_be_shuffled_with_itself(tmp_path: Path) -> None:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize(("variant", "loss"), [("hybrid", GRPO.loss_type), ("sequence", "grpo")])
-def test_the_loss_by_sequence(variant: Variant, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert GRPO.loss_type == "dapo" and FORMS["sequence"].modes == FORMS["hybrid"].modes
+@pytest.mark.parametrize(("variant", "loss"), [("hybrid", GRPO.loss_type), ("token", "dapo")])
+def test_the_loss_by_token(variant: Variant, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert GRPO.loss_type == "grpo" and FORMS["token"].modes == FORMS["hybrid"].modes
     assert step(variant, tmp_path, monkeypatch, direct_is_right)["loss"] == loss
