@@ -118,10 +118,10 @@ def statement(numbers: pd.DataFrame, planned: Sequence[int], pilot: Pilot | None
         return f"{single}Seeds that gave the pilot its variances ({seeds}) cannot show what they tell apart."
     if single:
         return single.strip()
-    least = [100 * detectable(deviation, len(own)) for deviation in pilot.deviations.values()]
+    most = 100 * max(detectable(deviation, len(own)) for deviation in pilot.deviations.values())
     return (
-        f"{len(own)} seeds tell differences of mean F1 of {min(least):.1f} to {max(least):.1f} points from none, "
-        "depending on what is compared."
+        f"{len(own)} seeds tell a difference of mean F1 from none if it is of {most:.1f} points or more, whatever is "
+        f"compared, and some that are smaller; so say {len(pilot.seeds)} pilot seeds."
     )
 
 

@@ -101,7 +101,7 @@ def test_the_table_of_what_can_be_told_apart(measured_seeds: pd.DataFrame) -> No
         "1.68",
     ]
     assert first["seeds for 2 points"] == "5" and shown.frame.iloc[1]["seeds for 2 points"] == "10"
-    assert "3 seeds tell differences of mean F1 of 3.3 to 6.5 points from none" in shown.html()
+    assert "3 seeds tell a difference of mean F1 from none if it is of 6.5 points or more" in shown.html()
 
 
 def test_without_a_pilot_or_with_its_own_seeds_nothing_is_claimed(measured_seeds: pd.DataFrame, tmp_path: Path) -> None:
