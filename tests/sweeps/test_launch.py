@@ -20,8 +20,14 @@ from ..study import tiny
 def start(root: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, str(root / "sweeps" / "launch.py"), *arguments]
     return subprocess.Popen(
-        command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=_hears_ctrl_c,
+    )  # fmt: skip
+
+
+def _hears_ctrl_c() -> None:
+    """As on a terminal, also where the tests run in the background of a script, whose shell has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def launch(root: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
