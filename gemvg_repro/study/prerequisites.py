@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
 from .execution import execute
-from .parameters import EvaluateParameters, TrainParameters, project_root
+from .parameters import DataParameters, EvaluateParameters, TrainParameters, project_root
 from .plan import Job, chain
 from .sources import check
 
@@ -31,9 +33,16 @@ def ensure(asked: TrainParameters | EvaluateParameters) -> dict[str, Job]:
         if asked.prerequisites == "require":
             raise MissingPrerequisite(
                 f"{asked.notebook} needs {job.name}, and {job.folder} is not finished; "
-                f"`-p prerequisites train` makes it first, or run notebooks/{job.notebook.name} with "
-                + " ".join(f"-p {k} {v}" for k, v in job.parameters.items() if k in ("mode", "seed", "profile"))
+                f"`-p prerequisites train` makes it first, or: {_command(job)}"
             )
         print(f"{job.name} is missing and comes first", flush=True)  # noqa: T201  a notebook shows it
         execute(job, project_root())
     return {str(job.parameters.get("mode", "data")): job for job in needed}
+
+
+def _command(job: Job) -> str:
+    """How a run of data or a training is made by hand."""
+    fields = (DataParameters if job.notebook.stem == "data" else TrainParameters).model_fields
+    told = {"runs", "mode", "seed"} | {k for k, v in job.parameters.items() if v and v != fields[k].default}
+    given = [f"-p {k} {shlex.quote(str(v))}" for k, v in job.parameters.items() if k in told - {"prerequisites"}]
+    return f"papermill notebooks/{job.notebook.name} OUT.ipynb {' '.join(given)}"

@@ -27,7 +27,7 @@ from ..training.budget import flops_a_token, steps_of_equal_cost
 from ..training.collation import Conversation, ConversationCollator
 from ..training.grpo import prompts_in_order, reinforce
 from ..training.resuming import newest_checkpoint
-from ..training.settings import GRPOSettings, SFTSettings
+from ..training.settings import SFTSettings
 from ..training.sft import conversations, finetune
 from ..training.variants import FORMS, Variant
 from . import sources
@@ -147,7 +147,7 @@ def lessons(
     settings = (profile.sft if asked.mode == "sft" else profile.cot_sft).for_steps(asked.steps)
     if asked.mode == "sft_more":
         grpo = profile.grpo.for_steps(asked.steps)
-        first = _first_of_each_scene(samples)
+        first = first_of_each_scene(samples)
         order = prompts_in_order(first, ("direct",), grpo.steps * grpo.prompts, asked.seed)["index"]
         like_before = conversations(samples, profile.cot_sft, asked.seed, seen=seen)
         collate = ConversationCollator(processor, profile.coordinate_step)
@@ -174,24 +174,23 @@ def _reinforce(
     watched = sources.load(data, asked, "validation")[: settings.watched_samples]
     before = run.folder / "validation-reward-before.parquet"
     if not before.is_file():
-        write_table(before, _rewards(model, processor, watched, modes, profile, settings, "before"))
-    samples = _first_of_each_scene(sources.load(data, asked, "train"))
+        write_table(before, drawn_rewards(model, processor, watched, modes, profile, "before"))
+    samples = first_of_each_scene(sources.load(data, asked, "train"))
     reinforce(
         model, processor, samples, watched[: settings.divergence_samples], variant, settings,
         step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.asked_to_stop,
     )  # fmt: skip
     run.stop_if_asked()
-    after = _rewards(model, processor, watched, modes, profile, settings, "after")
+    after = drawn_rewards(model, processor, watched, modes, profile, "after")
     write_table(run.folder / "validation-reward.parquet", pd.concat([pd.read_parquet(before), after]))
 
 
-def _rewards(
+def drawn_rewards(
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
     samples: Sequence[Sample],
     modes: Sequence[Mode],
     profile: Profile,
-    settings: GRPOSettings,
     when: str,
 ) -> pd.DataFrame:
     """One row a sample, mode and term of the reward of an answer, and `total`, their weighted sum.
@@ -200,14 +199,14 @@ def _rewards(
     one seed and so by the same chances before and after, and in every variant that has the mode; what it does to greedy
     ones is what the evaluations show.
     """
-    reward = Reward(settings.weights)
+    reward = Reward(profile.grpo.weights)
     known = {sample.id: sample for sample in samples}
     rows = []
     for mode in modes:
         torch.manual_seed(_SEED_OF_REWARDS)
         batches = answer(
             model, processor, [(sample, mode) for sample in samples], batch=profile.evaluate.batch,
-            max_new_tokens=profile.evaluate.max_new_tokens, temperature=settings.temperature,
+            max_new_tokens=profile.evaluate.max_new_tokens, temperature=profile.grpo.temperature,
         )  # fmt: skip
         for batch in batches:
             for said in batch:
@@ -225,7 +224,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_bytes(path, content.getvalue())
 
 
-def _first_of_each_scene(samples: Sequence[Sample]) -> list[Sample]:
+def first_of_each_scene(samples: Sequence[Sample]) -> list[Sample]:
     """The sample that each scene was made for: the kinds of these are mixed as in the test set."""
     first: dict[str, Sample] = {}
     for sample in samples:

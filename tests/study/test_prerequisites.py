@@ -27,5 +27,7 @@ def test_missing_prerequisites_are_an_error_or_made_first(
     ]
     assert list(made) == ["data", "sft"] and all(job.finished for job in made.values())
     assert ensure(TrainParameters(mode="cot_sft", prerequisites="require")).keys() == made.keys()
-    with pytest.raises(MissingPrerequisite, match=r"evaluate.ipynb needs cot_sft-s0.*-p mode cot_sft -p seed 0"):
-        ensure(EvaluateParameters(mode="hybrid", prerequisites="require"))
+    with pytest.raises(MissingPrerequisite, match=r"evaluate.ipynb needs sft-s0") as missing:
+        ensure(EvaluateParameters(mode="hybrid", steps=3, prerequisites="require"))
+    told = f"papermill notebooks/train.ipynb OUT.ipynb -p runs {root / 'runs'} -p mode sft -p seed 0 -p steps 3"
+    assert str(missing.value).endswith(told)
