@@ -4,37 +4,41 @@ PYTHON ?= python3.11
 MODE ?= hybrid
 SEED ?= 0
 BIN = .venv/bin
+INSTALLED = .venv/installed
 
-.PHONY: help study test test-all train lint lock
+.PHONY: help install study test test-all train lint lock
 
 help:                ## this list
 	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
-study: .venv         ## the whole ablation in miniature, then the report
+study: $(INSTALLED)         ## the whole ablation in miniature, then the report
 	$(BIN)/python sweeps/launch.py
 
-test: .venv          ## the tests that take less than a minute each
+test: $(INSTALLED)          ## the tests that take less than a minute each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: .venv      ## the rest: marked slow, slurm, browser
+test-all: $(INSTALLED)      ## the rest: marked slow, slurm, browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "(slow or slurm or browser) and not gpu"
 
-train: .venv         ## one run: make train MODE=hybrid SEED=0
+train: $(INSTALLED)         ## one run: make train MODE=hybrid SEED=0
 	mkdir -p runs
 	$(BIN)/papermill notebooks/train.ipynb runs/train-$(MODE)-s$(SEED).ipynb -p mode $(MODE) -p seed $(SEED)
 
-lint: .venv          ## ruff, mypy, and notebooks without outputs
+lint: $(INSTALLED)          ## ruff, mypy, and notebooks without outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
-lock: .venv          ## writes requirements.lock anew from what is installed
+lock: $(INSTALLED)          ## writes requirements.lock anew from what is installed
 	(head -1 requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//') > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
-.venv: requirements.lock pyproject.toml
+install: $(INSTALLED)  ## the pinned packages, into .venv
+
+# A file, written last: the folder is there, and new, as soon as an installation has begun.
+$(INSTALLED): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
-	touch .venv
+	touch $@
