@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.live import Live
 
@@ -39,7 +40,7 @@ from gemvg_repro.corpora.refusal import Refused, printable
 from gemvg_repro.corpora.writing import write_bytes
 from gemvg_repro.study.cluster import SlurmError, answers, cancel_jobs, largest_array
 from gemvg_repro.study.code import Frozen
-from gemvg_repro.study.execution import failure_of, launcher_of
+from gemvg_repro.study.execution import end, failure_of, launcher_of
 from gemvg_repro.study.locks import Lock, OwnedError
 from gemvg_repro.study.parameters import DataParameters, ParameterError
 from gemvg_repro.study.plan import Grid, Job, named, plan, select
@@ -99,7 +100,7 @@ def main() -> int:
     try:
         grid = Grid.load(grid_file, asked.seeds, asked.set)
         jobs = plan(grid, grid_file, ROOT, runs)
-        if asked.logs:
+        if asked.logs is not None:
             return logs(named(jobs, [asked.logs]))
         if asked.cancel:
             return cancel(jobs, asked)
@@ -138,11 +139,11 @@ def launch(jobs: tuple[Job, ...], grid: Grid, asked: argparse.Namespace, runs: P
 def check_data(jobs: tuple[Job, ...]) -> None:
     """Reads a given file of annotations, with all its images, before anything waits for a place to train on it."""
     given = [job for job in jobs if job.kind == "data" and job.parameters["data"] and not job.finished]
-    if given:
+    for job in given:
         from gemvg_repro.study.sources import check  # takes a second to import
 
-        print(f"reading {given[0].parameters['data']} and its images", file=sys.stderr)
-        check(DataParameters.check(given[0].parameters))
+        print(f"reading {job.parameters['data']} and its images", file=sys.stderr)
+        check(DataParameters.check(job.parameters))
 
 
 def choose(cluster: str) -> tuple[str, str]:
@@ -270,7 +271,10 @@ def logs(jobs: tuple[Job, ...]) -> int:
 
 
 def cancel(jobs: tuple[Job, ...], asked: argparse.Namespace) -> int:
-    """Ends the named runs that wait or run, and in Slurm what needs them; all that they did is kept."""
+    """Ends the named runs that wait or run, and in Slurm what needs them; all that they did is kept.
+
+    Without names, launchers on this machine end, too; with some, what does not need those goes on.
+    """
     keys = {job.key for job in named(jobs, asked.only)}
     ended: list[Entry] = []
     for entry in states(jobs):
@@ -282,18 +286,25 @@ def cancel(jobs: tuple[Job, ...], asked: argparse.Namespace) -> int:
     if ended and not agreed(f"This ends {names}.", asked):
         return 130
     cancel_jobs([entry.slurm.job for entry in ended if entry.slurm])
-    for entry in ended:
+    launchers: dict[int, psutil.Process] = {}
+    for entry in tuple(ended):
         if entry.slurm:
             desk_of(entry.job.folder).mkdir(parents=True, exist_ok=True)
             failure_of(entry.job).write_text(f"{entry.job.name} was ended by --cancel; --retry goes on with it")
-        elif launcher := launcher_of(entry.job):
-            launcher.send_signal(signal.SIGTERM)  # it ends all that it has started
-        else:
+        elif not (launcher := launcher_of(entry.job)):
             print(f"{entry.job.name} is left alone: no launcher on this machine started it ({entry.note})")
+            ended.remove(entry)
+        elif asked.only:
+            end(entry.job)
+        else:
+            launchers[launcher.pid] = launcher
+    for launcher in launchers.values():
+        launcher.send_signal(signal.SIGTERM)  # it ends all that it has started
+    psutil.wait_procs(list(launchers.values()), timeout=OUTAGE_S)
     if asked.json:
         show(states(jobs), True, Console())
     else:
-        print(f"ended: {names}" if ended else names)
+        print(f"ended: {', '.join(entry.job.name for entry in ended)}" if ended else "nothing waits or runs")
     return 0
 
 
@@ -308,7 +319,8 @@ def run(jobs: tuple[Job, ...], resources: Resources, code: Frozen, as_json_too: 
     try:
         step(schedule, Console(file=sys.stderr) if as_json_too else console)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second one would leave the children running
         schedule.cancel()
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130

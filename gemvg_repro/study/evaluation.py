@@ -31,7 +31,7 @@ from .parameters import EvaluateParameters, resolve
 from .plan import Job
 from .prerequisites import ensure
 from .profiles import EvaluationSettings, Profile, load_profile
-from .runs import Announcer, Run, result_of
+from .runs import MODEL, Announcer, Run, result_of
 from .stages import base_of, weights_of, write_table
 
 
@@ -76,7 +76,8 @@ def evaluate(asked: EvaluateParameters) -> Path:
             summaries = _score(run, tasks, texts)
             _model_free(run, asked, data)
             _draw(run, tasks, texts)
-            run.finish(_result(asked, needed, summaries, texts, time.monotonic() - started))
+            about = _about(asked, {kind: job.key for kind, job in needed.items()}, given)
+            run.finish(about | _result(summaries, texts, time.monotonic() - started))
         return run.folder
 
 
@@ -104,7 +105,8 @@ def _evaluate_published(asked: EvaluateParameters) -> Path:
             started = time.monotonic()
             answers = _answer(run, checkpoint, [task], profile)
             summaries = _score(run, [task], answers)
-            run.finish(_result(asked, {}, summaries, answers, time.monotonic() - started))
+            about = _about(asked, {}, checkpoint)
+            run.finish(about | _result(summaries, answers, time.monotonic() - started))
         return run.folder
 
 
@@ -254,21 +256,21 @@ def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
     gallery.write(run.folder / "gallery", chosen, said)
 
 
-def _result(
-    asked: EvaluateParameters,
-    needed: Any,
-    summaries: Mapping[str, Mapping[str, Any]],
-    answers: Answers,
-    seconds: float,
-) -> dict[str, Any]:
+def _about(asked: EvaluateParameters, needed: Mapping[str, str], given: Path | None) -> dict[str, Any]:
+    """Whose answers these are: as asked, or, where weights are given, as their own run says, if they are of one."""
+    if given is None:
+        return {"mode": asked.mode, "seed": None if asked.mode == "base" else asked.seed, "prerequisites": {**needed}}
+    trained = (result_of(given.parent) if given.name == MODEL else None) or {}
+    before = {**trained["prerequisites"], trained["mode"]: given.parent.name} if trained else {}
+    return {"mode": trained.get("mode"), "seed": trained.get("seed"), "prerequisites": {**before, **needed}}
+
+
+def _result(summaries: Mapping[str, Mapping[str, Any]], answers: Answers, seconds: float) -> dict[str, Any]:
     return {
-        "mode": asked.mode,
-        "seed": None if asked.mode == "base" else asked.seed,
         "metrics": summaries,
         "cost": {
             "seconds": round(seconds, 1),
             "tokens_generated": sum(tokens for task in answers.values() for _, tokens in task.values()),
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         },
-        "prerequisites": {mode: job.key for mode, job in needed.items()},
     }

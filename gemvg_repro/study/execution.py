@@ -120,6 +120,15 @@ def execute(job: Job, root: Path) -> None:
         lock.release()
 
 
+def end(job: Job) -> None:
+    """Ends what executes the job on this machine, and that alone; as after any kill, what it wrote is whole."""
+    if (owner := owner_of(desk_of(job.folder) / "job.lock")) is None:
+        return
+    failure_of(job).write_text(f"{job.name} was ended by --cancel; the same command goes on with it", encoding="utf-8")
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(owner.pid).kill()  # papermill and its kernel end with it
+
+
 def end_children() -> None:
     """Kills all that descends from this process; as after any kill, what they wrote is whole."""
     for process in psutil.Process().children(recursive=True):

@@ -33,7 +33,7 @@ from .parameters import (
     resolve,
 )
 from .profiles import load_profile
-from .runs import library_versions, parameters_of, read_json, run_id
+from .runs import MODEL, library_versions, parameters_of, read_json, run_id
 
 RESULTS_VERSION = 8
 """Raised by hand when code moves numbers: every run is then another run."""
@@ -59,7 +59,11 @@ _TRAINED_BY: Mapping[TrainMode, tuple[str, ...]] = {
     "cot_sft": ("cot_sft",),
     "sft_more": ("cot_sft", "grpo"),  # it costs what GRPO costs
 }
-"""The sections that move a training; of those that are not listed, `grpo`."""
+_GRPO = ("grpo", "evaluate")
+"""The sections that move a training; those of GRPO draw answers as evaluations do, before and after it."""
+
+_READ = (".safetensors", ".json", ".txt", ".jinja")
+"""Of a folder of weights: model, tokenizer, image processor and chat template are read from these."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -126,11 +130,12 @@ def threads_of(kind: str, profile: SomeProfile) -> int:
 
 def _data(data: str, profile: SomeProfile) -> Identity:
     """Data that is drawn is known by the profile's settings, data that is given by its content."""
+    section = profile.model_dump().get("data") or {}
     if data and resolve(data).is_dir():
         content = (read_json(resolve(data) / MANIFEST) or {}).get("content", "")
-        return Identity("data", {"kind": "data", "results_version": RESULTS_VERSION, "shards": content})
+        known = {"results_version": RESULTS_VERSION, "most_pixels": section.get("most_pixels"), "shards": content}
+        return Identity("data", {"kind": "data", **known})
     if data:
-        section = profile.model_dump().get("data") or {}
         settings = {name: section.get(name) for name in ("composed", "seed", "most_pixels")}
         known = {"results_version": RESULTS_VERSION, "settings": settings, "file": _annotations(resolve(data))}
         return Identity("data", {"kind": "data", **known})
@@ -162,14 +167,24 @@ def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
         "recipe": _recipe(profile),
         "share": data["composition"]["share"] * parameters.share,
         "embedded": [data["most_pixels"]] if parameters.embed else [],
-        "sources": {name: _contents(annotation_files(name, root)) for name, root in parameters.sources.items()},
-        "benchmarks": {name: _contents([file]) for name, (file, _) in parameters.benchmarks.items()},
+        "sources": {name: _contents(annotation_files(name, root), root) for name, root in parameters.sources.items()},
+        "benchmarks": {
+            name: [_hash(file) if file.is_file() else "", _sizes(images) if images else None]
+            for name, (file, images) in parameters.benchmarks.items()
+        },
     }
     return Identity("mg_data", moving)
 
 
-def _contents(files: Iterable[Path]) -> str:
-    return run_id({str(path): _hash(path) for path in files if path.is_file()})
+def _contents(files: Iterable[Path], root: Path) -> str:
+    """Files below a root, by content; those that are not there are left out."""
+    return run_id({path.relative_to(root).as_posix(): _hash(path) for path in files if path.is_file()})
+
+
+def _sizes(folder: Path) -> str:
+    """Pictures, of which there may be gigabytes, by name and size."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return run_id({path.relative_to(folder).as_posix(): path.stat().st_size for path in found})
 
 
 def _training(parameters: TrainParameters, profile: SomeProfile) -> Identity:
@@ -177,7 +192,7 @@ def _training(parameters: TrainParameters, profile: SomeProfile) -> Identity:
     data = _data(parameters.data, profile)
     earlier = CONTINUES[mode]
     start = data if earlier is None else _training(parameters.model_copy(update={"mode": earlier}), profile)
-    moving = _moving(mode, _TRAINED_BY.get(mode, ("grpo",)), profile) | {
+    moving = _moving(mode, _TRAINED_BY.get(mode, _GRPO), profile) | {
         "mode": mode,
         "seed": seed,
         "steps": parameters.steps,
@@ -286,13 +301,13 @@ def _checkpoint(given: str) -> tuple[str, str]:
     folder = checkpoint_folder(given)
     if is_hub_name(given):
         return _slug(given.partition("/")[2]), f"{given}@{folder.name}"
-    for run in (folder, folder.parent):
-        if (known := parameters_of(run)) is not None:
-            return run.name.removesuffix(f"-{run_id(known)}"), run_id(known)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
+    run = folder.parent if folder.name == MODEL else folder
+    if (known := parameters_of(run)) is not None:
+        return run.name.removesuffix(f"-{run_id(known)}"), run_id(known)
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in _READ and path.is_file()]
+    if not any(path.suffix == ".safetensors" for path in files):
         raise FileNotFoundError(f"{folder} is neither a run directory nor has it any *.safetensors")
-    return _slug(folder.name), run_id({file.name: _hash(file) for file in weights})
+    return _slug(folder.name), run_id({file.name: _hash(file) for file in files})
 
 
 def _slug(name: str) -> str:

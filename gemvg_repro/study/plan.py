@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from .identity import CONTINUES, identify, threads_of
 from .parameters import (
@@ -35,16 +35,27 @@ AXES = ("mode", "seed", "profile", "data", "steps", "samples")
 
 REPORT = "report"
 
+Values = Annotated[list[str | int], Field(min_length=1)]
+
 
 class Grid(BaseModel):
     """A question: what is varied, what it must not hang on, what is held still."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scientific: Mapping[str, list[str | int]]
-    nuisance: Mapping[str, list[str | int]] = {}
+    scientific: Mapping[str, Values]
+    nuisance: Mapping[str, Values] = {}
     fixed: Mapping[str, str | int] = {}
     resources: Resources = Resources()
+
+    @field_validator("scientific", "nuisance", "fixed")
+    @classmethod
+    def _data_is_absolute(cls, axes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Its report reads the grid elsewhere."""
+        if not (given := axes.get("data")):
+            return axes
+        found = [str(resolve(str(path))) if path else "" for path in (given if isinstance(given, list) else [given])]
+        return {**axes, "data": found if isinstance(given, list) else found[0]}
 
     @classmethod
     def load(cls, file: Path, seeds: Sequence[int] | None = None, settings: Sequence[str] = ()) -> Self:
@@ -68,7 +79,8 @@ class Grid(BaseModel):
             if axis not in AXES:
                 raise ParameterError(f"{file}: no axis {axis!r}{suggest(axis, AXES)}. Axes: {', '.join(AXES)}")
         if seeds:
-            grid = grid.model_copy(update={"nuisance": {**grid.nuisance, "seed": list(seeds)}})
+            where = "scientific" if "seed" in grid.scientific else "nuisance"
+            grid = grid.model_copy(update={where: {**getattr(grid, where), "seed": list(seeds)}})
         return grid
 
     def dump(self) -> str:
@@ -170,7 +182,7 @@ def named(jobs: Sequence[Job], patterns: Iterable[str]) -> tuple[Job, ...]:
     names = ", ".join(job.name for job in jobs)
     for pattern in (*wanted, *excluded):
         if not any(fnmatchcase(job.name, pattern) for job in jobs):
-            raise ParameterError(f"--only {pattern!r} matches no run of the grid. Its runs: {names}")
+            raise ParameterError(f"{pattern!r} matches no run of the grid. Its runs: {names}")
 
     def among(job: Job, some: Iterable[str]) -> bool:
         return any(fnmatchcase(job.name, pattern) for pattern in some)
@@ -258,20 +270,24 @@ def _override(content: Any, settings: Sequence[str]) -> Any:
     Raises:
         ParameterError: naming the wrong setting and the valid keys.
     """
-    if not settings or not isinstance(content, dict):
-        return content
+    if not settings or not isinstance(content, dict) or not all(isinstance(v or {}, dict) for v in content.values()):
+        return content  # what is wrong with it is told by the model
     content = {key: dict(value or {}) for key, value in content.items()}
     for setting in settings:
         key, equals, text = setting.partition("=")
         valid = (*AXES, *(name for name in Resources.model_fields if name != "kinds"))
         if not equals or key not in valid:
             raise ParameterError(f"--set {setting}: expected KEY=VALUE{suggest(key, valid)}. Keys: {', '.join(valid)}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ParameterError(f"--set {setting}: the value is not YAML: {error}") from None
         if key in AXES:
             for axes in ("scientific", "nuisance", "fixed"):
                 content.get(axes, {}).pop(key, None)
-            content.setdefault("fixed", {})[key] = yaml.safe_load(text)
+            content.setdefault("fixed", {})[key] = value
         else:
-            content.setdefault("resources", {})[key] = yaml.safe_load(text)
+            content.setdefault("resources", {})[key] = value
     return content
 
 

@@ -65,7 +65,8 @@ class EvaluationSettings(_Strict):
 
 
 class Profile(_Strict):
-    """A scale. The sections data, sft, cot_sft, grpo and evaluate move the runs of their stage and what follows.
+    """A scale. The sections data, sft, cot_sft, grpo and evaluate move the runs of their stage and what follows;
+    evaluate also those of GRPO, whose rewards before and after are drawn as it says.
 
     `base` is a checkpoint: a folder of this package, a hub's name or any folder. `coordinate_step` is that of
     the integers 0 to 1000 in answers; `dtype` that of the weights. `max_pixels` bounds a picture after

@@ -23,6 +23,9 @@ from .locks import Lock, owner_of
 LIBRARIES = ("torch", "transformers", "trl", "numpy", "tokenizers")
 """The libraries whose versions move the numbers."""
 
+MODEL = "model"
+"""The folder of a training's weights, within its run directory."""
+
 
 class Interrupted(RuntimeError):
     """A run was asked to stop and has: all it did is kept, and the same command goes on from there."""

@@ -37,9 +37,8 @@ from .parameters import TrainParameters
 from .plan import Job
 from .prerequisites import ensure
 from .profiles import Profile, load_profile
-from .runs import Announcer, Log, Run, parameters_of, result_of
+from .runs import MODEL, Announcer, Log, Run, parameters_of, result_of
 
-MODEL = "model"
 CHECKPOINTS = "checkpoints"
 _SEED_OF_REWARDS = 0
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gemvg_repro.corpora.refusal import MANIFEST
 from gemvg_repro.study import identity
 from gemvg_repro.study.identity import Identity, identify, locate, threads_of
 from gemvg_repro.study.parameters import (
@@ -87,7 +88,7 @@ def and_evaluations(modes: set[str]) -> set[str]:
         ({"sft": {"lr": 0.011}}, and_evaluations(set(TRAIN_MODES))),
         ({"cot_sft": {"lr": 0.021}}, and_evaluations({"cot_sft", *GRPO, *MORE})),
         ({"grpo": {"lr": 0.031}}, and_evaluations({*GRPO, *MORE})),
-        ({"evaluate": {"batch": 9}}, {f"evaluate-{mode}" for mode in TRAIN_MODES} | BASE),
+        ({"evaluate": {"batch": 9}}, GRPO | {f"evaluate-{mode}" for mode in TRAIN_MODES} | BASE),
         ({"threads": Profile().threads | {"cot": 1}}, and_evaluations({"cot"})),
     ],
 )
@@ -189,8 +190,46 @@ def test_a_checkpoint_is_its_run_or_its_weights(tmp_path: Path) -> None:
     (weights / "model.safetensors").write_bytes(b"1")
     first = identify(EvaluateParameters(checkpoint=str(weights)), Profile())
     (weights / "model.safetensors").write_bytes(b"22")
-    assert first.name == "evaluate-my-weights"
-    assert first.id != identify(EvaluateParameters(checkpoint=str(weights)), Profile()).id
+    second = identify(EvaluateParameters(checkpoint=str(weights)), Profile())
+    (weights / "preprocessor_config.json").write_text('{"max_pixels": 784}')
+    third = identify(EvaluateParameters(checkpoint=str(weights)), Profile())
+    (weights / "optimizer.pt").touch()  # nobody reads it
+    assert first.name == "evaluate-my-weights" and len({first.id, second.id, third.id}) == 3
+    assert third.id == identify(EvaluateParameters(checkpoint=str(weights)), Profile()).id
+
+
+def test_another_folder_within_a_run_is_not_the_run_s_model(tmp_path: Path) -> None:
+    known = run_id({"seed": 0})
+    averaged = tmp_path / f"hybrid-s0-{known}" / "averaged"
+    averaged.mkdir(parents=True)
+    (averaged.parent / "parameters.json").write_text(json.dumps({"id": known, "seed": 0}))
+    (averaged / "model.safetensors").write_bytes(b"1")
+    evaluation = identify(EvaluateParameters(checkpoint=str(averaged)), Profile())
+    assert evaluation.name == "evaluate-averaged" and evaluation.parameters["model"] != known
+
+
+def test_given_shards_are_known_by_their_content_and_the_size_that_pictures_are_scaled_to(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text('{"content": "0123"}')
+    asked = TrainParameters(data=str(tmp_path))
+    smaller = Profile(data=Profile().parts["data"] | {"most_pixels": 1000})
+    assert identify(asked, Profile()).id != identify(asked, smaller).id
+
+
+def test_composed_data_is_known_by_what_it_leaves_out_and_not_by_where_its_files_lie(tmp_path: Path) -> None:
+    def id_of(root: Path, exclude: str = "") -> str:
+        return identify(DataParameters.check({"roots": f"coco={root}", "exclude": exclude})).id
+
+    one, other = tmp_path / "one", tmp_path / "other"
+    for root in (one, other):
+        (root / "annotations").mkdir(parents=True)
+        (root / "annotations" / "instances_train2017.json").write_text("{}")
+    benchmark, pictures = tmp_path / "boxes.json", tmp_path / "pictures"
+    benchmark.write_text("[]")
+    pictures.mkdir()
+    assert id_of(one) == id_of(other)
+    known = [id_of(one), id_of(one, f"b={benchmark}"), id_of(one, f"b={benchmark},{pictures}")]
+    (pictures / "a.jpg").write_bytes(b"1")
+    assert len({*known, id_of(one, f"b={benchmark},{pictures}")}) == 4
 
 
 def test_the_report_is_no_run() -> None:

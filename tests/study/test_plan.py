@@ -86,6 +86,8 @@ def test_the_grids_of_the_project(tmp_path: Path) -> None:
         ("scientific: {mode: [sft]}\nfixed: {seed: -1}", "seed = -1"),
         ("scientific: {mode: [sft]}\nresources: {cluster: cloud}", "resources.cluster"),
         ("scientific: {mode: [sft]", "is not YAML"),
+        ("scientific: {mode: []}", "scientific.mode: List should have at least 1 item"),
+        ("scientific: {mode: [sft]}\nnuisance: seeds", "nuisance: Input should be a"),
         ("", "is no grid"),
     ],
 )
@@ -94,6 +96,35 @@ def test_a_wrong_grid_is_refused(tmp_path: Path, grid: str, words: str) -> None:
     (root / "sweeps" / "miniature.yaml").write_text(grid)
     with pytest.raises(ParameterError, match=rf"(?s){words}"):
         jobs_of(root)
+
+
+def test_a_wrong_setting_is_told_as_one(tmp_path: Path) -> None:
+    root = tiny.project(tmp_path)
+    file = root / "sweeps" / "miniature.yaml"
+    with pytest.raises(ParameterError, match=r"--set steps=\[: the value is not YAML"):
+        Grid.load(file, settings=["steps=["])
+    file.write_text("scientific: {mode: [sft]}\nnuisance: seeds")
+    with pytest.raises(ParameterError, match=r"nuisance: Input should be a"):
+        Grid.load(file, settings=["steps=5"])
+
+
+def test_seeds_replace_the_grid_s_wherever_it_has_them(tmp_path: Path) -> None:
+    for axes in ("scientific: {mode: [sft], seed: [7]}", "scientific: {mode: [sft]}\nfixed: {seed: 7}"):
+        (tmp_path / "grid.yaml").write_text(axes)
+        assert [point["seed"] for point in Grid.load(tmp_path / "grid.yaml", [3, 4]).points()] == [3, 4]
+
+
+def test_data_of_a_grid_is_found_from_wherever_the_grid_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tiny.project(tmp_path / "project")
+    monkeypatch.chdir(root)
+    (root / "grid.yaml").write_text("scientific: {mode: [sft], data: [mine/a.json, '']}")
+    dumped = Grid.load(root / "grid.yaml").dump()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text(dumped)
+    read = Grid.load(tmp_path / "grid.yaml")
+    assert read.scientific["data"] == [str(root / "mine" / "a.json"), ""]
 
 
 def test_a_grid_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -129,7 +160,7 @@ def test_only_selects_by_name_and_brings_unfinished_needs(tmp_path: Path) -> Non
 
 def test_only_refuses_what_cannot_be(tmp_path: Path) -> None:
     jobs = jobs_of(tiny.project(tmp_path, ALL))
-    with pytest.raises(ParameterError, match=r"--only 'hybird\*' matches no run.*hybrid-s0"):
+    with pytest.raises(ParameterError, match=r"'hybird\*' matches no run.*hybrid-s0"):
         select(jobs, ["hybird*"])
     with pytest.raises(ParameterError, match="excludes cot_sft-s0, which is not finished"):
         select(jobs, ["hybrid*", "!cot_sft*"])

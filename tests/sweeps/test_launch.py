@@ -146,10 +146,30 @@ def test_from_another_shell_it_is_looked_at_and_ended(tmp_path: Path) -> None:
     assert (states["data"], states["sft-s0"], states["report"]) == ("finished", "running", "missing")
     status, out, _ = launch(root, "--logs", "sft-s0")
     assert status == 0 and "Executing Cell" in out
-    status, out, _ = launch(root, "--cancel", "--only", "sft-s0")
+    status, out, _ = launch(root, "--cancel")
     assert status == 0 and "ended: sft-s0" in out
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and "the same command goes on" in error
+
+
+def test_all_that_runs_side_by_side_is_ended_or_one_run_alone(tmp_path: Path) -> None:
+    """One signal a launcher, not one a run: a second would end it before it has ended what it started."""
+    root = tiny.project(tmp_path, "[sft]")
+    (tmp_path / "gate").write_text("2")
+    only = ("--only", "sft*", "--only", "!report")
+    process = start(
+        root, "--seeds", "0", "1", "2", "-j", "6", *only, TINY_SLOW="sft*", TINY_GATE=str(tmp_path / "gate")
+    )
+    for seed in range(3):
+        until_logged(root, f"sft-s{seed}", 2, process)
+    status, out, _ = launch(root, "--seeds", "0", "1", "2", "--cancel", "--only", "sft-s1")
+    assert (status, out) == (0, "ended: sft-s1\n") and process.poll() is None
+    family = psutil.Process(process.pid).children(recursive=True)
+    status, out, _ = launch(root, "--seeds", "0", "1", "2", "--cancel")
+    assert (status, out) == (0, "ended: sft-s0, sft-s2\n")
+    told, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "sft-s1 failed" in told and "Traceback" not in error
+    assert family and psutil.wait_procs(family, timeout=5)[1] == []
 
 
 def test_settings_replace_the_grids_and_reach_the_report(tmp_path: Path) -> None:
