@@ -1,8 +1,13 @@
+import shutil
+from pathlib import Path
+
 import pandas as pd
 
-from gemvg_repro.report.collect import Collection
+from gemvg_repro.report.collect import Collection, collect
 from gemvg_repro.report.numbers import numbers
 from gemvg_repro.report.summary import summary
+
+from . import synthetic
 
 
 def test_nothing_to_say() -> None:
@@ -35,3 +40,21 @@ def test_a_strong_shortcut_is_admitted(collection: Collection, measured: pd.Data
     changed.loc[changed["metric"] == "times_blind", ["value", "low", "high"]] = [1.5, 1.2, 1.9]
     text = summary(collection, changed, "miniature")
     assert "(grey pictures)" in text and "<b>less</b> than the three times" in text
+
+
+def test_intervals_over_seeds_are_claimed_where_they_are(tmp_path: Path, runs: Path) -> None:
+    """A second seed of some variants is none of the comparisons with the others."""
+    shutil.copytree(runs, tmp_path / "runs")
+
+    def told(*variants: str) -> str:
+        more = [name for name in synthetic.names(seeds=[1], variants=variants) if "evaluate" in name]
+        synthetic.build(tmp_path / "runs", more, samples=120, choices=30)
+        found = collect(tmp_path / "runs")
+        return summary(found, numbers(found, resamples=20), "miniature")
+
+    assert "No comparison has more than one seed" in told("sft") and "by t" not in told("cot_sft")
+    text = told("hybrid")
+    assert (
+        "Over 2 seeds" in text and "those of pure CoT against CoT SFT, hybrid against pure CoT, which rest on" in text
+    )
+    assert "one seed" not in told("cot")
