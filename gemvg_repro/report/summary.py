@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from .collect import Collection
@@ -51,11 +53,18 @@ def _start(numbers: pd.DataFrame) -> str:
     name = look(START).label
     text = f"{name}, asked direct, reaches a mean F1@0.5 of {_points(f1)} on {f1.n:,} held-out samples"
     times = {s: look_up(numbers, **where, metric=f"times_{s}") for s in SHORTCUTS}
-    tried = {shortcut: each for shortcut, each in times.items() if each is not None and each.value == each.value}
+    tried = {shortcut: each for shortcut, each in times.items() if each is not None}
     if not tried:
         return f"{text}; no shortcut has been tried, so that may or may not be sight."
-    least, estimate = min(tried.items(), key=lambda item: item[1].value)
-    enough = "more" if estimate.low > 3 else "not surely more" if estimate.value > 3 else "<b>less</b>"
+    told = {shortcut: each for shortcut, each in tried.items() if not math.isnan(each.value)}
+    if not told:
+        names = ", ".join(SHORTCUTS[shortcut] for shortcut in tried)
+        return f"{text}; the shortcuts tried ({names}) score 0, of which there are no multiples."
+    least, estimate = min(told.items(), key=lambda item: item[1].value)
+    if estimate.value > 3:
+        enough = "more" if estimate.low > 3 else "not surely more"
+    else:
+        enough = "<b>less</b>" if estimate.high < 3 else "<b>perhaps less</b>"
     return (
         f"{text}, {_times(estimate)} the strongest "
         f"shortcut tried ({SHORTCUTS[least]}): {enough} than the three times that we ask for."

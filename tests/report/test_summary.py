@@ -1,7 +1,9 @@
+import math
 import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from gemvg_repro.report.collect import Collection, collect
 from gemvg_repro.report.numbers import numbers
@@ -35,11 +37,28 @@ def test_verdicts(collection: Collection, measured: pd.DataFrame) -> None:
         assert f"asked CoT it is {verdict}" in summary(collection, changed, "miniature")
 
 
-def test_a_strong_shortcut_is_admitted(collection: Collection, measured: pd.DataFrame) -> None:
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ([1.5, 1.2, 1.9], "<b>less</b> than the three times"),
+        ([2.9, 2.4, 3.4], "<b>perhaps less</b> than the three times"),
+        ([3.1, 2.8, 3.4], "not surely more than the three times"),
+    ],
+)
+def test_a_strong_shortcut_is_admitted(
+    collection: Collection, measured: pd.DataFrame, times: list[float], said: str
+) -> None:
     changed = measured.copy()
-    changed.loc[changed["metric"] == "times_blind", ["value", "low", "high"]] = [1.5, 1.2, 1.9]
+    changed.loc[changed["metric"] == "times_blind", ["value", "low", "high"]] = times
     text = summary(collection, changed, "miniature")
-    assert "(grey pictures)" in text and "<b>less</b> than the three times" in text
+    assert "(grey pictures)" in text and said in text
+
+
+def test_shortcuts_that_score_nothing_were_tried(collection: Collection, measured: pd.DataFrame) -> None:
+    changed = measured[~measured["metric"].isin(["times_constant_box", "times_picture_prior"])].copy()
+    changed.loc[changed["metric"].str.startswith("times_"), ["value", "low", "high"]] = math.nan
+    text = summary(collection, changed, "miniature")
+    assert "(grey pictures, shuffled pictures) score 0" in text and "no shortcut" not in text
 
 
 def test_intervals_over_seeds_are_claimed_where_they_are(tmp_path: Path, runs: Path) -> None:
