@@ -9,6 +9,7 @@ import pandas as pd
 from .collect import Collection
 from .estimates import Estimate
 from .numbers import difference, look_up, over_seeds, pick
+from .planned import Planned
 from .typesetting import Number, code_in_html
 from .variants import LONGER, MODES, PAPER, SHORTCUTS, START, look
 
@@ -18,7 +19,7 @@ HYBRID = (("hybrid", "direct", "direct"), ("hybrid", "cot", "cot"))
 """The comparisons that are told: (variant, against, mode). Each in the modes that it is about."""
 
 
-def summary(collection: Collection, numbers: pd.DataFrame, profile: str, power: str = "") -> str:
+def summary(collection: Collection, numbers: pd.DataFrame, study: Planned, power: str = "") -> str:
     """The paragraph, as HTML; the words come from here, the numbers from the runs.
 
     `power` says, before any result, how small a difference can be told from none.
@@ -29,8 +30,9 @@ def summary(collection: Collection, numbers: pd.DataFrame, profile: str, power: 
         return _boxed(
             f"<b>Nothing can be said yet</b>: of {expected} runs expected or found, {finished} are finished, "
             "and none of them is an evaluation on the generalised test set. "
-            "<code>python sweeps/launch.py</code> runs what is missing."
+            f"{code_in_html(f'`{study.launch}`')} runs what is missing."
         )
+    profile = study.settings["profile"]
     sentences = [
         f"<b>In the {'miniature' if profile == 'miniature' else f'profile {profile}'}</b>, with "
         f"{finished} of {expected} runs finished.",

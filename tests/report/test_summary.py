@@ -10,16 +10,17 @@ from gemvg_repro.report.numbers import numbers
 from gemvg_repro.report.summary import summary
 
 from . import synthetic
+from .synthetic import STUDY
 
 
 def test_nothing_to_say() -> None:
     nothing = Collection((), missing=("sft-s0-0123456789",))
-    text = summary(nothing, numbers(nothing), "miniature")
+    text = summary(nothing, numbers(nothing), STUDY)
     assert "Nothing can be said yet" in text and "of 1 runs" in text
 
 
 def test_what_it_says_is_in_the_numbers(collection: Collection, measured: pd.DataFrame) -> None:
-    text = summary(collection, measured, "miniature")
+    text = summary(collection, measured, STUDY)
     assert "<b>In the miniature</b>, with 10 of 10 runs finished" in text
     assert "on 120 held-out samples" in text and "one seed" in text
     assert "pure CoT" in text and "asked direct it is" not in text  # pure direct was not run
@@ -34,7 +35,7 @@ def test_verdicts(collection: Collection, measured: pd.DataFrame) -> None:
     ):
         changed = measured.copy()
         changed.loc[rows, ["low", "high"]] = [low, high]
-        assert f"asked CoT it is {verdict}" in summary(collection, changed, "miniature")
+        assert f"asked CoT it is {verdict}" in summary(collection, changed, STUDY)
 
 
 @pytest.mark.parametrize(
@@ -50,14 +51,14 @@ def test_a_strong_shortcut_is_admitted(
 ) -> None:
     changed = measured.copy()
     changed.loc[changed["metric"] == "times_blind", ["value", "low", "high"]] = times
-    text = summary(collection, changed, "miniature")
+    text = summary(collection, changed, STUDY)
     assert "(grey pictures)" in text and said in text
 
 
 def test_shortcuts_that_score_nothing_were_tried(collection: Collection, measured: pd.DataFrame) -> None:
     changed = measured[~measured["metric"].isin(["times_constant_box", "times_picture_prior"])].copy()
     changed.loc[changed["metric"].str.startswith("times_"), ["value", "low", "high"]] = math.nan
-    text = summary(collection, changed, "miniature")
+    text = summary(collection, changed, STUDY)
     assert "(grey pictures, shuffled pictures) score 0" in text and "no shortcut" not in text
 
 
@@ -69,7 +70,7 @@ def test_intervals_over_seeds_are_claimed_where_they_are(tmp_path: Path, runs: P
         more = [name for name in synthetic.names(seeds=[1], variants=variants) if "evaluate" in name]
         synthetic.build(tmp_path / "runs", more, samples=120, choices=30)
         found = collect(tmp_path / "runs")
-        return summary(found, numbers(found, resamples=20), "miniature")
+        return summary(found, numbers(found, resamples=20), STUDY)
 
     assert "No comparison has more than one seed" in told("sft") and "by t" not in told("cot_sft")
     text = told("hybrid")
