@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gemvg_repro.benchmarks.predictions import Prediction, PredictionLog
-from gemvg_repro.benchmarks.responses import final, read_responses, spoken
+from gemvg_repro.benchmarks.responses import read_responses, spoken
 from gemvg_repro.corpora.refusal import Refused
 
 
@@ -15,16 +15,10 @@ def lines(folder: Path, *records: Any) -> Path:
     return file
 
 
-def test_the_answer_that_counts() -> None:
-    assert final("<think>a</think><answer>b</answer>c") == "b"
-    assert final("<think>a</think><answer>b") == "b"
-    assert final("<think>a") == ""
-    assert final("a") == "a"
-
-
 def test_special_tokens_are_not_spoken() -> None:
     text = "<think>(1,2),(3,4)</think><answer><|box_start|>(5,6),(7,8)<|box_end|></answer><|im_end|>(9,9),(9,9)"
     assert spoken(text, "cot") == "(5,6),(7,8)"
+    assert spoken("<think>The left one, (1,2),(3,4)</think><|im_end|>", "cot") == ""
     assert spoken(text, "direct") == "<think>(1,2),(3,4)</think><answer>(5,6),(7,8)</answer>"
 
 
