@@ -36,12 +36,11 @@ def read_responses(file: Path, name: str, count: int) -> list[str]:
 
     Raises Refused, with the line and key of every fault, if a record has none or two.
     """
-    lines = read_lines(file)
-    if "key" in lines[0]:
+    if _is_ours(file):
         return _ours(file, name, count)
     faults = Faults(file)
     found: dict[int, str] = {}
-    for number, record in enumerate(lines, 1):
+    for number, record in enumerate(read_lines(file), 1):
         index, response = whole(record.get("index")), record.get("response")
         if index is None or not 0 <= index < count:
             got = f"{record.get('index')!r:.80}"
@@ -80,6 +79,16 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     if not records:
         raise Refused(f'{file} is empty; expected JSON lines {{"index": ..., "response": ...}}')
     return records
+
+
+def _is_ours(file: Path) -> bool:
+    """By its first line alone: the last one of a stopped evaluation may be torn. False for what cannot be read."""
+    try:
+        with file.open("rb") as lines:
+            first = json.loads(lines.readline())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and "key" in first
 
 
 def _ours(file: Path, name: str, count: int) -> list[str]:

@@ -35,6 +35,17 @@ def test_answers_of_ours_are_reduced_to_what_counts(tmp_path: Path) -> None:
     assert read_responses(tmp_path / "predictions.jsonl", "mig_bench", 2) == ["", "B"]
 
 
+def test_a_torn_last_line_of_ours_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    with PredictionLog(path, "k") as log:
+        log.append([Prediction("mig_bench/0", "direct", "A", 1)])
+    with path.open("a") as file:
+        file.write('{"sample": "mig_bench/1", "mo')
+    assert read_responses(path, "mig_bench", 1) == ["A"]
+    with pytest.raises(Refused, match=r"1 of 2 records have no response.*goes on if it is started again"):
+        read_responses(path, "mig_bench", 2)
+
+
 @pytest.mark.parametrize(
     ("records", "culprit"),
     [
@@ -55,6 +66,7 @@ def test_answers_of_ours_are_reduced_to_what_counts(tmp_path: Path) -> None:
         ([{"key": "k"}, {"sample": "other/0", "mode": "cot", "text": "a", "tokens": 1}], "line 2.sample"),
         ([{"key": "k"}, {"sample": "mig_bench/x", "mode": "cot", "text": "a", "tokens": 1}], "line 2.sample"),
         ([{"key": 3}], "line 1 is no header"),
+        ([{"key": "k"}, "{", {"sample": "mig_bench/0", "mode": "cot", "text": "a", "tokens": 1}], "line 2 is no pred"),
         (["[" * 100_000], "line 1: no JSON"),
         ([f'{{"index": {"9" * 5000}, "response": "a"}}'], "line 1: no JSON"),
     ],

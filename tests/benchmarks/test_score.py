@@ -84,7 +84,10 @@ def test_names_of_strangers_do_not_style_the_table(tmp_path: Path, capsys: pytes
 def test_help_teaches() -> None:
     command = [sys.executable, "-m", "gemvg_repro.benchmarks.score", "--help"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert all(word in said for word in ("--annotations", '{"index"', "COCO result list", "mc_bench"))
+    assert all(
+        word in said
+        for word in ("--annotations", '{"index"', "COCO result list", "mc_bench", "predictions-NAME-cot.jsonl")
+    )
 
 
 def test_every_benchmark_is_what_it_is_called() -> None:
