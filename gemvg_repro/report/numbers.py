@@ -207,12 +207,12 @@ def _slices(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
         sliced = replace(one, benchmark="slices")
         draws = draw(one.tables[0])
         ours = slices.replicates(one.tables, draws)
-        yield from (_row(sliced, name, "f1", percentile(f1, n)) for name, (f1, n) in ours.items())
+        yield from (_row(sliced, name, "f1", percentile(*measured)) for name, measured in ours.items())
         direct = generalised.get(("direct", variant)) if mode == "cot" else None
         if direct is not None and [run.seed for run in direct.runs] == [run.seed for run in one.runs]:
             theirs = slices.replicates(direct.tables, draws)
-            for name, (f1, n) in ours.items():
-                yield _row(sliced, name, "f1_minus_direct_mode", percentile(f1 - theirs[name][0], n))
+            for name, (f1, n, _) in ours.items():
+                yield _row(sliced, name, "f1_minus_direct_mode", percentile(f1 - theirs[name].f1, n))
 
 
 def _times_shortcut(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
