@@ -97,12 +97,11 @@ def test_every_benchmark_is_what_it_is_called() -> None:
         benchmark("mc")
 
 
-def test_asking_fills_in_once_and_names_its_source() -> None:
+def test_asking_fills_in_once() -> None:
     asked = authors().ask("mig_bench", "direct", question="Where is {question}? ")
     assert asked == (
         "Where is {question}? Format:<|box_start|>(x1,y1),(x2,y2)<|box_start|>. Don't generate addtional words."
     )
-    assert "Migician" in authors().source("mig_bench", "direct")
 
 
 def test_fingerprints(tmp_path: Path) -> None:
