@@ -28,6 +28,7 @@ WANTED = 0.02
 """The difference of mean F1 for which the number of seeds is told."""
 
 _MOST_SEEDS = 1000
+_DEFAULT = "the profile's own"
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,12 @@ def _other(numbers: pd.DataFrame, study: Planned, pilot: Pilot) -> str:
     f1 = pick(numbers, benchmark="generalised", kind="mean", metric="f1")
     ours = {**study.settings, "test samples": int(f1["n"].max()) if len(f1) else pilot.samples}
     theirs = {**pilot.settings, "test samples": pilot.samples}
-    other = [f"{name} {theirs[name]!r} in place of {ours[name]!r}" for name in ours if ours[name] != theirs[name]]
-    return f"the stored pilot had {', '.join(other)}, and none was run with this study's own settings" if other else ""
+    other = [
+        f"{name}: {theirs[name] or _DEFAULT}, here {ours[name] or _DEFAULT}"
+        for name in ours
+        if ours[name] != theirs[name]
+    ]
+    return f"the stored pilot was run otherwise ({'; '.join(other)}), and none as this study is" if other else ""
 
 
 def table(numbers: pd.DataFrame, study: Planned, pilot: Pilot | None) -> Table:

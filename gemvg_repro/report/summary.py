@@ -131,7 +131,7 @@ def _caveat(numbers: pd.DataFrame) -> str:
     return (
         f"Over {seeds} seeds: differences are paired by seed, with intervals by t, which cover the luck of a training; "
         "those of single variants cover the test samples only"
-        + (f", and so do those of {', '.join(single)}, which rest on one seed." if single else ".")
+        + (f", and so do those of {'; '.join(single)}, which rest on one seed." if single else ".")
     )
 
 

@@ -116,10 +116,10 @@ def test_the_table_of_what_can_be_told_apart(measured_seeds: pd.DataFrame) -> No
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"profile": "paper"}, "profile 'miniature' in place of 'paper'"),
-        ({"steps": 20}, "steps 0 in place of 20"),
-        ({"samples": 500}, "samples 0 in place of 500"),
-        ({"data": "/mine.json"}, "data '' in place of '/mine.json'"),
+        ({"profile": "paper"}, "profile: miniature, here paper"),
+        ({"steps": 20}, "steps: the profile's own, here 20"),
+        ({"samples": 500}, "samples: the profile's own, here 500"),
+        ({"data": "/mine.json"}, "data: the profile's own, here /mine.json"),
     ],
 )
 def test_a_pilot_of_other_settings_says_nothing(
@@ -129,11 +129,11 @@ def test_a_pilot_of_other_settings_says_nothing(
     study = replace(SEEDS, settings={**STUDY.settings, **changed}, launch="python sweeps/launch.py my.yaml")
     for numbers_so_far in (measured_seeds, numbers(Collection(()))):
         said = statement(numbers_so_far, study, pilot)
-        assert f"the stored pilot had {why}, and none" in said
+        assert f"the stored pilot was run otherwise ({why}), and none" in said
         assert "`python sweeps/launch.py my.yaml --seeds 100 101 102`" in said and "tell a difference" not in said
         assert not len(table(numbers_so_far, study, pilot).frame)
     said = statement(measured_seeds, SEEDS, replace(pilot, samples=5000))
-    assert "the stored pilot had test samples 5000 in place of 40" in said
+    assert "(test samples: 5000, here 40)" in said
 
 
 def test_without_a_pilot_or_with_its_own_seeds_nothing_is_claimed(measured_seeds: pd.DataFrame, tmp_path: Path) -> None:

@@ -75,6 +75,6 @@ def test_intervals_over_seeds_are_claimed_where_they_are(tmp_path: Path, runs: P
     assert "No comparison has more than one seed" in told("sft") and "by t" not in told("cot_sft")
     text = told("hybrid")
     assert (
-        "Over 2 seeds" in text and "those of pure CoT against CoT SFT, hybrid against pure CoT, which rest on" in text
+        "Over 2 seeds" in text and "those of pure CoT against CoT SFT; hybrid against pure CoT, which rest on" in text
     )
     assert "one seed" not in told("cot")
