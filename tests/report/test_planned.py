@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,21 @@ def test_commands_name_grid_and_runs(tmp_path: Path) -> None:
     copy.write_text(Grid.load(GRID, settings=["steps=20"]).dump())
     study = planned(copy, [], tmp_path)
     assert study.launch == f"python sweeps/launch.py {copy} --runs {tmp_path}" and study.settings["steps"] == 20
+
+
+def test_a_launched_report_suggests_what_its_project_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs in a copy of the project, with a copy of its grid."""
+    runs = tmp_path / "runs"
+    for project in (tmp_path, runs / ".jobs" / "code" / "0123456789ab"):
+        for part in ("notebooks", "sweeps"):
+            shutil.copytree(ROOT / part, project / part)
+    monkeypatch.chdir(runs / ".jobs" / "code" / "0123456789ab")
+    grid = runs / ".jobs" / "grids" / "a.yaml"
+    grid.parent.mkdir()
+    grid.write_text(Grid.load(GRID, [0, 1, 2]).dump())
+    assert planned(grid, [], runs).launch == "python sweeps/launch.py"
+    grid.write_text(Grid.load(GRID, settings=["steps=20"]).dump())
+    assert planned(grid, [], runs).launch == "python sweeps/launch.py runs/.jobs/grids/a.yaml"
 
 
 def test_a_report_of_another_profile_than_its_grid_is_refused() -> None:
