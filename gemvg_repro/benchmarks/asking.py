@@ -44,10 +44,6 @@ class Asking:
             )
         return _FIELD.sub(lambda field: values[field[1]], text)
 
-    def source(self, template: str, mode: Mode) -> str:
-        """Where the words come from."""
-        return self.templates[template][mode]["source"]
-
 
 @cache
 def authors() -> Asking:

@@ -21,7 +21,7 @@ from ..grounding.samples import Box, Mode, Sample
 from .asking import Asking, authors
 from .interface import Metric, Score, TextBenchmark
 from .mig_bench import FILE, FOLDER, TASKS, MigRecord, load, samples
-from .responses import final
+from .responses import spoken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def official_iou(true: Box, predicted: Sequence[float] | None) -> float:
 def official_counts(records: Sequence[MigRecord], responses: Sequence[str]) -> dict[str, dict[str, float]]:
     """By task, as the official script counts: IOU@0.7, IOU@0.5, IOU@0.3 (>=), AVE_IOU (a sum) and TOTAL.
 
-    `responses` are taken as they are, as the official script does; of CoT answers pass `final`.
+    `responses` are taken as they are, as the official script does; of ours pass what is `spoken`.
     """
     counts: dict[str, dict[str, float]] = {}
     for record, response in zip(records, responses, strict=True):
@@ -88,17 +88,12 @@ def official_counts(records: Sequence[MigRecord], responses: Sequence[str]) -> d
     return counts
 
 
-def macro_average(counts: Mapping[str, Mapping[str, float]]) -> float:
-    """The published AVG: Acc@0.5, that is IOU@0.5 over TOTAL, as the plain mean over the tasks."""
-    return sum(task["IOU@0.5"] / task["TOTAL"] for task in counts.values()) / len(counts)
-
-
 def score(
     records: Sequence[MigRecord], texts: Sequence[str], mode: Mode, tokens: Sequence[int] | None = None
 ) -> pd.DataFrame:
     """One row a record: sample, scene, task, mode, then
 
-    - correct, official_iou: the official score of `final`; correct if the IoU is at least 0.5
+    - correct, official_iou: the official score of what is `spoken`; correct if the IoU is at least 0.5
     - iou: of the first box that the answer grammar reads, whatever its picture; 0 without one
     - picture_ok: whether that box is in the right picture; missing where the file does not tell
     - unreadable: no box was read, nor "none"; and tokens, how many were generated
@@ -109,7 +104,7 @@ def score(
         tokens = [0] * len(texts)
     rows = []
     for sample, record, text, generated in zip(samples(records), records, texts, tokens, strict=True):
-        official = official_iou(record.answer, official_box(final(text)))
+        official = official_iou(record.answer, official_box(spoken(text, mode)))
         reading = read(text, len(record.pictures))
         first = reading.targets[0] if reading.targets else None
         iou = float(pairwise_iou([first.box], [record.answer])[0, 0]) if first else 0.0

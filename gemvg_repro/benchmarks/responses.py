@@ -5,7 +5,7 @@ Two kinds of file, told apart by their first line, both JSON lines:
 - {"index": 17, "response": "..."}: the position of the record in the annotation file, counted from 0, and the
   reply. It is scored as it is, for so the official scripts do it.
 - a predictions file of ours (`benchmarks.predictions`). Special tokens and all from the end token on are left
-  out, as the official scripts decode; of a CoT answer only what stands in <answer> counts.
+  out, as the official scripts decode; of a CoT answer only its `proper` part counts, what stands in <answer>.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..corpora.refusal import Faults, Refused, whole
+from ..grounding.answers import proper
 from ..grounding.samples import Mode
 from .predictions import PredictionsError
 from .predictions import read as read_predictions
@@ -24,18 +25,10 @@ _SPECIAL = re.compile(r"<\|[a-z_]{1,40}\|>")
 _ENDS = re.compile(r"<\|(?:im_end|endoftext)\|>")
 
 
-def final(text: str) -> str:
-    """The part of an answer that counts: what stands in <answer>, nothing if a thought never came to one."""
-    _, opened, inner = text.partition("<answer>")
-    if opened:
-        return inner.partition("</answer>")[0]
-    return "" if "<think>" in text else text
-
-
 def spoken(text: str, mode: Mode) -> str:
-    """What a text of ours says to an official script: without special tokens, in CoT mode its `final` part."""
+    """What a text of ours says to an official script: without special tokens, in CoT mode its `proper` part."""
     plain = _SPECIAL.sub("", _ENDS.split(text, maxsplit=1)[0])
-    return final(plain) if mode == "cot" else plain
+    return proper(plain) if mode == "cot" else plain
 
 
 def read_responses(file: Path, name: str, count: int) -> list[str]:
@@ -43,12 +36,11 @@ def read_responses(file: Path, name: str, count: int) -> list[str]:
 
     Raises Refused, with the line and key of every fault, if a record has none or two.
     """
-    lines = read_lines(file)
-    if "key" in lines[0]:
+    if _is_ours(file):
         return _ours(file, name, count)
     faults = Faults(file)
     found: dict[int, str] = {}
-    for number, record in enumerate(lines, 1):
+    for number, record in enumerate(read_lines(file), 1):
         index, response = whole(record.get("index")), record.get("response")
         if index is None or not 0 <= index < count:
             got = f"{record.get('index')!r:.80}"
@@ -87,6 +79,16 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     if not records:
         raise Refused(f'{file} is empty; expected JSON lines {{"index": ..., "response": ...}}')
     return records
+
+
+def _is_ours(file: Path) -> bool:
+    """By its first line alone: the last one of a stopped evaluation may be torn. False for what cannot be read."""
+    try:
+        with file.open("rb") as lines:
+            first = json.loads(lines.readline())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and "key" in first
 
 
 def _ours(file: Path, name: str, count: int) -> list[str]:

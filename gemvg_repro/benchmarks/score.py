@@ -29,7 +29,8 @@ NAME is one of: {names}.
 --annotations is the file that the benchmark's authors distribute (odinw13: one dataset's annotation file, or the
 folder with the datasets).
 
---predictions is the predictions.jsonl of an evaluation of this project, or what another program wrote:
+--predictions is predictions-NAME-direct.jsonl or predictions-NAME-cot.jsonl in the run directory of an evaluation of
+this project, or what another program wrote:
   JSON lines {{"index": position in the annotation file, from 0, "response": text}}, or
   mc_bench, odinw13: a COCO result list [{{"image_id", "category_id", "bbox": [x, y, width, height], "score"}}]
 

@@ -9,8 +9,9 @@ The grammar, in Qwen2-VL's own notation (arXiv 2409.12191, section 2.2), picture
 
 Coordinates are integers from 0 to 1000 of the picture's width and height. What the reader makes of the rest:
 
-- Where there are tags, only what stands in <answer> counts: in the first of several, in an unclosed one to
-  the end. A thought without an <answer> answers nothing. Text after the end token is not there.
+- Where there are tags, only what stands in <answer> counts: in the first of several, and of those after the first
+  </think> where there is one, for in or before a thought nothing is answered. An unclosed one goes to the next, or to
+  the end. A thought without an <answer> after it answers nothing. Text after the end token is not there.
 - A box belongs to the picture named last before it; before any name, to the sample's only picture.
 - A box that is inverted, outside, without area, cut off, or in a picture the sample does not have is dropped.
 - "none" next to boxes, good or bad, says nothing.
@@ -134,8 +135,15 @@ def read(answer: str, pictures: int) -> Reading:
     text = answer[:LONGEST]
     for end in END_TOKENS:
         text = text.partition(end)[0]
-    thought, proper = _split_thought(text, problems)
-    return _read_proper(proper, thought, pictures, problems)
+    return _read_proper(*_split_thought(text, problems), pictures, problems)
+
+
+def proper(text: str) -> str:
+    """The part of an answer that counts, as `read` has it: the text itself where it has no tags, '' without an answer.
+
+    The text must end where its end token is.
+    """
+    return _split_thought(text, [])[1]
 
 
 def _split_thought(text: str, problems: list[str]) -> tuple[str | None, str]:
@@ -163,7 +171,7 @@ def _split_thought(text: str, problems: list[str]) -> tuple[str | None, str]:
 
 def _inside_answer(rest: str, after_thought: bool, problems: list[str]) -> str:
     lead, opened, inner = rest.partition("<answer>")
-    proper, closed, tail = inner.partition("</answer>")
+    inside, closed, tail = inner.partition("</answer>")
     if not opened:
         problems.append("no <answer>")
     elif not closed:
@@ -174,7 +182,7 @@ def _inside_answer(rest: str, after_thought: bool, problems: list[str]) -> str:
         problems.append("more than one <answer>")
     elif tail.strip():
         problems.append(f"text after </answer>: {_excerpt(tail)}")
-    return proper.partition("<answer>")[0]
+    return inside.partition("<answer>")[0]
 
 
 # Every repetition is bounded, so that the time is linear in the text.
@@ -245,8 +253,8 @@ class _Boxes:
             self.problems.append(f"words that are no part of an answer: {_excerpt(words)}")
 
 
-def _read_proper(proper: str, thought: str | None, pictures: int, problems: list[str]) -> Reading:
-    visible = proper if proper.isprintable() else "".join(sign if sign.isprintable() else " " for sign in proper)
+def _read_proper(thought: str | None, said: str, pictures: int, problems: list[str]) -> Reading:
+    visible = said if said.isprintable() else "".join(sign if sign.isprintable() else " " for sign in said)
     text = " ".join(visible.split())
     letter = _LETTER.match(text)
     choice = letter[1].upper() if letter else None
@@ -265,10 +273,10 @@ def _read_proper(proper: str, thought: str | None, pictures: int, problems: list
     boxes.between(text[end:])
     boxes.name(None)
     ways = {"a letter": letter, "boxes": boxes.tried, repr(NONE): none}
-    said = [way for way, there in ways.items() if there]
-    if len(said) > 1:
-        problems.append(f"{' and '.join(said)} in one answer")
-    elif not said:
+    found = [way for way, there in ways.items() if there]
+    if len(found) > 1:
+        problems.append(f"{' and '.join(found)} in one answer")
+    elif not found:
         problems.append(f"neither a box, nor {NONE!r}, nor a letter")
     return Reading(
         targets=tuple(boxes.targets),
@@ -276,7 +284,7 @@ def _read_proper(proper: str, thought: str | None, pictures: int, problems: list
         choice=choice,
         thought=thought,
         problems=_few(problems),
-        exact=_EXACT.fullmatch("".join(proper.split())) is not None,
+        exact=_EXACT.fullmatch("".join(said.split())) is not None,
     )
 
 

@@ -62,16 +62,6 @@ def to_unit(boxes: ArrayLike, convention: Convention, size: tuple[int, int] | No
     return array / _scale(convention, size)
 
 
-def from_unit(boxes: ArrayLike, convention: Convention, size: tuple[int, int] | None = None) -> Boxes:
-    """Unit boxes in any convention: the inverse of `to_unit`, but for the rounding of thousandths."""
-    if convention == "thousandths":
-        return to_grid(boxes).astype(np.float64)
-    array = as_array(boxes) * _scale(convention, size)
-    if convention == "xywh":
-        array = np.concatenate([array[:, :2], array[:, 2:] - array[:, :2]], axis=1)
-    return array
-
-
 def _scale(convention: Convention, size: tuple[int, int] | None) -> Boxes:
     if convention == "unit":
         return np.ones(4)
@@ -106,32 +96,13 @@ def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Boxes:
 
     0 wherever a box is no box (no area, inverted, not finite). Any unit, the same in both.
     """
-    with np.errstate(all="ignore"):
-        inter, union, proper = _overlap(as_array(a), as_array(b))
-        return np.where(proper, np.minimum(inter / union, 1.0), 0.0)
-
-
-def pairwise_giou(a: ArrayLike, b: ArrayLike) -> Boxes:
-    """Generalised IoU (Rezatofighi et al., arXiv 1902.09630, algorithm 1), of shape (N, M) and in [-1, 1].
-
-    -1 wherever a box is no box.
-    """
     a, b = as_array(a), as_array(b)
     with np.errstate(all="ignore"):
-        inter, union, proper = _overlap(a, b)
-        span = np.maximum(a[:, None, 2:], b[None, :, 2:]) - np.minimum(a[:, None, :2], b[None, :, :2])
-        hull = span.prod(axis=2)
-        giou = inter / union - (hull - union) / hull
-        return np.where(proper, giou.clip(-1.0, 1.0), -1.0)
-
-
-def _overlap(a: Boxes, b: Boxes) -> tuple[Boxes, Boxes, NDArray[np.bool_]]:
-    """Areas of the intersections and unions, and whether both are boxes; each (N, M)."""
-    (area_a, proper_a), (area_b, proper_b) = _area(a), _area(b)
-    span = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    inter = span.clip(min=0).prod(axis=2)
-    union = area_a[:, None] + area_b[None, :] - inter
-    return inter, union, proper_a[:, None] & proper_b[None, :]
+        (area_a, proper_a), (area_b, proper_b) = _area(a), _area(b)
+        span = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+        inter = span.clip(min=0).prod(axis=2)
+        union = area_a[:, None] + area_b[None, :] - inter
+        return np.where(proper_a[:, None] & proper_b[None, :], np.minimum(inter / union, 1.0), 0.0)
 
 
 def _area(boxes: Boxes) -> tuple[Boxes, NDArray[np.bool_]]:

@@ -91,7 +91,11 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
         runs: the folder of run directories (`<name>-<id>`); whatever else lies in it is passed over.
         expected: names of directories that the plan of a grid asks for (`hybrid-s0-0123456789`). With them,
             exactly those enter the numbers; without, the newest finished run of each name does.
+
+    Raises:
+        ValueError: two of the expected are of one name, so of different settings.
     """
+    _one_a_name(expected)
     directories = sorted(runs.iterdir()) if runs.is_dir() else []
     found = [run for run in map(_read, directories) if run is not None]
     wanted = set(expected) or _newest(found)
@@ -115,6 +119,19 @@ def completeness(collection: Collection) -> pd.DataFrame:
 def _name_and_id(directory: str) -> tuple[str, str]:
     match = _DIRECTORY.fullmatch(directory)
     return (match["name"], match["id"]) if match else (directory, "")
+
+
+def _one_a_name(expected: Sequence[str]) -> None:
+    """Refuses what could only be averaged over more than seeds."""
+    first: dict[str, str] = {}
+    for directory in dict.fromkeys(expected):
+        name, _ = _name_and_id(directory)
+        if (other := first.setdefault(name, directory)) != directory:
+            raise ValueError(
+                f"the grid plans two runs {name}, {other} and {directory}, which differ in profile, data, steps or "
+                "samples; a report is of one setting: give it a grid with one value of each, such as "
+                "`python sweeps/launch.py GRID.yaml --set steps=20` makes and reports"
+            )
 
 
 def _read(directory: Path) -> Run | None:

@@ -23,7 +23,7 @@ from ..grounding.samples import Mode, Sample
 from .collect import Collection
 from .pictures import Picture, save, style
 from .text import plain
-from .variants import KINDS, MODES, PREDICTION, TRUTH, look
+from .variants import CONTROLS, KINDS, MODES, PREDICTION, TRUTH, look
 
 COLUMNS = 3
 CARD = (3.75, 2.55)
@@ -43,11 +43,13 @@ _HALO = [Stroke(linewidth=3.2, foreground="white"), Normal()]
 
 
 def drawings(collection: Collection, out: Path) -> Picture:
-    """The gallery of the last evaluated variant, in the order of the variants: hybrid where there is one."""
+    """The gallery of hybrid where there is one, else of the last variant in their order, a control only for want."""
     caption = "Predictions beside the truth."
-    for run in reversed(collection.finished("evaluation")):
+    last_first = reversed(collection.finished("evaluation"))
+    for run in sorted(last_first, key=lambda run: (run.variant != "hybrid", run.variant in CONTROLS)):
         if entries := read(run.directory / "gallery"):
-            caption = f"Predictions of {look(run.variant).label} (seed {run.seed}) beside the truth."
+            seed = "" if run.seed is None else f" (seed {run.seed})"
+            caption = f"Predictions of {look(run.variant).label}{seed} beside the truth."
             return save(draw(run.directory / "gallery", entries), out, "predictions", caption)
     return Picture(caption)
 

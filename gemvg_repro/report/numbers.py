@@ -98,8 +98,8 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
         *_costs(collection),
     ]
     table = _typed(rows)
-    over_seeds = _typed(seeds.rows(table))
-    return pd.concat([table, over_seeds], ignore_index=True) if len(over_seeds) else table
+    paired = _typed(seeds.rows(table))
+    return pd.concat([table, paired], ignore_index=True) if len(paired) else table
 
 
 def _typed(rows: Iterable[_Row | Mapping[str, object]]) -> pd.DataFrame:
@@ -135,8 +135,12 @@ def look_up(table: pd.DataFrame, **wanted: str) -> Estimate | None:
 
 def difference(table: pd.DataFrame, other: str, **wanted: str) -> Estimate | None:
     """F1 of a variant minus that of `other`: over seeds where they have two in common, else over samples."""
-    over_seeds = look_up(table, **wanted, metric=f"f1_minus_{other}{seeds.OVER_SEEDS}")
-    return over_seeds or look_up(table, **wanted, metric=f"f1_minus_{other}")
+    return over_seeds(table, other, **wanted) or look_up(table, **wanted, metric=f"f1_minus_{other}")
+
+
+def over_seeds(table: pd.DataFrame, other: str, **wanted: str) -> Estimate | None:
+    """The same with its interval over seeds; None where they do not have two in common."""
+    return look_up(table, **wanted, metric=f"f1_minus_{other}{seeds.OVER_SEEDS}")
 
 
 def seeds_of(table: pd.DataFrame) -> tuple[int, ...]:
@@ -203,12 +207,12 @@ def _slices(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:
         sliced = replace(one, benchmark="slices")
         draws = draw(one.tables[0])
         ours = slices.replicates(one.tables, draws)
-        yield from (_row(sliced, name, "f1", percentile(f1, n)) for name, (f1, n) in ours.items())
+        yield from (_row(sliced, name, "f1", percentile(*measured)) for name, measured in ours.items())
         direct = generalised.get(("direct", variant)) if mode == "cot" else None
         if direct is not None and [run.seed for run in direct.runs] == [run.seed for run in one.runs]:
             theirs = slices.replicates(direct.tables, draws)
-            for name, (f1, n) in ours.items():
-                yield _row(sliced, name, "f1_minus_direct_mode", percentile(f1 - theirs[name][0], n))
+            for name, (f1, n, _) in ours.items():
+                yield _row(sliced, name, "f1_minus_direct_mode", percentile(f1 - theirs[name].f1, n))
 
 
 def _times_shortcut(scores: list[_Scores], draw: Draw) -> Iterator[_Row]:

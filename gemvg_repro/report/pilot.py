@@ -4,7 +4,7 @@
     python -m gemvg_repro.report.pilot --seeds 100 101 102
 
 writes pilot.yaml beside this module, from which the report tells how small a difference the study can see. The pilot's
-seeds must not be the study's.
+seeds must not be the study's, its other settings must be.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ import pandas as pd
 import yaml
 
 from ..study.parameters import project_root
-from ..study.plan import Grid, plan
 from .collect import Collection, collect
 from .numbers import look_up, numbers
+from .planned import Planned, planned
 from .power import PILOT
 from .seeds import by_seed, differences
 from .variants import MODES, REFERENCES
@@ -33,7 +32,7 @@ _HEAD = """\
 """
 
 
-def measure(measured: pd.DataFrame, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def measure(measured: pd.DataFrame, study: Planned) -> list[dict[str, Any]]:
     """One record a comparison and mode: mode, variant, against, seeds (how many), mean, deviation (n - 1).
 
     Raises:
@@ -44,38 +43,44 @@ def measure(measured: pd.DataFrame, seeds: Sequence[int]) -> list[dict[str, Any]
         for variant, others in REFERENCES.items():
             for other in others:
                 each = differences(f1, variant, other, mode)
-                if strange := set(map(int, each.index)) - set(seeds):
-                    raise ValueError(f"the runs are of seeds {sorted(strange)} too, not of {sorted(seeds)} only")
+                if strange := set(map(int, each.index)) - set(study.seeds):
+                    raise ValueError(f"the runs are of seeds {sorted(strange)} too, not of {list(study.seeds)} only")
                 if len(each) > 1:
                     record = {"mode": mode, "variant": variant, "against": other, "seeds": len(each)}
                     found.append(
                         record | {"mean": round(float(each.mean()), 5), "deviation": round(float(each.std()), 5)}
                     )
     if not found:
+        seeds = " ".join(map(str, study.seeds))
         raise ValueError(
-            f"no two variants were evaluated with two of the seeds {' '.join(map(str, seeds))}; "
-            f"python sweeps/launch.py --seeds {' '.join(map(str, seeds))} makes the runs"
+            f"no two variants were evaluated with two of the seeds {seeds}; "
+            f"{study.launch} --seeds {seeds} makes the runs"
         )
     return found
 
 
-def source(collection: Collection, measured: pd.DataFrame, grid: str) -> str:
+def source(collection: Collection, grid: str, samples: int) -> str:
     """Where the numbers come from, in a sentence."""
     runs = collection.finished("evaluation")
     commits = sorted({str(run.environment.get("commit", "unknown"))[:10] for run in runs})
-    f1 = look_up(measured, benchmark="generalised", kind="mean", metric="f1")
     return (
-        f"{len(runs)} evaluations of {grid} on {f1.n if f1 else 0:,} samples, commit {', '.join(commits)}, "
+        f"{len(runs)} evaluations of {grid} on {samples:,} samples, commit {', '.join(commits)}, "
         f"stored {time.strftime('%Y-%m-%d')}."
     )
 
 
-def write(
-    collection: Collection, measured: pd.DataFrame, seeds: Sequence[int], grid: str, out: Path
-) -> list[dict[str, Any]]:
-    """Writes the pilot's file from runs and their numbers; returns its differences."""
-    found = measure(measured, seeds)
-    content = {"seeds": list(seeds), "source": source(collection, measured, grid), "differences": found}
+def write(collection: Collection, measured: pd.DataFrame, study: Planned, grid: str, out: Path) -> list[dict[str, Any]]:
+    """Writes the pilot's file from runs and their numbers; returns its differences. Raises ValueError as `measure`."""
+    found = measure(measured, study)
+    f1 = look_up(measured, benchmark="generalised", kind="mean", metric="f1")
+    samples = f1.n if f1 else 0
+    content = {
+        "seeds": list(study.seeds),
+        "settings": dict(study.settings),
+        "samples": samples,
+        "source": source(collection, grid, samples),
+        "differences": found,
+    }
     out.write_text(_HEAD + yaml.safe_dump(content, sort_keys=False, width=120, default_flow_style=None), "utf-8")
     return found
 
@@ -93,10 +98,10 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=PILOT, help="(default: %(default)s)")
     asked = parser.parse_args()
-    jobs = plan(Grid.load(asked.grid, asked.seeds), asked.grid, root, asked.runs.resolve())
-    collection = collect(asked.runs.resolve(), [job.key for job in jobs if not job.is_report])
     try:
-        found = write(collection, numbers(collection, resamples=1), asked.seeds, asked.grid.name, asked.out)
+        study = planned(asked.grid, asked.seeds, asked.runs)
+        collection = collect(asked.runs, study.keys)
+        found = write(collection, numbers(collection, resamples=1), study, asked.grid.name, asked.out)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -48,8 +49,16 @@ def members(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     return found | {f"{reach}/{grade}": (hops == reach) & (hard == grade) for reach in REACHES for grade in GRADES}
 
 
-def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[str, tuple[Array, int]]:
-    """Micro F1 within each slice in every resample, (R + 1,), the mean over tables (one a seed); and its samples."""
+class Measured(NamedTuple):
+    """Micro F1 within a slice in every resample, (R + 1,); how many samples it has, and of how many scenes."""
+
+    f1: Array
+    n: int
+    scenes: int
+
+
+def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[str, Measured]:
+    """F1 within each slice, as the mean over tables (one a seed)."""
     each = [aligned(table, draws) for table in tables]
     slices = {name: chosen for name, chosen in members(each[0]).items() if chosen.any()} if each else {}
     found = {name: np.zeros(len(draws.draws)) for name in slices}
@@ -60,4 +69,5 @@ def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[str, t
         for number, name in enumerate(slices):
             tp, true, predicted = sums[3 * number : 3 * number + 3]
             found[name] = found[name] + ratio(2 * tp, true + predicted) / len(each)
-    return {name: (values, int(slices[name].sum())) for name, values in found.items()}
+    scenes = draws.samples["scene"]
+    return {name: Measured(f1, int(slices[name].sum()), scenes[slices[name]].nunique()) for name, f1 in found.items()}

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from .collect import Collection
 from .estimates import Estimate
-from .numbers import difference, look_up, pick, seeds_of
+from .numbers import difference, look_up, over_seeds, pick
+from .planned import Planned
 from .typesetting import Number, code_in_html
 from .variants import LONGER, MODES, PAPER, SHORTCUTS, START, look
 
+GAINS = tuple((variant, START, mode) for mode in MODES for variant in PAPER)
+CONTROL = tuple((v, LONGER, m) for v, m in (("direct", "direct"), ("cot", "cot"), *(("hybrid", m) for m in MODES)))
+HYBRID = (("hybrid", "direct", "direct"), ("hybrid", "cot", "cot"))
+"""The comparisons that are told: (variant, against, mode). Each in the modes that it is about."""
 
-def summary(collection: Collection, numbers: pd.DataFrame, profile: str, power: str = "") -> str:
+
+def summary(collection: Collection, numbers: pd.DataFrame, study: Planned, power: str = "") -> str:
     """The paragraph, as HTML; the words come from here, the numbers from the runs.
 
     `power` says, before any result, how small a difference can be told from none.
@@ -22,8 +30,9 @@ def summary(collection: Collection, numbers: pd.DataFrame, profile: str, power: 
         return _boxed(
             f"<b>Nothing can be said yet</b>: of {expected} runs expected or found, {finished} are finished, "
             "and none of them is an evaluation on the generalised test set. "
-            "<code>python sweeps/launch.py</code> runs what is missing."
+            f"{code_in_html(f'`{study.launch}`')} runs what is missing."
         )
+    profile = study.settings["profile"]
     sentences = [
         f"<b>In the {'miniature' if profile == 'miniature' else f'profile {profile}'}</b>, with "
         f"{finished} of {expected} runs finished.",
@@ -46,11 +55,18 @@ def _start(numbers: pd.DataFrame) -> str:
     name = look(START).label
     text = f"{name}, asked direct, reaches a mean F1@0.5 of {_points(f1)} on {f1.n:,} held-out samples"
     times = {s: look_up(numbers, **where, metric=f"times_{s}") for s in SHORTCUTS}
-    tried = {shortcut: each for shortcut, each in times.items() if each is not None and each.value == each.value}
+    tried = {shortcut: each for shortcut, each in times.items() if each is not None}
     if not tried:
         return f"{text}; no shortcut has been tried, so that may or may not be sight."
-    least, estimate = min(tried.items(), key=lambda item: item[1].value)
-    enough = "more" if estimate.low > 3 else "not surely more" if estimate.value > 3 else "<b>less</b>"
+    told = {shortcut: each for shortcut, each in tried.items() if not math.isnan(each.value)}
+    if not told:
+        names = ", ".join(SHORTCUTS[shortcut] for shortcut in tried)
+        return f"{text}; the shortcuts tried ({names}) score 0, of which there are no multiples."
+    least, estimate = min(told.items(), key=lambda item: item[1].value)
+    if estimate.value > 3:
+        enough = "more" if estimate.low > 3 else "not surely more"
+    else:
+        enough = "<b>less</b>" if estimate.high < 3 else "<b>perhaps less</b>"
     return (
         f"{text}, {_times(estimate)} the strongest "
         f"shortcut tried ({SHORTCUTS[least]}): {enough} than the three times that we ask for."
@@ -61,11 +77,8 @@ def _gains(numbers: pd.DataFrame) -> list[str]:
     """One sentence a mode: what GRPO changed."""
     sentences = []
     for mode, label in MODES.items():
-        parts = []
-        for variant in PAPER:
-            where = {"benchmark": "generalised", "variant": variant, "mode": mode, "kind": "mean"}
-            if (gain := difference(numbers, START, **where)) is not None:
-                parts.append(f"{look(variant).label.removeprefix('GRPO, ')} {_points(gain, True)}")
+        gains = {variant: _mean(numbers, variant, other, m) for variant, other, m in GAINS if m == mode}
+        parts = [f"{_short(variant)} {_points(gain, True)}" for variant, gain in gains.items() if gain is not None]
         if parts:
             sentences.append(f"Asked {label}, GRPO changes that start's mean F1 by: {', '.join(parts)} points.")
     return sentences
@@ -74,39 +87,51 @@ def _gains(numbers: pd.DataFrame) -> list[str]:
 def _control(numbers: pd.DataFrame) -> str:
     """Whether GRPO gains more than SFT that goes on for as much arithmetic, in a mode that the variant trains."""
     findings = []
-    for variant, mode in (("direct", "direct"), ("cot", "cot"), ("hybrid", "direct"), ("hybrid", "cot")):
-        where = {"benchmark": "generalised", "variant": variant, "mode": mode, "kind": "mean"}
-        if (gain := difference(numbers, LONGER, **where)) is not None:
-            name = look(variant).label.removeprefix("GRPO, ")
-            findings.append(f"{name}, asked {MODES[mode]}, is {_verdict(gain)} that ({_points(gain, True)})")
+    for variant, other, mode in CONTROL:
+        if (gain := _mean(numbers, variant, other, mode)) is not None:
+            name = f"{_short(variant)}, asked {MODES[mode]},"
+            findings.append(f"{name} is {_verdict(gain)} that ({_points(gain, True)})")
     return f"Against SFT that goes on for as much arithmetic: {'; '.join(findings)}." if findings else ""
+
+
+def _hybrid(numbers: pd.DataFrame) -> str:
+    """Whether hybrid beats the pure forms, in the mode that each pure form trains."""
+    findings = []
+    for variant, other, mode in HYBRID:
+        if (gain := _mean(numbers, variant, other, mode)) is not None:
+            findings.append(f"asked {MODES[mode]} it is {_verdict(gain)} {_short(other)} ({_points(gain, True)})")
+    return f"Hybrid in the pure forms' own modes: {'; '.join(findings)}." if findings else ""
+
+
+def _mean(numbers: pd.DataFrame, variant: str, other: str, mode: str) -> Estimate | None:
+    return difference(numbers, other, benchmark="generalised", variant=variant, mode=mode, kind="mean")
 
 
 def _verdict(gain: Estimate) -> str:
     return "better than" if gain.low > 0 else "worse than" if gain.high < 0 else "not told apart from"
 
 
-def _hybrid(numbers: pd.DataFrame) -> str:
-    """Whether hybrid beats the pure forms, in the mode that each pure form trains."""
-    findings = []
-    for other in ("direct", "cot"):
-        where = {"benchmark": "generalised", "variant": "hybrid", "mode": other, "kind": "mean"}
-        if (gain := difference(numbers, other, **where)) is not None:
-            name = look(other).label.removeprefix("GRPO, ")
-            findings.append(f"asked {MODES[other]} it is {_verdict(gain)} {name} ({_points(gain, True)})")
-    return f"Hybrid in the pure forms' own modes: {'; '.join(findings)}." if findings else ""
+def _short(variant: str) -> str:
+    return look(variant).label.removeprefix("GRPO, ")
 
 
 def _caveat(numbers: pd.DataFrame) -> str:
-    seeds = len(seeds_of(numbers))
-    if seeds < 2:
+    """What the intervals of the comparisons above cover, each by itself: it takes two seeds that both have."""
+    told = [each for each in (*GAINS, *CONTROL, *HYBRID) if _mean(numbers, *each) is not None]
+    where = {"benchmark": "generalised", "kind": "mean"}
+    paired = {each: over_seeds(numbers, each[1], **where, variant=each[0], mode=each[2]) for each in told}
+    counts = sorted({estimate.n for estimate in paired.values() if estimate is not None})
+    if not counts:
         return (
-            "All of this is one seed: the intervals cover the test samples only, and another training may reorder the "
-            "variants."
+            "No comparison has more than one seed: the intervals cover the test samples only, and another training may "
+            "reorder the variants."
         )
+    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    single = dict.fromkeys(f"{_short(v)} against {_short(o)}" for (v, o, _), found in paired.items() if found is None)
     return (
         f"Over {seeds} seeds: differences are paired by seed, with intervals by t, which cover the luck of a training; "
-        "those of single variants cover the test samples only."
+        "those of single variants cover the test samples only"
+        + (f", and so do those of {'; '.join(single)}, which rest on one seed." if single else ".")
     )
 
 

@@ -72,8 +72,9 @@ def variants(numbers: pd.DataFrame) -> Table:
         "Best value of a block bold, second underlined. None right: share of the samples without any target that are "
         "answered so. Unread: answers that cannot be read. Tokens said: length of an answer. M tokens, "
         f"{arithmetic}: of the variant's last stage, where generation counts as a forward pass; {look(LONGER).label} "
-        f"is given what the dearest of the paper's three is estimated to take. {unit.capitalize()}: of all trainings "
-        f"that lead to the variant. Grey and shuffled pictures: {look(START).label}, asked direct{_tried(numbers)}.",
+        f"is given what the dearest of the paper's three is estimated to take. {unit.capitalize()}: of making "
+        "the data and of all trainings that lead to the variant. Grey and shuffled pictures: "
+        f"{look(START).label}, asked direct{_tried(numbers)}.",
         INTERVALS,
     )
 

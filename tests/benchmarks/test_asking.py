@@ -26,7 +26,7 @@ def test_own_words_stand_before_the_authors(tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "MIG_data.json"):
         asking = asking_at(root)
         assert asking.ask("mig_bench", "cot", question="Where is {question}?") == "Think. Where is {question}?"
-        assert asking.source("mig_bench", "direct") == "here"
+        assert asking.templates["mig_bench"]["direct"]["source"] == "here"
         assert asking.templates["odinw13"] == authors().templates["odinw13"]
     assert asking_at(tmp_path.parent) is authors()
 

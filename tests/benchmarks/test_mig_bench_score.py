@@ -7,14 +7,15 @@ import pytest
 from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.mig_bench import MigRecord
 from gemvg_repro.benchmarks.mig_bench_score import (
-    macro_average,
+    MigBench,
     official_box,
     official_counts,
     official_iou,
     score,
 )
+from gemvg_repro.benchmarks.responses import spoken
 from gemvg_repro.grounding.answers import write
-from gemvg_repro.grounding.samples import Box, Target
+from gemvg_repro.grounding.samples import MODES, Box, Mode, Target
 
 from .made import LEFT, RIGHT, Plain
 
@@ -95,7 +96,8 @@ def test_the_golden_counts_to_the_last_digit() -> None:
     assert counts == golden["expected"]
     perfect = official_counts(records, [thousandths(r.answer) for r in records])
     assert perfect["common_object"]["IOU@0.5"] == 811  # five answers of the file are inverted
-    assert macro_average(perfect) == pytest.approx((9 + 811 / 816) / 10)
+    average = MigBench().score(records, [thousandths(r.answer) for r in records]).beside["macro_average"]
+    assert average == pytest.approx(100 * (9 + 811 / 816) / 10)
 
 
 RECORDS = [
@@ -109,7 +111,24 @@ def test_the_macro_average_weighs_tasks_and_not_records() -> None:
     right, wrong = write([Target(0, LEFT)]), write([Target(0, RIGHT)])
     counts = official_counts(RECORDS, [right, wrong, wrong])
     assert counts["region"] == {"IOU@0.7": 1, "IOU@0.5": 1, "IOU@0.3": 1, "AVE_IOU": 1.0, "TOTAL": 2}
-    assert macro_average(counts) == (0.5 + 1) / 2
+    assert MigBench().score(RECORDS, [right, wrong, wrong]).beside["macro_average"] == 100 * (0.5 + 1) / 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        write([Target(0, LEFT)]),
+        f"none<|im_end|>{write([Target(0, LEFT)])}",
+        f"<think>{write([Target(0, LEFT)])}</think>",
+        f"<think>x</think><answer>{write([Target(0, LEFT)])}</answer>",
+        f"<think><answer>{write([Target(0, RIGHT)])}</answer></think><answer>{write([Target(0, LEFT)])}</answer>",
+    ],
+)
+def test_the_table_by_task_is_of_the_headline(text: str, mode: Mode) -> None:
+    scores = score(RECORDS, [text] * 3, mode)
+    headline = MigBench().score(RECORDS, [spoken(text, mode)] * 3).headline["IOU@0.5"].value
+    assert scores.groupby("task")["correct"].mean().mean() == headline
 
 
 def test_our_score_stands_beside_the_official_one() -> None:

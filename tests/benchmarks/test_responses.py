@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gemvg_repro.benchmarks.predictions import Prediction, PredictionLog
-from gemvg_repro.benchmarks.responses import final, read_responses, spoken
+from gemvg_repro.benchmarks.responses import read_responses, spoken
 from gemvg_repro.corpora.refusal import Refused
 
 
@@ -15,16 +15,10 @@ def lines(folder: Path, *records: Any) -> Path:
     return file
 
 
-def test_the_answer_that_counts() -> None:
-    assert final("<think>a</think><answer>b</answer>c") == "b"
-    assert final("<think>a</think><answer>b") == "b"
-    assert final("<think>a") == ""
-    assert final("a") == "a"
-
-
 def test_special_tokens_are_not_spoken() -> None:
     text = "<think>(1,2),(3,4)</think><answer><|box_start|>(5,6),(7,8)<|box_end|></answer><|im_end|>(9,9),(9,9)"
     assert spoken(text, "cot") == "(5,6),(7,8)"
+    assert spoken("<think>The left one, (1,2),(3,4)</think><|im_end|>", "cot") == ""
     assert spoken(text, "direct") == "<think>(1,2),(3,4)</think><answer>(5,6),(7,8)</answer>"
 
 
@@ -39,6 +33,17 @@ def test_answers_of_ours_are_reduced_to_what_counts(tmp_path: Path) -> None:
         log.append([Prediction("mig_bench/1", "cot", "<think>x</think><answer>B</answer><|im_end|>", 9)])
         log.append([Prediction("mig_bench/0", "cot", "<think>x", 3)])
     assert read_responses(tmp_path / "predictions.jsonl", "mig_bench", 2) == ["", "B"]
+
+
+def test_a_torn_last_line_of_ours_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    with PredictionLog(path, "k") as log:
+        log.append([Prediction("mig_bench/0", "direct", "A", 1)])
+    with path.open("a") as file:
+        file.write('{"sample": "mig_bench/1", "mo')
+    assert read_responses(path, "mig_bench", 1) == ["A"]
+    with pytest.raises(Refused, match=r"1 of 2 records have no response.*goes on if it is started again"):
+        read_responses(path, "mig_bench", 2)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +66,7 @@ def test_answers_of_ours_are_reduced_to_what_counts(tmp_path: Path) -> None:
         ([{"key": "k"}, {"sample": "other/0", "mode": "cot", "text": "a", "tokens": 1}], "line 2.sample"),
         ([{"key": "k"}, {"sample": "mig_bench/x", "mode": "cot", "text": "a", "tokens": 1}], "line 2.sample"),
         ([{"key": 3}], "line 1 is no header"),
+        ([{"key": "k"}, "{", {"sample": "mig_bench/0", "mode": "cot", "text": "a", "tokens": 1}], "line 2 is no pred"),
         (["[" * 100_000], "line 1: no JSON"),
         ([f'{{"index": {"9" * 5000}, "response": "a"}}'], "line 1: no JSON"),
     ],

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from gemvg_repro.grounding import boxes as b
 from gemvg_repro.grounding.samples import Box, Kind, Sample, Target
 
 
@@ -34,3 +35,15 @@ def boxes(least: float = 1e-6) -> st.SearchStrategy[Box]:
 
 def targets(pictures: int = 3, most: int = 5, least: float = 1e-6) -> st.SearchStrategy[list[Target]]:
     return st.lists(st.builds(Target, st.integers(0, pictures - 1), boxes(least)), max_size=most)
+
+
+def written_in(convention: b.Convention, unit: ArrayLike, size: tuple[int, int]) -> b.Boxes:
+    """Unit boxes as a file of this convention has them, of a picture of this size."""
+    corners = b.as_array(unit) * [*size, *size]
+    ways: dict[b.Convention, b.Boxes] = {
+        "unit": b.as_array(unit),
+        "thousandths": b.to_grid(unit).astype(np.float64),
+        "xyxy": corners,
+        "xywh": np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1),
+    }
+    return ways[convention]

@@ -108,7 +108,7 @@ def check_boxes(block: int, seed: int) -> int:
     good = corners.reshape(BLOCK, 4)
     size = int(rng.integers(1, 5000)), int(rng.integers(1, 5000))
     for convention in CONVENTIONS:
-        back = b.to_unit(b.from_unit(good, convention, size), convention, size)
+        back = b.to_unit(made.written_in(convention, good, size), convention, size)
         assert np.allclose(back, good, rtol=0, atol=1.1e-3 if convention == "thousandths" else 1e-9), (
             block,
             convention,
@@ -120,9 +120,8 @@ def check_boxes(block: int, seed: int) -> int:
         assert (b.to_grid(grid / 1000, step) == grid).all(), (block, step)
     bad = rng.choice([np.nan, np.inf, -np.inf, 0.0, 1.0, -1e300, 1e300, 5e-324, 0.5], (BLOCK, 4))
     for one, other in ((good, good), (good, bad), (bad, bad)):
-        iou, giou = b.pairwise_iou(one, other), b.pairwise_giou(one, other)
-        assert ((iou >= 0) & (iou <= 1)).all() and ((giou >= -1) & (giou <= 1)).all(), block
-        assert (giou <= iou + 1e-9).all() and np.allclose(iou, b.pairwise_iou(other, one).T), block
+        iou = b.pairwise_iou(one, other)
+        assert ((iou >= 0) & (iou <= 1)).all() and np.allclose(iou, b.pairwise_iou(other, one).T), block
     assert np.allclose(np.diag(b.pairwise_iou(good, good)), 1), block
     return BLOCK
 

@@ -12,6 +12,7 @@ from gemvg_repro.grounding.answers import (
     LONGEST,
     Reading,
     completion,
+    proper,
     read,
     read_ids,
     write,
@@ -215,6 +216,30 @@ def test_tags_out_of_place_are_problems(answer: str, targets: tuple[Target, ...]
     reading = read(answer, 2)
     assert reading.targets == targets
     assert problem in "; ".join(reading.problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a", "a"),
+        ("<think>a</think><answer>b</answer>c", "b"),
+        ("<think>a</think><answer>b", "b"),
+        ("<answer>b</answer>", "b"),
+        ("<think>a", ""),
+        ("<think>a<answer>A</answer>", "A"),
+        (f"<think>{TEXT_A}</think>", ""),
+        (f"{TEXT_A}</think>", ""),
+        ("<think>a <answer>A</answer> a</think><answer>B</answer>", "B"),
+        ("<think>a <answer>A</answer> a</think>", ""),
+        ("<answer>A</answer><think>a</think>", ""),
+        ("<think>a</think><answer>A</answer><answer>B</answer>", "A"),
+        ("<think>a</think><answer>A<answer>B</answer>", "A"),
+    ],
+)
+def test_the_part_that_counts(text: str, part: str) -> None:
+    assert proper(text) == part
+    reading, alone = read(text, 2), read(part, 2)
+    assert (reading.targets, reading.none, reading.choice) == (alone.targets, alone.none, alone.choice)
 
 
 def test_ids_that_cannot_be_decoded_are_a_problem() -> None:

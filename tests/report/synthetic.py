@@ -21,6 +21,7 @@ from gemvg_repro.benchmarks import gallery, generalised, shortcuts
 from gemvg_repro.grounding.answers import read, write
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
+from gemvg_repro.report.planned import Planned
 
 SKILL = {
     "base": (0.06, 0.03),
@@ -51,6 +52,9 @@ TERMS = {"format": 0.97, "picture": 0.75, "localisation": 0.52, "count": 0.8}
 
 BEFORE = {"sft": "data", "cot_sft": "sft"}
 """What each training goes on from; those not listed, from cot_sft."""
+
+STUDY = Planned((), (0,), {"profile": "miniature", "data": "", "steps": 0, "samples": 0})
+"""As the default grid plans it, but for its runs."""
 
 VARIANTS = ("base", "sft", "cot_sft", "sft_more", "cot", "direct", "hybrid")
 """Of the default grid."""

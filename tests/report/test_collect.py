@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gemvg_repro.report.collect import collect, completeness
+from gemvg_repro.report.planned import planned
 
 from . import synthetic
 
@@ -69,6 +70,18 @@ def test_a_plan_leaves_other_settings_out(tmp_path: Path) -> None:
         "cot-s0-cccccccccc": "missing",
         "sft-s0-bbbbbbbbbb": "left out",
     }
+
+
+def test_a_plan_of_several_settings_is_refused(tmp_path: Path) -> None:
+    """They have the same names, and would be averaged like seeds; nothing needs to be finished to know it."""
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("scientific: {mode: [cot_sft]}\nnuisance: {seed: [0, 1], steps: [10, 20]}\n")
+    keys = planned(grid, [], tmp_path).keys
+    with pytest.raises(
+        ValueError, match=r"two runs sft-s0, sft-s0-\w{10} and sft-s0-\w{10}, .*one setting.*--set steps"
+    ):
+        collect(tmp_path, keys)
+    assert collect(tmp_path, [*keys[:2], keys[0]]).missing
 
 
 def test_without_a_plan_the_newest_finished_run_counts(tmp_path: Path) -> None:

@@ -48,6 +48,22 @@ def test_without_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "figures").exists()
 
 
+@pytest.mark.parametrize(
+    ("variants", "whose"),
+    [
+        (["base", "cot", "hybrid", "joint", "shuffled"], "GRPO, hybrid (seed 0)"),
+        (["base", "cot", "direct", "shuffled"], "GRPO, pure direct (seed 0)"),
+        (["shuffled"], "GRPO, shuffled reward (seed 0)"),
+        (["base"], "base"),
+    ],
+)
+def test_whose_predictions_are_drawn(variants: list[str], whose: str, tmp_path: Path) -> None:
+    directories = [name for name in synthetic.names(variants=variants) if name.startswith("evaluate")]
+    synthetic.build(tmp_path, directories, samples=12, choices=2)
+    drawn = drawings.drawings(collect(tmp_path), tmp_path / "out")
+    assert drawn.caption == f"Predictions of {whose} beside the truth."
+
+
 def test_an_unfinished_run_has_curves(tmp_path: Path) -> None:
     synthetic.build(tmp_path, [name for name in synthetic.names() if name.startswith("hybrid")], 10, 5)
     folder = next(tmp_path.glob("hybrid*"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,19 @@ from scipy import stats
 from gemvg_repro.report import pilot as command
 from gemvg_repro.report.collect import Collection, collect
 from gemvg_repro.report.numbers import difference, numbers
+from gemvg_repro.report.planned import planned
 from gemvg_repro.report.power import Pilot, detectable, load, power, seeds_needed, statement, table
 from gemvg_repro.report.seeds import by_seed, by_t, differences
 from gemvg_repro.report.summary import summary
 from gemvg_repro.report.tables import differences as table_of_differences
 
 from . import synthetic
+from .synthetic import STUDY
 
-PILOT = Pilot((100, 101, 102), "Made up.", {("cot", "hybrid", "cot"): 0.01, ("direct", "hybrid", "direct"): 0.02})
+ROOT = Path(__file__).resolve().parents[2]
+DEVIATIONS = {("cot", "hybrid", "cot"): 0.01, ("direct", "hybrid", "direct"): 0.02}
+PILOT = Pilot((100, 101, 102), STUDY.settings, 40, "Made up.", DEVIATIONS)
+SEEDS = replace(STUDY, seeds=(100, 101, 102))
 VARIANTS = ["cot_sft", "sft_more", "cot", "hybrid"]
 
 
@@ -84,15 +90,14 @@ def test_the_report_of_several_seeds_says_what_its_intervals_cover(
 ) -> None:
     assert "intervals by t" in table_of_differences(measured_seeds).html()
     assert "cannot be ranked over seeds" in table_of_differences(measured).html()
-    assert "Over 3 seeds: differences are paired" in summary(three_seeds, measured_seeds, "miniature")
-    text = summary(collection, measured, "miniature", statement(measured, (0,), PILOT))
+    assert "Over 3 seeds: differences are paired" in summary(three_seeds, measured_seeds, STUDY)
+    text = summary(collection, measured, STUDY, statement(measured, STUDY, replace(PILOT, samples=120)))
     assert "runs finished. There is a single seed, so the variants cannot be ranked" in text
     assert "<code>python sweeps/launch.py --seeds 0 1 2 3 4</code>" in text
 
 
 def test_the_table_of_what_can_be_told_apart(measured_seeds: pd.DataFrame) -> None:
-    study = replace(PILOT, seeds=(7, 8, 9))
-    shown = table(measured_seeds, (100, 101, 102), study)
+    shown = table(measured_seeds, SEEDS, replace(PILOT, seeds=(7, 8, 9)))
     assert "3 seeds (this study)" in shown.frame.columns
     first = shown.frame.iloc[0]
     assert [first[c].value() for c in ("s.d. over seeds", "3 seeds (this study)", "5 seeds")] == [
@@ -101,22 +106,50 @@ def test_the_table_of_what_can_be_told_apart(measured_seeds: pd.DataFrame) -> No
         "1.68",
     ]
     assert first["seeds for 2 points"] == "5" and shown.frame.iloc[1]["seeds for 2 points"] == "10"
-    assert "3 seeds tell a difference of mean F1 from none if it is of 6.5 points or more" in shown.html()
+    assert "3 seeds tell a difference of mean F1 from none if it is of 6.5 points or more, in each" in shown.html()
+    assert (
+        "and some that are smaller; so say 3 pilot seeds, which have nothing of CoT SFT, longer; GRPO, pure CoT."
+        in (statement(measured_seeds, SEEDS, replace(PILOT, seeds=(7, 8, 9))))
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"profile": "paper"}, "profile: miniature, here paper"),
+        ({"steps": 20}, "steps: the profile's own, here 20"),
+        ({"samples": 500}, "samples: the profile's own, here 500"),
+        ({"data": "/mine.json"}, "data: the profile's own, here /mine.json"),
+    ],
+)
+def test_a_pilot_of_other_settings_says_nothing(
+    measured_seeds: pd.DataFrame, changed: dict[str, Any], why: str
+) -> None:
+    pilot = replace(PILOT, seeds=(7, 8, 9))
+    study = replace(SEEDS, settings={**STUDY.settings, **changed}, launch="python sweeps/launch.py my.yaml")
+    for numbers_so_far in (measured_seeds, numbers(Collection(()))):
+        said = statement(numbers_so_far, study, pilot)
+        assert f"the stored pilot was run otherwise ({why}), and none" in said
+        assert "`python sweeps/launch.py my.yaml --seeds 100 101 102`" in said and "tell a difference" not in said
+        assert not len(table(numbers_so_far, study, pilot).frame)
+    said = statement(measured_seeds, SEEDS, replace(pilot, samples=5000))
+    assert "(test samples: 5000, here 40)" in said
 
 
 def test_without_a_pilot_or_with_its_own_seeds_nothing_is_claimed(measured_seeds: pd.DataFrame, tmp_path: Path) -> None:
     assert load(tmp_path / "none.yaml") is None
-    assert "no pilot was run" in table(measured_seeds, (), None).html()
-    assert "Seeds that gave the pilot its variances (100, 101, 102)" in table(measured_seeds, (), PILOT).html()
-    (tmp_path / "wrong.yaml").write_text("seeds: [1]\nsource: x\n")
+    assert "no pilot was run" in table(measured_seeds, SEEDS, None).html()
+    assert "Seeds that gave the pilot its variances (100, 101, 102)" in table(measured_seeds, SEEDS, PILOT).html()
+    (tmp_path / "wrong.yaml").write_text("seeds: [1]\nsource: x\ndifferences: []\n")
     with pytest.raises(ValueError, match=r"wrong.yaml is no pilot.*python -m gemvg_repro.report.pilot"):
         load(tmp_path / "wrong.yaml")
 
 
 def test_a_pilot_is_stored_and_read(three_seeds: Collection, measured_seeds: pd.DataFrame, tmp_path: Path) -> None:
-    found = command.write(three_seeds, measured_seeds, (100, 101, 102), "made.yaml", tmp_path / "pilot.yaml")
+    found = command.write(three_seeds, measured_seeds, SEEDS, "made.yaml", tmp_path / "pilot.yaml")
     stored = load(tmp_path / "pilot.yaml")
     assert stored is not None and stored.seeds == (100, 101, 102)
+    assert (stored.settings, stored.samples) == (STUDY.settings, 40)
     assert {(one["mode"], one["variant"], one["against"]) for one in found} == stored.deviations.keys()
     assert (
         len(found) == 2 * 6
@@ -126,8 +159,16 @@ def test_a_pilot_is_stored_and_read(three_seeds: Collection, measured_seeds: pd.
     assert stored.deviations["cot", "hybrid", "cot"] == pytest.approx(float(first.std()), abs=1e-5)
 
 
+def test_the_pilot_that_comes_along_is_of_the_default_grid() -> None:
+    pilot, study = load(), planned(ROOT / "sweeps" / "miniature.yaml", [0, 1, 2, 3, 4], ROOT / "runs")
+    assert pilot is not None and pilot.settings == study.settings and pilot.samples == 5000
+    assert "5 seeds tell a difference of mean F1 from none if it is of 1.3 points" in (
+        statement(numbers(Collection(())), study, pilot)
+    )
+
+
 def test_a_pilot_of_other_seeds_or_without_runs_is_refused(measured_seeds: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match=r"seeds \[100\] too"):
-        command.measure(measured_seeds, (101, 102))
+        command.measure(measured_seeds, replace(STUDY, seeds=(101, 102)))
     with pytest.raises(ValueError, match=r"launch.py --seeds 5 6 makes the runs"):
-        command.measure(numbers(Collection(())), (5, 6))
+        command.measure(numbers(Collection(())), replace(STUDY, seeds=(5, 6)))

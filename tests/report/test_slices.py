@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from gemvg_repro.report import slices, tables
-from gemvg_repro.report.collect import Collection
-from gemvg_repro.report.estimates import resampling
-from gemvg_repro.report.numbers import look_up
+from gemvg_repro.report.collect import Collection, collect
+from gemvg_repro.report.estimates import resampling, wilson
+from gemvg_repro.report.numbers import look_up, numbers
 
 
 def test_slices_part_the_samples(collection: Collection) -> None:
@@ -42,9 +44,23 @@ def test_f1_of_a_slice_by_hand(collection: Collection, measured: pd.DataFrame) -
 def test_several_seeds_are_averaged(collection: Collection) -> None:
     one, two = (run.scores()["generalised", "direct"] for run in collection.finished("evaluation")[:2])
     draws = resampling(one, 20)
-    each = [slices.replicates([table], draws)["association"][0] for table in (one, two)]
-    both, n = slices.replicates([one, two], draws)["association"]
+    each = [slices.replicates([table], draws)["association"].f1 for table in (one, two)]
+    both, n, _ = slices.replicates([one, two], draws)["association"]
     assert both == pytest.approx((each[0] + each[1]) / 2) and n == 72
+
+
+def test_a_flawless_slice_is_as_sure_as_its_scenes_are_many(tmp_path: Path, runs: Path) -> None:
+    (run,) = runs.glob("evaluate-hybrid-*")
+    shutil.copytree(run, tmp_path / run.name)
+    file = tmp_path / run.name / "scores-generalised-cot.parquet"
+    scores = pd.read_parquet(file)
+    chosen = scores["hops"] == 1
+    scores.loc[chosen, ["tp", "n_predicted"]] = scores.loc[chosen, "n_true"]
+    scores.to_parquet(file)
+    found = numbers(collect(tmp_path), resamples=20)
+    flawless = look_up(found, benchmark="slices", variant="hybrid", mode="cot", kind="association", metric="f1")
+    assert flawless is not None and flawless.value == 1
+    assert (flawless.low, flawless.high) == wilson(1.0, scores["scene"][chosen].nunique())
 
 
 def test_the_table_says_that_the_trade_off_is_built_in(measured: pd.DataFrame) -> None:

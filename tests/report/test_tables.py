@@ -80,6 +80,12 @@ def test_variants(measured: pd.DataFrame) -> None:
     ]
 
 
+def test_minutes_are_those_of_all_that_leads_to_a_variant(measured: pd.DataFrame) -> None:
+    table = tables.variants(measured)
+    assert table.frame.loc[("asked direct", "CoT SFT"), "minutes"].value() == f"{(40 + 180 + 95) / 60:.1f}"
+    assert "Minutes: of making the data and of all trainings" in table.html()
+
+
 def test_how_many_samples_the_shortcuts_had(measured: pd.DataFrame) -> None:
     assert "asked direct, on 80 samples." in tables.variants(measured).html()
 
