@@ -94,7 +94,7 @@ def _semantic(coco: Coco, pools: list[_Pool], rng: Random, number: int, most_pic
     evidence = _evidence(targets, range(1, len(shown) + 1))
     return Sample(
         id=f"semantic/{number}",
-        scene=f"image/{image.id}",
+        scene=f"semantic/{number}",  # its own: what shares a scene in training shares its pictures
         kind="semantic",
         source=coco.file.name,
         pictures=(CutOut(image.picture, box), *(one.picture for one in shown)),

@@ -7,7 +7,7 @@ from gemvg_repro.corpora import coco, composers
 from gemvg_repro.corpora.pictures import CutOut, FilePicture
 from gemvg_repro.corpora.refusal import Refused
 from gemvg_repro.grounding.answers import completion, read
-from gemvg_repro.grounding.samples import Sample, Target
+from gemvg_repro.grounding.samples import Picture, Sample, Target
 
 from .made import document, pixels, write
 
@@ -60,6 +60,17 @@ def test_the_same_seed_gives_the_same_samples(tmp_path: Path) -> None:
     found = coco.load(write(tmp_path))
     assert composers.semantic(found, 1, 20) == composers.semantic(found, 1, 30)[:20]
     assert composers.semantic(found, 1, 20) != composers.semantic(found, 2, 20)
+
+
+def test_what_shares_a_scene_shares_its_pictures(tmp_path: Path) -> None:
+    """Training asks the samples of a scene in one conversation; GRPO takes one sample of each scene."""
+    found = coco.load(write(tmp_path))
+    associated = composers.semantic(found, 0, 50)
+    of_scene: dict[str, set[tuple[Picture, ...]]] = {}
+    for sample in (*composers.detection(found), *associated):
+        of_scene.setdefault(sample.scene, set()).add(sample.pictures)
+    assert all(len(shown) == 1 for shown in of_scene.values())
+    assert len(of_scene) == len(found.images) + len(associated)
 
 
 def test_the_reference_is_cut_out(tmp_path: Path) -> None:
