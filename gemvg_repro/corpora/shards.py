@@ -25,7 +25,7 @@ from PIL import Image
 from ..grounding.samples import Box, Picture, Sample, Target
 from .composition.composed import Composed
 from .index import Split, split_of
-from .pictures import FORMATS, FilePicture, MarkedPicture
+from .pictures import FilePicture, MarkedPicture, opened, scaled
 from .readers.videos import SUFFIXES, VideoPicture
 from .recipe import Stage
 from .refusal import MANIFEST, Refused, read_json
@@ -200,19 +200,21 @@ def stored(root: Path, picture: Mapping[str, Any], most_pixels: int | None) -> P
 @dataclass(frozen=True, slots=True)
 class EmbeddedPicture:
     """Picture `position` of a row of a row group of a shard, read when asked for: a quarter of a million samples whose
-    pictures are embedded fit into memory. `pixels` raises Refused if it cannot be read or decoded."""
+    pictures are embedded fit into memory. With `most_pixels`, a larger one is scaled down to so many, as a FilePicture
+    is. `pixels` raises Refused if it cannot be read or decoded, or is larger than MOST_STORED_PIXELS."""
 
     shard: Path
     group: int
     row: int
     position: int
+    most_pixels: int | None = None
 
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3)."""
         try:
             content = _jpegs(self.shard, self.group)[self.row][self.position]
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                return np.asarray(image.convert("RGB"))
+            with opened(io.BytesIO(content)) as image:
+                return scaled(image, self.most_pixels)
         except Exception as error:
             raise Refused(f"picture {self.position} of row {self.row}, group {self.group} of {self.shard} cannot be "
                           f"read: {error}") from error  # fmt: skip
@@ -318,7 +320,7 @@ def _picture(
 ) -> Picture:  # fmt: skip
     plain: Picture
     if at is not None:
-        plain = EmbeddedPicture(*at, position)
+        plain = EmbeddedPicture(*at, position, most_pixels)
     elif source in roots:
         plain = stored(roots[source], picture, most_pixels)
     else:

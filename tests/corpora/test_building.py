@@ -15,7 +15,7 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from gemvg_repro.corpora import building, recipe, shards
+from gemvg_repro.corpora import building, pictures, recipe, shards
 from gemvg_repro.corpora.building import prove
 from gemvg_repro.corpora.composition.composed import Composed, Rules
 from gemvg_repro.corpora.composition.meaning import Untrue
@@ -159,6 +159,18 @@ def test_pictures_by_reference_and_embedded_are_the_same(
     building.build(SMALL, files, tmp_path / "nowhere")
     with pytest.raises(Refused, match="no folder of them is known"):
         next(iter(shards.samples(tmp_path / "nowhere", "sft")))
+
+
+def test_embedded_pictures_are_bounded_and_scaled_as_files_are(
+    indexes: dict[str, Index], roots: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, given = tmp_path / "data", {"star": roots["star"] / "frames"}
+    building.build(SMALL, {"star": indexes["star"].file}, folder, pictures=given, embed=True)
+    shapes = {p.pixels().shape for s in shards.samples(folder, "sft", most_pixels=30_000) for p in s.pictures}
+    assert shapes == {(129, 230, 3)}  # of 270x480
+    monkeypatch.setattr(pictures, "MOST_STORED_PIXELS", 480 * 270 - 1)
+    with pytest.raises(Refused, match="has 480x270 pixels; at most 129599"):
+        next(iter(shards.samples(folder, "sft"))).pictures[0].pixels()
 
 
 def test_a_mark_is_a_red_frame_on_the_box(tmp_path: Path) -> None:
