@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
@@ -123,15 +125,47 @@ def test_changed_missing_and_foreign_shards_are_refused(indexes: dict[str, Index
         building.build(SMALL, files, folder)
     filled = next(folder / e["file"] for e in made["shards"] if e["rows"])
     table = pq.read_table(filled)
-    pq.write_table(table.slice(1), filled)
+    asked = table.column("query").to_pylist()
+    other = table.set_column(table.schema.get_field_index("query"), "query", [[asked[0] + "!", *asked[1:]]])
+    for changed in (table.slice(1), other):
+        pq.write_table(changed, filled)
+        with pytest.raises(Refused, match="not the content"):
+            shards.verify(folder)
+    filled.write_bytes(b"nothing")
     with pytest.raises(Refused, match="not the content"):
         shards.verify(folder)
-    filled.write_bytes(b"nothing")
+    filled.unlink()
     with pytest.raises(Refused, match="cannot be read"):
+        shards.verify(folder)
+    older = {**made, "shards": [{k: v for k, v in e.items() if k != "sha256"} for e in made["shards"]]}
+    (folder / shards.MANIFEST).write_text(json.dumps(older))
+    with pytest.raises(Refused, match=r"has no sha256 of train-.*; build the data anew"):
         shards.verify(folder)
     (folder / shards.MANIFEST).write_text("{}")
     with pytest.raises(Refused, match="no manifest"):
         shards.verify(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"picture": 9}, "a target is in picture 9, from 0, of"),
+        ({"picture": -1}, "a target is in picture -1"),
+        ({"box": [0.5, 0.1, 0.2, 0.9]}, "inverted corners"),
+        ({"box": [0.5, 0.1, 1.2, 0.9]}, "lies outside its image"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_on_reading(
+    built: tuple[Path, dict[str, Any]], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(built[0], folder)
+    file = next(folder / e["file"] for e in built[1]["shards"] if e["rows"])
+    found = pq.read_table(file).to_pylist()
+    next(row for row in found if row["targets"])["targets"][0].update(change)
+    pq.write_table(pa.Table.from_pylist(found, schema=shards.SCHEMA), file)
+    with pytest.raises(Refused, match=message):
+        list(shards.samples(folder, "sft", roots=dict.fromkeys(built[1]["sources"], tmp_path)))
 
 
 def test_pictures_by_reference_and_embedded_are_the_same(
