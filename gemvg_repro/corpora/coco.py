@@ -9,6 +9,7 @@ The format (cocodataset.org, "Data format"): one JSON object with `images` {id, 
 - A crowd (iscrowd 1) and a box without area are no targets. They stand for objects without a box, so no
   question is asked about their category in their image; `Coco.left_out` lists them.
 - Categories of the same name are one category.
+- An image with one side more than 200 times the other is refused: Qwen2-VL does not take it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from ..grounding.boxes import flaw, to_unit
 from ..grounding.samples import Box, Target
-from .pictures import MOST_STORED_PIXELS, FilePicture
+from .pictures import MOST_STORED_PIXELS, FilePicture, fitted, sliver
 from .refusal import Faults, Refused, numbers, read_json
 
 _CROSSING = 1.0  # pixels
@@ -161,7 +162,7 @@ def _images(
             faults.add(f"{where}.file_name", f"{_shown(record, 'file_name')} is no file's name")
             name = ""
         else:
-            _look(FilePicture(root, name, _GLANCE), (width, height), f"{where}.file_name", faults)
+            _look(FilePicture(root, name, _GLANCE), (width, height), most_pixels, f"{where}.file_name", faults)
         images[key] = AnnotatedImage(key, FilePicture(root, name, most_pixels), width, height)
     return images
 
@@ -175,7 +176,7 @@ def _pixels(record: dict[str, Any], side: str, where: str, faults: Faults) -> in
     return 1
 
 
-def _look(picture: FilePicture, stated: tuple[int, int], where: str, faults: Faults) -> None:
+def _look(picture: FilePicture, stated: tuple[int, int], most_pixels: int | None, where: str, faults: Faults) -> None:
     try:
         size = picture.size()
         picture.pixels()
@@ -184,6 +185,8 @@ def _look(picture: FilePicture, stated: tuple[int, int], where: str, faults: Fau
         return
     if size != stated:
         faults.add(where, f"{picture.path!r} has {size} stored pixels, but width and height are {stated}")
+    elif slender := sliver(*fitted(*size, most_pixels)):
+        faults.add(where, f"{picture.path!r} {slender}")
 
 
 def _box(record: dict[str, Any], image: AnnotatedImage, where: str, faults: Faults) -> Box | None:

@@ -7,7 +7,7 @@ from random import Random
 
 from ..grounding.samples import Box, Sample, Target
 from .coco import AnnotatedImage, Coco
-from .pictures import CutOut
+from .pictures import MOST_ASPECT, CutOut, fitted, sliver
 from .refusal import Refused
 
 _SMALLEST_REFERENCE = 14  # pixels of a side: one patch of Qwen2-VL
@@ -48,7 +48,7 @@ def semantic(coco: Coco, seed: int, count: int, most_pictures: int = 3) -> list[
     if not pools:
         raise Refused(
             f"{coco.file}: semantic association needs a category with boxes in two images, one of at least "
-            f"{_SMALLEST_REFERENCE} pixels a side; there is none"
+            f"{_SMALLEST_REFERENCE} pixels a side and sides of at most {MOST_ASPECT} to 1; there is none"
         )
     return [_semantic(coco, pools, Random(f"{seed}/{n}"), n, most_pictures) for n in range(count)]
 
@@ -71,13 +71,20 @@ def _pools(coco: Coco) -> list[_Pool]:
             (image, box)
             for image in images
             for name, box in image.objects
-            if name == category
-            and (box[2] - box[0]) * image.width >= _SMALLEST_REFERENCE
-            and (box[3] - box[1]) * image.height >= _SMALLEST_REFERENCE
+            if name == category and _can_be_shown(image, box)
         )
         if len(images) > 1 and references:
             pools.append(_Pool(category, tuple(images), references))
     return pools
+
+
+def _can_be_shown(image: AnnotatedImage, box: Box) -> bool:
+    """Whether a part of an image is large enough to be a picture, and as it is cut out, no sliver."""
+    if min((box[2] - box[0]) * image.width, (box[3] - box[1]) * image.height) < _SMALLEST_REFERENCE:
+        return False
+    whole = fitted(image.width, image.height, image.picture.most_pixels)
+    left, top, right, bottom = CutOut(image.picture, box).corners(*whole)
+    return sliver(right - left, bottom - top) is None
 
 
 def _semantic(coco: Coco, pools: list[_Pool], rng: Random, number: int, most_pictures: int) -> Sample:
@@ -94,7 +101,7 @@ def _semantic(coco: Coco, pools: list[_Pool], rng: Random, number: int, most_pic
     evidence = _evidence(targets, range(1, len(shown) + 1))
     return Sample(
         id=f"semantic/{number}",
-        scene=f"image/{image.id}",
+        scene=f"semantic/{number}",  # its own: what shares a scene in training shares its pictures
         kind="semantic",
         source=coco.file.name,
         pictures=(CutOut(image.picture, box), *(one.picture for one in shown)),

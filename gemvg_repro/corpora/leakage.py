@@ -25,6 +25,7 @@ from PIL import Image
 from . import pickles
 from .index import Index, exclude
 from .pictures import FilePicture
+from .readers import fields
 from .readers.videos import VideoPicture
 from .refusal import Refused, read_json
 
@@ -37,22 +38,26 @@ NEAR = 4
 
 
 def marks_of(path: str) -> set[str]:
-    """What a file's path says about which picture it is: "name:..." and "coco:..."."""
+    """What a file's path or URL says about which picture it is: "name:...", "coco:..." and "flickr:..."."""
     stem = path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0].lower()
     ids = {f"coco:{int(digits)}" for digits in re.findall(r"(?<!\d)(\d{12})(?!\d)", stem)}
+    if "flickr" in path and (flickr := fields.flickr(path)):
+        ids.add(flickr)
     return ids | ({f"name:{stem}"} if len(stem) >= _LEAST_NAME else set())
 
 
 def benchmark_paths(file: Path) -> list[str]:
-    """The image paths that a benchmark's annotation names.
+    """The image paths that a benchmark's annotation names, and Flickr's URLs of them.
 
-    COCO-like JSON (MC-Bench, ODINW, RefCOCO's instances.json): `images[].file_name`. A JSON list (MIG-Bench):
+    COCO-like JSON (MC-Bench, ODINW, RefCOCO's instances.json): `images[].file_name` and, where there is one,
+    `images[].flickr_url`, by which a picture is known whatever its file is called. A JSON list (MIG-Bench):
     `[].images[]`. RefCOCO's refs(...).p: `[].file_name` of all refs but those for training. Raises Refused.
     """
     content = pickles.load(file) if file.suffix == ".p" else read_json(file)
+    urls: list[object] = []
     if isinstance(content, dict):
-        content = content.get("images")
-        names = [r.get("file_name") for r in content if isinstance(r, dict)] if isinstance(content, list) else []
+        records = [r for r in _listed(content.get("images")) if isinstance(r, dict)]
+        names, urls = [r.get("file_name") for r in records], [r.get("flickr_url") for r in records]
     elif isinstance(content, list):
         records = [r for r in content if isinstance(r, dict) and r.get("split") != "train"]
         names = [n for r in records for n in (*_listed(r.get("images")), r.get("file_name"))]
@@ -61,7 +66,7 @@ def benchmark_paths(file: Path) -> list[str]:
     found = [name for name in names if isinstance(name, str)]
     if not found:
         raise Refused(f"{file} names no images; expected `images[].file_name`, or a list with `images` or `file_name`")
-    return found
+    return found + [url for url in urls if isinstance(url, str) and url]
 
 
 def _listed(value: object) -> list[object]:
@@ -169,7 +174,9 @@ def remove(
         at.setdefault((frame.path, frame.member), []).append(frame.id)
     own = hash_pictures(root, list(at), workers, progress)
     for name, folder in folders.items():
-        theirs = hash_pictures(folder, [(path, None) for path in sorted(set(paths[name]))], workers)
+        theirs = hash_pictures(
+            folder, [(path, None) for path in sorted(set(paths[name])) if "://" not in path], workers
+        )
         ids = [id_ for place, _, _ in alike(own, theirs) for id_ in at[place]]
         gone[f"in {name}, by picture"] = exclude(index.file, ids, f"in {name}, by picture")
     return Index(index.file), gone

@@ -25,6 +25,9 @@ from .refusal import Refused
 MOST_STORED_PIXELS = 80_000_000
 """Larger files are refused unread: a small file can claim a picture that fills the memory."""
 
+MOST_ASPECT = 200
+"""The longer side by the shorter; Qwen2-VL's resizing raises an error beyond, in the middle of a training."""
+
 KEPT = 8
 """So many pictures stay decoded: questions about one follow each other, in ODINW-13 one for each of its categories."""
 
@@ -44,10 +47,22 @@ def opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
         yield image
 
 
+def sliver(width: int, height: int) -> str | None:
+    """Why a picture of these sides, in pixels, is too slender to be shown; else None."""
+    if max(width, height) <= MOST_ASPECT * min(width, height):
+        return None
+    return f"has {width}x{height} pixels: one side is more than {MOST_ASPECT} times the other, which Qwen2-VL refuses"
+
+
+def fitted(width: int, height: int, most_pixels: int | None) -> tuple[int, int]:
+    """Width and height once scaled down to `most_pixels`, if there are more."""
+    scale = min(1.0, math.sqrt((most_pixels or math.inf) / (width * height)))
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
 def scaled(image: Image.Image, most_pixels: int | None) -> NDArray[np.uint8]:
     """RGB, of shape (height, width, 3), scaled down to `most_pixels` if there are more; see FilePicture."""
-    scale = min(1.0, math.sqrt((most_pixels or math.inf) / (image.width * image.height)))
-    target = max(1, int(image.width * scale)), max(1, int(image.height * scale))
+    target = fitted(image.width, image.height, most_pixels)
     image.draft("RGB", target)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -141,10 +156,14 @@ class CutOut:
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3)."""
         whole = self.of.pixels()
-        height, width = whole.shape[:2]
+        left, top, right, bottom = self.corners(whole.shape[1], whole.shape[0])
+        return whole[top:bottom, left:right]
+
+    def corners(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in pixels, if the whole has so many."""
         left, top = math.floor(self.box[0] * width), math.floor(self.box[1] * height)
         right, bottom = math.ceil(self.box[2] * width), math.ceil(self.box[3] * height)
-        return whole[top:bottom, left:right]
+        return left, top, right, bottom
 
 
 @dataclass(frozen=True, slots=True)

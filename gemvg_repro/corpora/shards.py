@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..grounding.boxes import flaw
 from ..grounding.samples import Box, Picture, Sample, Target
 from .composition.composed import Composed
 from .index import Split, split_of
-from .pictures import FORMATS, FilePicture, MarkedPicture
+from .pictures import FilePicture, MarkedPicture, opened, scaled
 from .readers.videos import SUFFIXES, VideoPicture
 from .recipe import Stage
 from .refusal import MANIFEST, Refused, read_json
@@ -167,7 +168,7 @@ def finish(bucket: Path, shard: Path, roots: Mapping[str, Path] | None, most_pix
                 piece = pa.Table.from_pylist(rows, schema=SCHEMA)
             writer.write_table(piece, row_group_size=group)
     bucket.unlink()
-    return {"file": shard.name, "rows": table.num_rows, "content": _content(table)}
+    return {"file": shard.name, "rows": table.num_rows, "content": _content(table), "sha256": _sha256(shard)}
 
 
 def _content(table: pa.Table) -> str:
@@ -177,6 +178,11 @@ def _content(table: pa.Table) -> str:
     for value, *flags in zip(*columns, strict=True):
         digest.update(f"{value}{flags}\n".encode())
     return digest.hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _embedded(row: dict[str, Any], roots: Mapping[str, Path], most_pixels: int | None) -> dict[str, Any]:
@@ -200,19 +206,21 @@ def stored(root: Path, picture: Mapping[str, Any], most_pixels: int | None) -> P
 @dataclass(frozen=True, slots=True)
 class EmbeddedPicture:
     """Picture `position` of a row of a row group of a shard, read when asked for: a quarter of a million samples whose
-    pictures are embedded fit into memory. `pixels` raises Refused if it cannot be read or decoded."""
+    pictures are embedded fit into memory. With `most_pixels`, a larger one is scaled down to so many, as a FilePicture
+    is. `pixels` raises Refused if it cannot be read or decoded, or is larger than MOST_STORED_PIXELS."""
 
     shard: Path
     group: int
     row: int
     position: int
+    most_pixels: int | None = None
 
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3)."""
         try:
             content = _jpegs(self.shard, self.group)[self.row][self.position]
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                return np.asarray(image.convert("RGB"))
+            with opened(io.BytesIO(content)) as image:
+                return scaled(image, self.most_pixels)
         except Exception as error:
             raise Refused(f"picture {self.position} of row {self.row}, group {self.group} of {self.shard} cannot be "
                           f"read: {error}") from error  # fmt: skip
@@ -234,8 +242,8 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def verify(folder: Path) -> None:
-    """Raises Refused unless every shard is there with the content that the manifest says, and every folder of pictures
-    that it refers to."""
+    """Raises Refused unless every shard is, to the byte, what the manifest says, and every folder of pictures that it
+    refers to is there."""
     content = manifest(folder)
     for name, root in content["pictures"].items():
         if not Path(root).is_dir():
@@ -245,11 +253,15 @@ def verify(folder: Path) -> None:
             )
     for entry in content["shards"]:
         file = folder / entry["file"]
+        if "sha256" not in entry:
+            raise Refused(
+                f"{folder / MANIFEST} has no sha256 of {file.name}, as older ones have not; build the data anew"
+            )
         try:
-            table = pq.read_table(file, columns=["digest", "sft", "cot_sft", "grpo"])
-        except (OSError, pa.ArrowException) as error:
-            raise Refused(f"{file} cannot be read: {error}") from error
-        if _content(table) != entry["content"]:
+            found = _sha256(file)
+        except OSError as error:
+            raise Refused(f"{file} cannot be read: {error.strerror}; build the data anew") from error
+        if found != entry["sha256"]:
             raise Refused(f"{file} has not the content that {MANIFEST} says; build the data anew")
 
 
@@ -297,7 +309,7 @@ def _samples(
     pictures = tuple(_picture(p, n, row["source"], at, roots, most_pixels) for n, p in enumerate(row["pictures"]))
 
     def sample(id_: str, asked: Mapping[str, Any]) -> Sample:
-        targets = tuple(Target(t["picture"], _box(t["box"])) for t in asked["targets"])
+        targets = tuple(_target(id_, t, len(pictures)) for t in asked["targets"])
         return Sample(
             id_, row["scene"], asked["kind"], row["source"], pictures, asked["query"], targets, asked["choice"],
             asked["chain"],
@@ -312,13 +324,22 @@ def _samples(
     return [first, *(sample(f"{first.id}-{n}", more) for n, more in enumerate(row["further"], 1))]
 
 
+def _target(sample: str, target: Mapping[str, Any], pictures: int) -> Target:
+    picture, box = target["picture"], _box(target["box"])
+    if not 0 <= picture < pictures:
+        raise Refused(f"{sample}: a target is in picture {picture}, from 0, of {pictures}; build the data anew")
+    if fault := flaw(box):
+        raise Refused(f"{sample}: the box {box} {fault}; build the data anew")
+    return Target(picture, box)
+
+
 def _picture(
     picture: Mapping[str, Any], position: int, source: str, at: tuple[Path, int, int] | None,
     roots: Mapping[str, Path], most_pixels: int | None,
 ) -> Picture:  # fmt: skip
     plain: Picture
     if at is not None:
-        plain = EmbeddedPicture(*at, position)
+        plain = EmbeddedPicture(*at, position, most_pixels)
     elif source in roots:
         plain = stored(roots[source], picture, most_pixels)
     else:

@@ -14,6 +14,7 @@ from typing import Any
 from ..corpora import coco, index, making, recipe, shards
 from ..corpora.composers import detection, semantic
 from ..corpora.official import SOURCES
+from ..corpora.pictures import sliver
 from ..corpora.refusal import Faults, Refused
 from ..corpora.writing import writing
 from ..grounding.samples import Sample
@@ -86,17 +87,21 @@ def check_pictures(file: Path, samples: Sequence[Sample]) -> None:
     """Decodes every picture of the samples of a file once: one that is missing or broken is found before work begins.
 
     Raises:
-        Refused: with the sample of every picture that cannot be read.
+        Refused: with the sample of every picture that cannot be read, or is too slender for Qwen2-VL.
     """
     faults = Faults(file)
     announce = Announcer("pictures")
     started = time.monotonic()
     for done, sample in enumerate(samples, 1):
         for number, picture in enumerate(sample.pictures, 1):
+            where = f"{sample.id}, picture {number}"
             try:
-                picture.pixels()
+                height, width, _ = picture.pixels().shape
             except Refused as error:
-                faults.add(f"{sample.id}, picture {number}", str(error))
+                faults.add(where, str(error))
+                continue
+            if slender := sliver(width, height):
+                faults.add(where, slender)
         announce(done, len(samples), (time.monotonic() - started) / done * (len(samples) - done), {})
     faults.refuse()
 

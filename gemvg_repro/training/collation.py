@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..grounding.answers import completion
 from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, messages, question
-from ..grounding.samples import Mode, Sample
+from ..grounding.samples import Mode, Picture, Sample
 from ..models.processor import ImageOnlyProcessor
 
 IGNORED = -100
@@ -36,7 +36,8 @@ class ConversationCollator:
 
     Returns tensors by name: input_ids, attention_mask, mm_token_type_ids and labels, each of shape
     (conversations, longest), padded on the right; pixel_values (patches, values of a patch);
-    image_grid_thw (pictures, 3). Labels are the answers' tokens with the end token, IGNORED elsewhere.
+    image_grid_thw (pictures, 3). Labels are the answers' tokens with the end token, IGNORED elsewhere. Raises
+    ValueError for a turn about other pictures than the first of its conversation, which alone are shown.
     """
 
     def __init__(self, processor: ImageOnlyProcessor, step: int):
@@ -46,7 +47,7 @@ class ConversationCollator:
         self._step = step
 
     def __call__(self, conversations: Sequence[Conversation]) -> dict[str, Tensor]:
-        pictures = [Image.fromarray(p.pixels()) for turns in conversations for p in turns[0].sample.pictures]
+        pictures = [Image.fromarray(p.pixels()) for turns in conversations for p in _shown(turns)]
         patches = self._images(pictures, return_tensors="pt")
         merge = self._images.merge_size**2
         pads = iter((patches["image_grid_thw"].prod(-1) // merge).tolist())
@@ -103,3 +104,15 @@ class ConversationCollator:
                 labels += piece if number % 2 else [IGNORED] * len(piece)
             batch.append((ids, labels))
         return batch
+
+
+def _shown(turns: Conversation) -> tuple[Picture, ...]:
+    """The pictures of all turns."""
+    first = turns[0].sample
+    for turn in turns[1:]:
+        if turn.sample.pictures != first.pictures:
+            raise ValueError(
+                f"samples {first.id} and {turn.sample.id} are turns of one conversation, but about different pictures; "
+                "give samples one scene only if they share their pictures"
+            )
+    return first.pictures

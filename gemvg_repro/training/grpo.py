@@ -139,13 +139,15 @@ def reinforce(
 
     All variants take the same number of distinct samples and of rollouts a step: `hybrid` splits a sample's
     rollouts between its modes. `watched` samples, of validation, show how far the policy has moved from
-    where it began: the KL divergence in the variant's own modes.
+    where it began: the KL divergence in the variant's own modes, `micro_batch` answers at a time.
     """
     form = FORMS[variant]
     modes = form.modes
     freeze_vision(model, settings.frozen_vision)
     collate = ConversationCollator(processor, step)
-    divergence = Divergence(model, collate([[Turn(s, mode)] for mode in modes for s in watched]))
+    asked = [[Turn(s, mode)] for mode in modes for s in watched]
+    together = settings.micro_batch
+    divergence = Divergence(model, [collate(asked[n : n + together]) for n in range(0, len(asked), together)])
 
     def watch(number: int) -> dict[str, float]:
         due = number % settings.watch_every == 0 or number == settings.steps

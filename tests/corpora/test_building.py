@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from gemvg_repro.corpora import building, recipe, shards
+from gemvg_repro.corpora import building, pictures, recipe, shards
 from gemvg_repro.corpora.building import prove
 from gemvg_repro.corpora.composition.composed import Composed, Rules
 from gemvg_repro.corpora.composition.meaning import Untrue
@@ -123,15 +125,47 @@ def test_changed_missing_and_foreign_shards_are_refused(indexes: dict[str, Index
         building.build(SMALL, files, folder)
     filled = next(folder / e["file"] for e in made["shards"] if e["rows"])
     table = pq.read_table(filled)
-    pq.write_table(table.slice(1), filled)
+    asked = table.column("query").to_pylist()
+    other = table.set_column(table.schema.get_field_index("query"), "query", [[asked[0] + "!", *asked[1:]]])
+    for changed in (table.slice(1), other):
+        pq.write_table(changed, filled)
+        with pytest.raises(Refused, match="not the content"):
+            shards.verify(folder)
+    filled.write_bytes(b"nothing")
     with pytest.raises(Refused, match="not the content"):
         shards.verify(folder)
-    filled.write_bytes(b"nothing")
+    filled.unlink()
     with pytest.raises(Refused, match="cannot be read"):
+        shards.verify(folder)
+    older = {**made, "shards": [{k: v for k, v in e.items() if k != "sha256"} for e in made["shards"]]}
+    (folder / shards.MANIFEST).write_text(json.dumps(older))
+    with pytest.raises(Refused, match=r"has no sha256 of train-.*; build the data anew"):
         shards.verify(folder)
     (folder / shards.MANIFEST).write_text("{}")
     with pytest.raises(Refused, match="no manifest"):
         shards.verify(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"picture": 9}, "a target is in picture 9, from 0, of"),
+        ({"picture": -1}, "a target is in picture -1"),
+        ({"box": [0.5, 0.1, 0.2, 0.9]}, "inverted corners"),
+        ({"box": [0.5, 0.1, 1.2, 0.9]}, "lies outside its image"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_on_reading(
+    built: tuple[Path, dict[str, Any]], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(built[0], folder)
+    file = next(folder / e["file"] for e in built[1]["shards"] if e["rows"])
+    found = pq.read_table(file).to_pylist()
+    next(row for row in found if row["targets"])["targets"][0].update(change)
+    pq.write_table(pa.Table.from_pylist(found, schema=shards.SCHEMA), file)
+    with pytest.raises(Refused, match=message):
+        list(shards.samples(folder, "sft", roots=dict.fromkeys(built[1]["sources"], tmp_path)))
 
 
 def test_pictures_by_reference_and_embedded_are_the_same(
@@ -159,6 +193,18 @@ def test_pictures_by_reference_and_embedded_are_the_same(
     building.build(SMALL, files, tmp_path / "nowhere")
     with pytest.raises(Refused, match="no folder of them is known"):
         next(iter(shards.samples(tmp_path / "nowhere", "sft")))
+
+
+def test_embedded_pictures_are_bounded_and_scaled_as_files_are(
+    indexes: dict[str, Index], roots: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, given = tmp_path / "data", {"star": roots["star"] / "frames"}
+    building.build(SMALL, {"star": indexes["star"].file}, folder, pictures=given, embed=True)
+    shapes = {p.pixels().shape for s in shards.samples(folder, "sft", most_pixels=30_000) for p in s.pictures}
+    assert shapes == {(129, 230, 3)}  # of 270x480
+    monkeypatch.setattr(pictures, "MOST_STORED_PIXELS", 480 * 270 - 1)
+    with pytest.raises(Refused, match="has 480x270 pixels; at most 129599"):
+        next(iter(shards.samples(folder, "sft"))).pictures[0].pixels()
 
 
 def test_a_mark_is_a_red_frame_on_the_box(tmp_path: Path) -> None:

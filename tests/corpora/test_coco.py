@@ -183,3 +183,14 @@ def test_a_photograph_is_checked_and_scaled(tmp_path: Path) -> None:
     file = write(tmp_path, content)
     Image.fromarray(pixels(1, 3000, 1500)).save(tmp_path / "1.png")
     assert coco.load(file, most_pixels=20_000).images[0].picture.pixels().shape == (100, 200, 3)
+
+
+def test_an_image_too_slender_for_qwen2_vl_is_named(tmp_path: Path) -> None:
+    content = document()
+    content["images"][0] |= {"width": 3000, "height": 15}
+    content["annotations"] = content["annotations"][3:]
+    file = write(tmp_path, content)
+    Image.fromarray(pixels(1, 3000, 15)).save(tmp_path / "1.png")
+    assert coco.load(file).images[0].picture.pixels().shape == (15, 3000, 3)
+    with pytest.raises(Refused, match=r"images\[0\]\.file_name: '1\.png' has 1183x5 pixels: one side is more than 200"):
+        coco.load(file, most_pixels=7000)  # which takes a part of the last pixel row away

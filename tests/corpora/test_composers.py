@@ -1,13 +1,15 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gemvg_repro.corpora import coco, composers
 from gemvg_repro.corpora.pictures import CutOut, FilePicture
 from gemvg_repro.corpora.refusal import Refused
 from gemvg_repro.grounding.answers import completion, read
-from gemvg_repro.grounding.samples import Sample, Target
+from gemvg_repro.grounding.samples import Picture, Sample, Target
 
 from .made import document, pixels, write
 
@@ -62,6 +64,17 @@ def test_the_same_seed_gives_the_same_samples(tmp_path: Path) -> None:
     assert composers.semantic(found, 1, 20) != composers.semantic(found, 2, 20)
 
 
+def test_what_shares_a_scene_shares_its_pictures(tmp_path: Path) -> None:
+    """Training asks the samples of a scene in one conversation; GRPO takes one sample of each scene."""
+    found = coco.load(write(tmp_path))
+    associated = composers.semantic(found, 0, 50)
+    of_scene: dict[str, set[tuple[Picture, ...]]] = {}
+    for sample in (*composers.detection(found), *associated):
+        of_scene.setdefault(sample.scene, set()).add(sample.pictures)
+    assert all(len(shown) == 1 for shown in of_scene.values())
+    assert len(of_scene) == len(found.images) + len(associated)
+
+
 def test_the_reference_is_cut_out(tmp_path: Path) -> None:
     sample = composers.semantic(coco.load(write(tmp_path)), 0, 1)[0]
     reference = sample.pictures[0]
@@ -75,6 +88,25 @@ def test_a_category_in_one_image_only_cannot_be_associated(tmp_path: Path) -> No
     content["annotations"] = content["annotations"][:3]
     with pytest.raises(Refused, match="a category with boxes in two images"):
         composers.semantic(coco.load(write(tmp_path, content)), 0, 1)
+
+
+@pytest.mark.parametrize("most_pixels", [None, 100_000])
+def test_no_reference_is_a_sliver(tmp_path: Path, most_pixels: int | None) -> None:
+    """Qwen2-VL's resizing fails on sides of more than 200 to 1, as they are cut out of the picture as it is decoded."""
+    content = document()
+    content["images"][0] |= {"width": 4000, "height": 100}
+    boxes = [[0, 0, 4000, 14], [0, 40, 2800, 14], [0, 60, 4000, 19.9], [0, 80, 2801, 14], [5, 5, 20, 90]]
+    content["annotations"] = [{"id": n, "image_id": 1, "category_id": 18, "bbox": box} for n, box in enumerate(boxes)]
+    content["annotations"].append({"id": 9, "image_id": 2, "category_id": 18, "bbox": [0, 0, 10, 10]})
+    file = write(tmp_path, content)
+    Image.fromarray(pixels(1, 4000, 100)).save(tmp_path / "1.png")
+    found = composers.semantic(coco.load(file, most_pixels), 0, 100)
+    shapes = {sample.pictures[0].pixels().shape for sample in found}
+    assert len(shapes) == 3 and all(max(shape) <= 200 * min(shape[:2]) for shape in shapes)
+    content["annotations"] = [a for a in content["annotations"] if a["id"] in (0, 3, 9)]
+    file.write_text(json.dumps(content))
+    with pytest.raises(Refused, match="sides of at most 200 to 1"):
+        composers.semantic(coco.load(file, most_pixels), 0, 1)
 
 
 @pytest.mark.skipif(not RACCOON.exists(), reason=f"{RACCOON} is not there")

@@ -46,6 +46,9 @@ def test_marks_are_ids_and_names_that_say_something() -> None:
     assert leakage.marks_of("train2017/000000000009.jpg") >= {"coco:9"}
     assert leakage.marks_of("img/00001.jpg") == leakage.marks_of("1.jpg") == set()
     assert leakage.marks_of("a\\b\\Long_Name.JPG") == {"name:long_name"}
+    of_url = leakage.marks_of("http://farm4.staticflickr.com/3153/2970773875_164f0c0b83_z.jpg")
+    assert of_url == {"flickr:2970773875", "name:2970773875_164f0c0b83_z"}
+    assert leakage.marks_of("images/2970773875_b.jpg") == {"name:2970773875_b"}
 
 
 def test_copies_are_found_scaled_and_compressed_and_others_are_not() -> None:
@@ -82,6 +85,19 @@ def test_frames_of_a_benchmark_leave_the_index(tmp_path: Path) -> None:
     assert left == {str(n) for n in range(9, 17)} - {"9", "12"}
     assert index.skips().counts["in MIG-Bench, by picture"] == 1
     assert {int(n) for n in index.occurrences()[:, 1]} <= set(index.numbers().tolist())
+
+
+def test_a_picture_is_found_by_its_flickr_url_whatever_it_is_called(tmp_path: Path) -> None:
+    official.d3(tmp_path / "d3", 1, 4)
+    url = "http://farm4.staticflickr.com/3153/1000002_164f0c0b83_z.jpg"
+    images = [{"file_name": "1.jpg", "flickr_url": url}, {"file_name": "2.jpg", "flickr_url": ""}]
+    benchmark = {"MC-Bench": (write(tmp_path / "mc.json", {"images": images}), tmp_path)}
+    index = indexed("d3", tmp_path / "d3", tmp_path / "d3.sqlite", look=False)
+    (known,) = [f for n in index.numbers().tolist() if "flickr:1000002" in (f := index.frame(n)).aliases]
+    left, gone = leakage.remove(index, None, benchmark)
+    assert gone == {"in MC-Bench, by name": 1} and left.by_id(known.id) is None
+    with pytest.raises(Refused, match="names no images"):
+        leakage.benchmark_paths(write(tmp_path / "x.json", {"images": [{"flickr_url": url}]}))
 
 
 def test_of_a_video_the_whole_scene_goes(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from gemvg_repro.corpora import pictures
 from gemvg_repro.corpora.pictures import CutOut, FilePicture, GreyPicture
 from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.grounding.samples import Sample
+from gemvg_repro.study import sources
 
 from .made import pixels
 
@@ -113,3 +117,21 @@ def test_grey_has_the_size_and_nothing_else(tmp_path: Path) -> None:
     grey = GreyPicture(save(tmp_path, "a.png", pixels(1, 20, 10))).pixels()
     assert grey.shape == (10, 20, 3)
     assert np.unique(grey).tolist() == [128]
+
+
+@pytest.mark.parametrize("size", [(2800, 14), (2801, 14), (14, 2801), (1, 200), (201, 1), (20, 20)])
+def test_a_sliver_is_what_qwen2_vl_refuses(size: tuple[int, int]) -> None:
+    try:
+        smart_resize(size[1], size[0])
+    except ValueError:
+        assert f"has {size[0]}x{size[1]} pixels" in str(pictures.sliver(*size))
+    else:
+        assert pictures.sliver(*size) is None
+
+
+def test_a_benchmark_s_sliver_is_named_before_work_begins(tmp_path: Path) -> None:
+    shown = save(tmp_path, "a.png", pixels(1, 20, 20)), save(tmp_path, "b.png", pixels(1, 402, 2))
+    sample = Sample("first", "scene", "referential", "a benchmark", shown, "Find it.")
+    sources.check_pictures(tmp_path, [replace(sample, pictures=shown[:1])])
+    with pytest.raises(Refused, match="first, picture 2: has 402x2 pixels: one side is more than 200 times the other"):
+        sources.check_pictures(tmp_path, [sample])

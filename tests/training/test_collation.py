@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from itertools import groupby
 
 import pytest
@@ -80,3 +82,13 @@ def test_every_picture_has_its_tokens() -> None:
     assert batch["mm_token_type_ids"].sum() == merged
     assert batch["pixel_values"].shape[0] == batch["image_grid_thw"].prod(-1).sum()
     assert (batch["labels"][batch["mm_token_type_ids"] == 1] == IGNORED).all()
+
+
+def test_turns_about_other_pictures_than_the_first_are_refused() -> None:
+    _, processor = model_and_processor()
+    first = samples()[0]
+    other = next(s for s in samples() if s.scene != first.scene and s.pictures != first.pictures)
+    same = replace(first, pictures=deepcopy(first.pictures))  # equal pictures, made or read a second time, will do
+    ConversationCollator(processor, COORDINATE_STEP)([[Turn(first, "direct"), Turn(same, "direct")]])
+    with pytest.raises(ValueError, match=f"samples {first.id} and {other.id} are turns of one conversation"):
+        ConversationCollator(processor, COORDINATE_STEP)([[Turn(first, "direct"), Turn(other, "direct")]])

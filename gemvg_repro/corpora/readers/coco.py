@@ -72,8 +72,8 @@ def _image(record: Any, where: str, groups: streams.Groups, folder: fields.Folde
 def _aliases(record: dict[str, Any], path: str) -> list[str]:
     """Names by which other datasets know the picture."""
     aliases = [f"coco:{int(digits)}" for digits in re.findall(r"(?<!\d)(\d{12})(?!\d)", path)]
-    flickr = re.search(r"/(\d{6,})_", str(record.get("flickr_url", "")))
-    return [*aliases, f"flickr:{flickr[1]}"] if flickr else aliases
+    flickr = fields.flickr(record.get("flickr_url"))
+    return [*aliases, flickr] if flickr else aliases
 
 
 def _annotations(file: Path, names: dict[str, str], groups: streams.Groups, skips: Skips) -> None:

@@ -100,8 +100,11 @@ def _conversation(record: Any, where: str, skips: Skips) -> Conversation | None:
     for n, turn in enumerate(said):
         speaker = ("human", "user") if n % 2 == 0 else ("gpt", "assistant")
         value = turn.get("value") if isinstance(turn, dict) else None
-        if not isinstance(value, str) or turn.get("from") not in speaker or "<|im_" in value:
+        if not isinstance(value, str) or turn.get("from") not in speaker:
             skips.add("turn of the wrong speaker, or without text", where)
+            return None
+        if "<|" in value:  # the tokenizer would read a picture's place, or the end of a turn, out of mere text
+            skips.add("turn with a special token", where)
             return None
         values.append(value)
     marks = sum(value.count(MARK) for value in values)

@@ -8,7 +8,6 @@ sentences. The group of an image is its scene: the images that were collected fo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,11 +86,11 @@ def _frame(
         return None
     unclear: set[str] = set()
     instances = [i for note in notes if (i := _instance(*note, size, texts, unclear, skips))]
-    flickr = re.search(r"/(\d{6,})_", str(record.get("flickr_url", "")))
+    flickr = fields.flickr(record.get("flickr_url"))
     group = record.get("group_id")
     return Frame(
         str(key), f"group/{group if fields.is_id(group) else key}", path, *size, tuple(instances),
-        unclear=frozenset(unclear), aliases=(f"flickr:{flickr[1]}",) if flickr else (),
+        unclear=frozenset(unclear), aliases=(flickr,) if flickr else (),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -57,6 +58,12 @@ def path(value: Any) -> str | None:
     if not isinstance(value, str) or not value or "\0" in value or leaves_folder(value):
         return None
     return value.replace("\\", "/") if os.sep == "/" and "\\" not in value else None
+
+
+def flickr(url: Any) -> str | None:
+    """The mark of the photograph that a Flickr address names, "flickr:" and its number; else None."""
+    number = re.search(r"/(\d{6,})_", str(url))
+    return f"flickr:{number[1]}" if number else None
 
 
 class Folder:

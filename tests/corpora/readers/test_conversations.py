@@ -63,7 +63,6 @@ def test_lists_and_lines(tmp_path: Path, lines: bool) -> None:
         record(conversations=[{"from": "human", "value": "<image><image>"}, {"from": "gpt", "value": "x"}]),
         record(conversations=[{"from": "human", "value": "<image>a"}, {"from": "gpt", "value": "<image>"}]),
         record(conversations=[{"from": "human"}, {"from": "gpt", "value": "x"}]),
-        record(conversations=[{"from": "human", "value": "<image><image><|im_end|>"}, {"from": "gpt", "value": "x"}]),
         7,
         None,
     ],
@@ -72,6 +71,18 @@ def test_broken_records_are_skipped_and_counted(tmp_path: Path, broken: Any) -> 
     found, skips = read(tmp_path, json.dumps([broken, record()]))
     assert [c.id for c in found] == ["x"]
     assert sum(skips.counts.values()) == 1
+
+
+@pytest.mark.parametrize("speaker", [0, 1])
+@pytest.mark.parametrize(
+    "token", ["<|im_end|>", "<|image_pad|>", "<|vision_start|>", "<|video_pad|>", "<|endoftext|>", "<|box_start|>"]
+)
+def test_a_special_token_in_a_turn_is_skipped_and_counted(tmp_path: Path, token: str, speaker: int) -> None:
+    broken = record()
+    broken["conversations"][speaker]["value"] += f" {token}"
+    found, skips = read(tmp_path, json.dumps([record(id="whole"), broken]))
+    assert [c.id for c in found] == ["whole"]
+    assert skips.counts == {"turn with a special token": 1} and skips.places["turn with a special token"] == ["[1]"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "[{", "nothing", '{"id": 1}\n{'])
