@@ -28,6 +28,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ from gemvg_repro.study.cluster import SlurmError, answers, cancel_jobs, largest_
 from gemvg_repro.study.code import Frozen
 from gemvg_repro.study.execution import end, failure_of, launcher_of
 from gemvg_repro.study.locks import Lock, OwnedError
-from gemvg_repro.study.parameters import DataParameters, ParameterError
+from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
 from gemvg_repro.study.plan import Grid, Job, named, plan, select
 from gemvg_repro.study.resources import Resources
 from gemvg_repro.study.runs import RunError, desk_of
@@ -137,13 +138,26 @@ def launch(jobs: tuple[Job, ...], grid: Grid, asked: argparse.Namespace, runs: P
 
 
 def check_data(jobs: tuple[Job, ...]) -> None:
-    """Reads a given file of annotations, with all its images, before anything waits for a place to train on it."""
-    given = [job for job in jobs if job.kind == "data" and job.parameters["data"] and not job.finished]
-    for job in given:
+    """Refuses what could not be done, before anything waits for a place.
+
+    Reads every given file of annotations, with all its images, and counts its prompts if GRPO is to be trained on it.
+    """
+    if twice := sorted(name for name, n in Counter(job.name for job in jobs).items() if n > 1):
+        if any(job.is_report for job in jobs):
+            raise ParameterError(
+                f"the grid asks for {twice[0]} with several settings, and a report is of one: give the grid one value, "
+                "as --set steps=20 does, or launch without the report: --only '!report'"
+            )
+    given = {
+        job.parameters["data"]: job  # the last of each, which needs most of it
+        for job in jobs
+        if job.kind not in ("evaluate", "report") and job.parameters["data"] and not job.finished
+    }
+    for data, job in given.items():
         from gemvg_repro.study.sources import check  # takes a second to import
 
-        print(f"reading {job.parameters['data']} and its images", file=sys.stderr)
-        check(DataParameters.check(job.parameters))
+        print(f"reading {data} and its images", file=sys.stderr)
+        check((DataParameters if job.kind == "data" else TrainParameters).check(job.parameters))
 
 
 def choose(cluster: str) -> tuple[str, str]:

@@ -15,11 +15,11 @@ from ..corpora import coco, index, making, recipe, shards
 from ..corpora.composers import detection, semantic
 from ..corpora.official import SOURCES
 from ..corpora.pictures import sliver
-from ..corpora.refusal import Faults, Refused
+from ..corpora.refusal import Faults, Refused, read_json
 from ..corpora.writing import writing
 from ..grounding.samples import Sample
 from ..miniature import dataset, exports, official_export
-from .identity import identify, locate, threads_of
+from .identity import CONTINUES, identify, locate, threads_of
 from .parameters import DataParameters, ParameterError, Parameters, resolve
 from .profiles import DataSettings, Profile, load_profile
 from .runs import Announcer, Run, result_of, run_id
@@ -56,26 +56,46 @@ def check(asked: Parameters) -> dict[str, Any]:
     before any work begins.
 
     Raises:
-        Refused: with the record and key of every fault.
+        Refused: with the record and key of every fault, or it has too few prompts for the GRPO that is asked for.
         ParameterError: nothing is given, and the profile has no data of its own.
     """
     data: str = getattr(asked, "data", "")
-    settings = load_profile(asked.profile).data
+    profile = load_profile(asked.profile)
     if data:
-        known = DataParameters.check({k: v for k, v in dict(asked).items() if k in ("profile", "runs", "data")})
-        if result_of(locate(known)) is not None:
-            return {}
         given = resolve(data)
-        if given.is_dir():
-            return {"source": data, **_facts_of_shards(given), "shards": str(given)}
-        return {"source": data, **_facts_of_file(given, settings)}
-    if settings.recipe is None and not getattr(asked, "sources", None):
+        known = DataParameters.check({k: v for k, v in dict(asked).items() if k in ("profile", "runs", "data")})
+        facts = {} if result_of(locate(known)) is not None else _facts_of(given, data, profile.data)
+        if CONTINUES.get(getattr(asked, "mode", "")) == "cot_sft" and not getattr(asked, "checkpoint", ""):
+            _check_prompts(given, profile, getattr(asked, "steps", 0))
+        return facts
+    if profile.data.recipe is None and not getattr(asked, "sources", None):
         raise ParameterError(
             f"profile {asked.profile} has no data of its own. Compose it from official downloads by data.ipynb "
             "(-p roots 'coco=/data/coco d3=/data/d3') and give -p data FOLDER; or give a COCO-format file: "
             "-p data FILE.json"
         )
     return {}
+
+
+def _facts_of(given: Path, data: str, settings: DataSettings) -> dict[str, Any]:
+    if given.is_dir():
+        return {"source": data, **_facts_of_shards(given), "shards": str(given)}
+    return {"source": data, **_facts_of_file(given, settings)}
+
+
+def _check_prompts(given: Path, profile: Profile, steps: int) -> None:
+    """Stage 3 asks every prompt once; without this, it would be days until it is found that there are too few."""
+    grpo = profile.grpo.for_steps(steps)
+    if given.is_dir():
+        there = sum(1 for _ in shards.conversations(given, "grpo", "train"))
+    else:
+        there = len(read_json(given)["images"]) + profile.data.composed
+    if there < grpo.steps * grpo.prompts:
+        raise Refused(
+            f"{given} has {there:,} prompts for GRPO, whose {grpo.steps:,} steps of {grpo.prompts} take "
+            f"{grpo.steps * grpo.prompts:,} distinct ones; give more data, or at most {there // grpo.prompts} steps: "
+            "-p steps (of every stage), or `steps` in section grpo of the profile"
+        )
 
 
 def _facts_of_file(file: Path, settings: DataSettings) -> dict[str, Any]:

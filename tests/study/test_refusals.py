@@ -156,6 +156,26 @@ def test_the_launcher_reads_the_data_before_anything_waits_for_it(tmp_path: Path
         assert snapshot(tmp_path) == before
 
 
+def test_too_few_prompts_for_grpo_before_the_stages_that_come_first(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    given = {"data": str(write(tmp_path / "data")), "runs": str(tmp_path / "runs")}
+    for mode in ("hybrid", "sft_more"):
+        with refused(tmp_path, "has 403 prompts", "40 steps of 16 take 640", "at most 25 steps"):
+            train(TrainParameters(mode=mode, **given))
+    root = tiny.project(tmp_path / "study", "[sft, hybrid]")
+    for modes, status in (("hybrid", 2), ("sft", 0)):
+        assert launch(root, "-n", "--set", f"data={given['data']}", "--set", f"mode={modes}")[0] == status
+
+
+def test_a_grid_of_several_settings_has_no_report(tmp_path: Path) -> None:
+    root = tiny.project(tmp_path)
+    grid = root / "sweeps" / "miniature.yaml"
+    grid.write_text(grid.read_text().replace("{mode: [sft]}", "{mode: [sft], steps: [2, 3]}"))
+    status, _, error = launch(root, "-n")
+    assert status == 2 and "evaluate-sft-s0 with several settings" in error and "--only '!report'" in error
+    assert launch(root, "-n", "--only", "!report")[0] == 0
+
+
 # --- published benchmarks
 
 
