@@ -261,7 +261,7 @@ def _about(asked: EvaluateParameters, needed: Mapping[str, str], given: Path | N
     if given is None:
         return {"mode": asked.mode, "seed": None if asked.mode == "base" else asked.seed, "prerequisites": {**needed}}
     trained = (result_of(given.parent) if given.name == MODEL else None) or {}
-    before = {**trained["prerequisites"], trained["mode"]: given.parent.name} if trained else {}
+    before = {**trained.get("prerequisites", {}), trained["mode"]: given.parent.name} if "mode" in trained else {}
     return {"mode": trained.get("mode"), "seed": trained.get("seed"), "prerequisites": {**before, **needed}}
 
 

@@ -35,7 +35,7 @@ from .parameters import (
 from .profiles import load_profile
 from .runs import MODEL, library_versions, parameters_of, read_json, run_id
 
-RESULTS_VERSION = 8
+RESULTS_VERSION = 9
 """Raised by hand when code moves numbers: every run is then another run."""
 
 CONTINUES: Mapping[TrainMode, TrainMode | None] = {

@@ -65,7 +65,8 @@ def check(asked: Parameters) -> dict[str, Any]:
         given = resolve(data)
         known = DataParameters.check({k: v for k, v in dict(asked).items() if k in ("profile", "runs", "data")})
         facts = {} if result_of(locate(known)) is not None else _facts_of(given, data, profile.data)
-        if CONTINUES.get(getattr(asked, "mode", "")) == "cot_sft" and not getattr(asked, "checkpoint", ""):
+        mode: Any = getattr(asked, "mode", "")
+        if CONTINUES.get(mode) == "cot_sft" and not getattr(asked, "checkpoint", ""):
             _check_prompts(given, profile, getattr(asked, "steps", 0))
         return facts
     if profile.data.recipe is None and not getattr(asked, "sources", None):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from .optimisers import MuonWithAdamW
+from .optimisers import ExactAdamW, MuonWithAdamW
 from .settings import GRPOSettings, OptimiserSettings, SFTSettings
 
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
 Record = Callable[[dict[str, Any]], None]
 """Takes what one step has to say, as JSON values by name."""
 
@@ -29,7 +30,7 @@ def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> Optimizer:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=settings.lr, betas=settings.betas)
+    return ExactAdamW(groups, lr=settings.lr, betas=settings.betas)
 
 
 def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: int, use_cpu: bool) -> dict[str, Any]:
@@ -62,6 +63,15 @@ def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: i
         "dataloader_num_workers": 0,
         "remove_unused_columns": False,
     }
+
+
+def on_one_device(arguments: Arguments) -> Arguments:
+    """Has a Trainer compute on the one device that the model is on.
+
+    It would spread itself by DataParallel over all that it sees, and TRL refuses that after all is loaded.
+    """
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def freeze_vision(model: PreTrainedModel, frozen: bool) -> None:

@@ -19,7 +19,7 @@ from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from ..grounding.rewards import TERMS, Term
 from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
-from .arguments import Record, StepLog, build_optimiser, freeze_vision, shared_arguments
+from .arguments import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
 from .collation import ConversationCollator, Turn
 from .divergence import Divergence
 from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
@@ -95,7 +95,7 @@ def with_pictures(samples: Sequence[Sample]) -> Callable[[list[dict[str, Any]]],
 
 def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, form: Form, use_cpu: bool) -> GRPOConfig:
     """TRL's own configuration of stage 3."""
-    return GRPOConfig(
+    arguments = GRPOConfig(
         **shared_arguments(folder, settings, seed, use_cpu),
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.prompts * settings.rollouts // settings.micro_batch,
@@ -119,6 +119,7 @@ def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, form: Form, 
         reward_weights=[settings.weights[term] for term in TERMS],
         use_vllm=False,
     )
+    return on_one_device(arguments)
 
 
 def reinforce(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -57,6 +57,56 @@ class Muon(Optimizer):
         assert matrix.grad is not None
         state["momentum"].lerp_(matrix.grad, 1 - momentum)
         return matrix.grad.lerp(state["momentum"], momentum)
+
+
+class ExactAdamW(Optimizer):
+    """AdamW (arXiv 1711.05101, algorithm 2) for weights of any precision.
+
+    Weights of 7B in bfloat16 lose a step of 1e-6 to rounding, nearly all of them, and so would second moments in
+    bfloat16 the decay of .999. So moments are fp32, and what a weight lost to rounding is kept beside it, in its own
+    precision, and added to its next step (Kahan's summation, arXiv 2010.06192, section 4). Of fp32 weights nothing is
+    lost. Takes 10 bytes a weight in bfloat16, beside weight and gradient.
+    """
+
+    def __init__(
+        self, groups: Iterable[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float = 1e-8
+    ) -> None:
+        super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._move(weight, group)
+
+    def _move(self, weight: nn.Parameter, group: dict[str, Any]) -> None:
+        assert weight.grad is not None
+        state = self.state[weight]
+        if not state:
+            moment = torch.zeros_like(weight, dtype=torch.float32)
+            state.update(step=0, mean=moment, square=moment.clone(), lost=torch.zeros_like(weight))
+        state["step"] += 1
+        (first, second), gradient = group["betas"], weight.grad.float()
+        state["mean"].lerp_(gradient, 1 - first)
+        state["square"].lerp_(gradient.square(), 1 - second)
+        scale = (state["square"] / (1 - second ** state["step"])).sqrt_().add_(group["eps"])
+        exact = weight.float() + state["lost"]
+        exact.mul_(1 - group["lr"] * group["weight_decay"])
+        exact.addcdiv_(state["mean"], scale, value=-group["lr"] / (1 - first ** state["step"]))
+        weight.copy_(exact)
+        state["lost"].copy_(exact.sub_(weight))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch does, which however brings every state to the precision of its weight."""
+        super().load_state_dict(state_dict)
+        weights = [weight for group in self.param_groups for weight in group["params"]]
+        for number, state in state_dict["state"].items():
+            weight = weights[number]
+            self.state[weight] = {
+                name: value.to(weight.device, copy=True) if isinstance(value, Tensor) else value
+                for name, value in state.items()
+            }
 
 
 class MuonWithAdamW(Optimizer):

@@ -13,7 +13,7 @@ from trl import SFTConfig, SFTTrainer
 
 from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
-from .arguments import Record, StepLog, build_optimiser, freeze_vision, shared_arguments
+from .arguments import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
 from .collation import Conversation, ConversationCollator, Turn
 from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
 from .scoring import score_labels_only
@@ -76,7 +76,7 @@ def batched_by_length(conversations: list[Conversation], batch: int, rng: Random
 
 def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool) -> SFTConfig:
     """TRL's own configuration of a stage."""
-    return SFTConfig(
+    arguments = SFTConfig(
         **shared_arguments(folder, settings, seed, use_cpu),
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.conversations // settings.micro_batch,
@@ -86,6 +86,7 @@ def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool)
         loss_type="nll",
         dataset_kwargs={"skip_prepare_dataset": True},
     )
+    return on_one_device(arguments)
 
 
 def finetune(

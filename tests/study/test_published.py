@@ -1,15 +1,18 @@
 """A published benchmark put to the miniature's base: answered, kept, resumed, and scored as the command scores it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.score import main
+from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.study.evaluation import evaluate
 from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import EvaluateParameters, ParameterError
+from gemvg_repro.study.runs import MODEL, Run
 
 from ..benchmarks.test_mig_bench import RECORDS
 
@@ -42,6 +45,20 @@ def test_answers_are_kept_and_scored_as_the_command_does(tmp_path: Path, capsys:
     assert evaluate(asked(tmp_path)) == run
     assert predictions.read_text().splitlines() == whole
     assert json.loads((run / "official-mig_bench-direct.json").read_text()) == score
+
+
+def test_the_result_says_whose_answers_they_are(tmp_path: Path) -> None:
+    mig_bench.export(RECORDS, tmp_path)
+    with Run.open(tmp_path / "runs", "hybrid-s3", {"kind": "train"}) as run:
+        shutil.copytree(BASE, run.folder / MODEL)
+        known = {"mode": "hybrid", "seed": 3, "prerequisites": {"data": "data-0"}}
+        run.finish(known | {"weights": hashes(run.folder / MODEL)})
+    for given in (run.folder, run.folder / MODEL):
+        result = json.loads((evaluate(asked(tmp_path, checkpoint=str(given))) / "result.json").read_text())
+        assert (result["mode"], result["seed"]) == ("hybrid", 3)
+        assert result["prerequisites"] == {"data": "data-0", "hybrid": run.folder.name}
+    result = json.loads((evaluate(asked(tmp_path)) / "result.json").read_text())
+    assert (result["mode"], result["seed"], result["prerequisites"]) == (None, None, {})
 
 
 def test_another_mode_or_file_is_another_run(tmp_path: Path) -> None:
