@@ -67,14 +67,15 @@ def evaluate(asked: EvaluateParameters) -> Path:
     identity = identify(asked, profile)
     torch.set_num_threads(threads_of("evaluate", profile))
     checkpoint = given or _trained(asked, needed, profile)
+    data, started = needed["data"].folder, time.monotonic()
+    if result_of(asked.runs_folder / identity.folder_name) is None:
+        validation, test = sources.held_out(data, asked)
     with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
         if run.finished is None:
-            started = time.monotonic()
-            data = needed["data"].folder
-            tasks = _tasks(asked, profile.evaluate, data)
+            tasks = _tasks(asked, profile.evaluate, data, test)
             texts = _answer(run, checkpoint, tasks, profile)
             summaries = _score(run, tasks, texts)
-            _model_free(run, asked, data)
+            _model_free(run, validation, [s for s in test if s.choice is None][: asked.samples or None])
             _draw(run, tasks, texts)
             about = _about(asked, {kind: job.key for kind, job in needed.items()}, given)
             run.finish(about | _result(summaries, texts, time.monotonic() - started))
@@ -110,12 +111,11 @@ def _evaluate_published(asked: EvaluateParameters) -> Path:
         return run.folder
 
 
-def _tasks(asked: EvaluateParameters, settings: EvaluationSettings, data: Path) -> list[Task]:
+def _tasks(asked: EvaluateParameters, settings: EvaluationSettings, data: Path, test: Sequence[Sample]) -> list[Task]:
     """Every benchmark in both modes; grey and shuffled pictures on the first samples, asked directly.
 
     Those in official formats go through the reader, the questions and the score that the real files go through.
     """
-    test = sources.load(data, asked, "test")
     grounding = [s for s in test if s.choice is None][: asked.samples or None]
     choices = [s for s in test if s.choice is not None][: asked.samples or None]
     tasks = []
@@ -233,10 +233,8 @@ def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[
     return summaries
 
 
-def _model_free(run: Run, asked: EvaluateParameters, data: Path) -> None:
+def _model_free(run: Run, validation: Sequence[Sample], test: Sequence[Sample]) -> None:
     """The shortcuts that look at no picture, fitted on validation samples."""
-    validation = sources.load(data, asked, "validation")
-    test = [s for s in sources.load(data, asked, "test") if s.choice is None][: asked.samples or None]
     for name, shortcut in (
         ("constant_box", shortcuts.constant_box),
         ("picture_prior", shortcuts.picture_prior),

@@ -220,6 +220,22 @@ def load(folder: Path, asked: Parameters, split: index.Split) -> list[Sample]:
     return samples + semantic(read, settings.seed, settings.composed) if split == "train" else samples
 
 
+def held_out(folder: Path, asked: Parameters) -> tuple[list[Sample], list[Sample]]:
+    """The validation and test samples of a finished data run.
+
+    Raises:
+        Refused: there are none; a training set of a few scenes holds none out.
+    """
+    found = load(folder, asked, "validation"), load(folder, asked, "test")
+    for split, samples in zip(("validation", "test"), found, strict=True):
+        if not any(sample.choice is None for sample in samples):
+            raise Refused(
+                f"the data of {folder} has no {split} samples, of which an evaluation needs some; one scene in fifty "
+                "is held out for each: compose more of it, or evaluate on a file: -p data FILE.json"
+            )
+    return found
+
+
 def _of_shards(
     folder: Path, mode: str, split: index.Split, settings: DataSettings, roots: Mapping[str, Path] | None
 ) -> list[Sample]:

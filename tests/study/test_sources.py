@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from gemvg_repro.corpora import shards
+from gemvg_repro.corpora.refusal import Refused
 from gemvg_repro.study import identity, profiles, sources
 from gemvg_repro.study.identity import identify, locate
-from gemvg_repro.study.parameters import DataParameters, TrainParameters
+from gemvg_repro.study.parameters import DataParameters, EvaluateParameters, TrainParameters
 from gemvg_repro.study.runs import result_of
 
 from ..faults import SMALL, merged
@@ -142,3 +143,13 @@ def test_the_id_follows_the_recipe_and_its_words(tmp_path: Path, monkeypatch: py
     file.write_text(file.read_text() + "\n# and another\n")
     assert identify(TrainParameters(profile="small")).id != trained
     json.dumps(identify(asked).parameters)
+
+
+def test_data_that_holds_nothing_out_is_refused_before_a_model_answers(
+    made: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composed = run_in(made[0])[0] / sources.MG_FOLDER / "shards"
+    monkeypatch.setattr(shards, "split_of", lambda source, scene: "train")
+    asked = EvaluateParameters(profile="small", runs=str(tmp_path), data=str(composed))
+    with pytest.raises(Refused, match=r"has no validation samples.*one scene in fifty"):
+        sources.held_out(tmp_path, asked)
