@@ -68,7 +68,9 @@ def arguments() -> argparse.Namespace:
     what.add_argument("--status", action="store_true", help="show how the runs stand")
     what.add_argument("--watch", action="store_true", help="show it until nothing waits or runs; Ctrl-C stops looking")
     what.add_argument("--logs", metavar="RUN", help="print what this run last printed; * and ? as in --only")
-    what.add_argument("--cancel", action="store_true", help="end what waits or runs; what was done is kept")
+    what.add_argument(
+        "--cancel", action="store_true", help="end what runs or waits, or --only some; what was done is kept"
+    )
     which = parser.add_argument_group("which runs, and where")
     add = which.add_argument
     add(
