@@ -30,6 +30,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -298,8 +299,8 @@ def cancel(jobs: tuple[Job, ...], asked: argparse.Namespace) -> int:
         if entry.active and (entry.job.key in keys or needs):
             ended.append(entry)
             keys.add(entry.job.key)
-    names = ", ".join(entry.job.name for entry in ended) or "nothing waits or runs"
-    if ended and not agreed(f"This ends {names}.", asked):
+    nothing = "nothing was ended" if ended else "nothing waits or runs"
+    if ended and not agreed(f"This ends {', '.join(entry.job.name for entry in ended)}.", asked):
         return 130
     cancel_jobs([entry.slurm.job for entry in ended if entry.slurm])
     launchers: dict[int, psutil.Process] = {}
@@ -315,12 +316,13 @@ def cancel(jobs: tuple[Job, ...], asked: argparse.Namespace) -> int:
         else:
             launchers[launcher.pid] = launcher
     for launcher in launchers.values():
-        launcher.send_signal(signal.SIGTERM)  # it ends all that it has started
+        with suppress(psutil.NoSuchProcess):
+            launcher.send_signal(signal.SIGTERM)  # it ends all that it has started
     psutil.wait_procs(list(launchers.values()), timeout=OUTAGE_S)
     if asked.json:
         show(states(jobs), True, Console())
     else:
-        print(f"ended: {', '.join(entry.job.name for entry in ended)}" if ended else "nothing waits or runs")
+        print(f"ended: {', '.join(entry.job.name for entry in ended)}" if ended else nothing)
     return 0
 
 
