@@ -62,8 +62,9 @@ def preempt(one: Study, name: str) -> None:
 
 
 def tables(runs: Path) -> dict[str, str]:
-    """The report's tables as they are printed, but for those with hours in them."""
-    found = {file.name: file.read_text() for file in sorted((runs / "report" / "tables").iterdir())}
+    """The report's tables as they are printed, but for those with hours in them, and for the folder in commands."""
+    files = sorted((runs / "report" / "tables").iterdir())
+    found = {file.name: file.read_text().replace(" --runs local/runs", "") for file in files}
     return {
         name: text
         for name, text in found.items()
