@@ -145,12 +145,12 @@ def check_data(jobs: tuple[Job, ...]) -> None:
 
     Reads every given file of annotations, with all its images, and counts its prompts if GRPO is to be trained on it.
     """
-    if twice := sorted(name for name, n in Counter(job.name for job in jobs).items() if n > 1):
-        if any(job.is_report for job in jobs):
-            raise ParameterError(
-                f"the grid asks for {twice[0]} with several settings, and a report is of one: give the grid one value, "
-                "as --set steps=20 does, or launch without the report: --only '!report'"
-            )
+    twice = sorted(name for name, n in Counter(job.name for job in jobs).items() if n > 1)
+    if twice and any(job.is_report for job in jobs):
+        raise ParameterError(
+            f"the grid asks for {twice[0]} with several settings, and a report is of one: give the grid one value, "
+            "as --set steps=20 does, or launch without the report: --only '!report'"
+        )
     given = {
         job.parameters["data"]: job  # the last of each, which needs most of it
         for job in jobs

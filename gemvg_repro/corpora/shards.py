@@ -298,6 +298,15 @@ def conversations(
                     yield _samples(one, at, roots, most_pixels)
 
 
+def prompts(folder: Path) -> int:
+    """How many samples stage 3 trains on, those that are not held out; reads three columns. Raises Refused."""
+    there = 0
+    for entry in manifest(folder)["shards"]:
+        rows = pq.read_table(folder / entry["file"], columns=["source", "scene"], filters=[("grpo", "=", True)])
+        there += sum(split_of(one["source"], one["scene"].partition("/")[2]) == "train" for one in rows.to_pylist())
+    return there
+
+
 _PICTURE_COLUMNS = [f"pictures.list.element.{f.name}" for f in _PICTURE if f.name != "jpeg"]
 """All of a picture but its file."""
 

@@ -15,7 +15,7 @@ from ..corpora import coco, index, making, recipe, shards
 from ..corpora.composers import detection, semantic
 from ..corpora.official import SOURCES
 from ..corpora.pictures import sliver
-from ..corpora.refusal import Faults, Refused, read_json
+from ..corpora.refusal import Faults, Refused
 from ..corpora.writing import writing
 from ..grounding.samples import Sample
 from ..miniature import dataset, exports, official_export
@@ -64,11 +64,12 @@ def check(asked: Parameters) -> dict[str, Any]:
     if data:
         given = resolve(data)
         known = DataParameters.check({k: v for k, v in dict(asked).items() if k in ("profile", "runs", "data")})
-        facts = {} if result_of(locate(known)) is not None else _facts_of(given, data, profile.data)
+        finished = result_of(locate(known))
+        facts = finished or _facts_of(given, data, profile.data)
         mode: Any = getattr(asked, "mode", "")
         if CONTINUES.get(mode) == "cot_sft" and not getattr(asked, "checkpoint", ""):
-            _check_prompts(given, profile, getattr(asked, "steps", 0))
-        return facts
+            _check_prompts(given, facts["counts"], profile, getattr(asked, "steps", 0))
+        return {} if finished else facts
     if profile.data.recipe is None and not getattr(asked, "sources", None):
         raise ParameterError(
             f"profile {asked.profile} has no data of its own. Compose it from official downloads by data.ipynb "
@@ -84,13 +85,10 @@ def _facts_of(given: Path, data: str, settings: DataSettings) -> dict[str, Any]:
     return {"source": data, **_facts_of_file(given, settings)}
 
 
-def _check_prompts(given: Path, profile: Profile, steps: int) -> None:
+def _check_prompts(given: Path, counts: Mapping[str, int], profile: Profile, steps: int) -> None:
     """Stage 3 asks every prompt once; without this, it would be days until it is found that there are too few."""
     grpo = profile.grpo.for_steps(steps)
-    if given.is_dir():
-        there = sum(1 for _ in shards.conversations(given, "grpo", "train"))
-    else:
-        there = len(read_json(given)["images"]) + profile.data.composed
+    there = shards.prompts(given) if given.is_dir() else counts["images"] + profile.data.composed
     if there < grpo.steps * grpo.prompts:
         raise Refused(
             f"{given} has {there:,} prompts for GRPO, whose {grpo.steps:,} steps of {grpo.prompts} take "

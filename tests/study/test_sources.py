@@ -145,6 +145,11 @@ def test_the_id_follows_the_recipe_and_its_words(tmp_path: Path, monkeypatch: py
     json.dumps(identify(asked).parameters)
 
 
+def test_prompts_are_counted_as_they_are_trained_on(made: list[Path]) -> None:
+    composed = run_in(made[0])[0] / sources.MG_FOLDER / "shards"
+    assert shards.prompts(composed) == len(list(shards.conversations(composed, "grpo", "train"))) > 0
+
+
 def test_data_that_holds_nothing_out_is_refused_before_a_model_answers(
     made: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
