@@ -38,8 +38,8 @@ import psutil
 from rich.console import Console
 from rich.live import Live
 
-from gemvg_repro.corpora.refusal import Refused, printable
-from gemvg_repro.corpora.writing import write_bytes
+from gemvg_repro.files.atomic import write_bytes
+from gemvg_repro.files.validation import Refused, printable
 from gemvg_repro.study.cluster import SlurmError, answers, cancel_jobs, largest_array
 from gemvg_repro.study.code import Frozen
 from gemvg_repro.study.execution import end, failure_of, launcher_of
@@ -157,7 +157,7 @@ def check_data(jobs: tuple[Job, ...]) -> None:
         if job.kind not in ("evaluate", "report") and job.parameters["data"] and not job.finished
     }
     for data, job in given.items():
-        from gemvg_repro.study.sources import check  # takes a second to import
+        from gemvg_repro.study.sources import check
 
         print(f"reading {data} and its images", file=sys.stderr)
         check((DataParameters if job.kind == "data" else TrainParameters).check(job.parameters))

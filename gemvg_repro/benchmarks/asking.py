@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from ..corpora.refusal import Faults, Refused
+from ..files.records import expect, unmarked
+from ..files.validation import Faults, Refused
 from ..grounding.samples import MODES, Mode
-from .records import expect, unmarked
 
 FILE = "asking.yaml"
 

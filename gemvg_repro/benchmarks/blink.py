@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..corpora.refusal import Faults
+from ..files.records import expect, texts
+from ..files.validation import Faults
 from ..grounding.samples import Mode
 from .asking import Asking
 from .choices import LETTERS, Choice, ChoiceBenchmark
-from .records import expect, texts
 from .tables import Row
 
 _DISCLAIMED = ("Forensic_Detection", "Jigsaw", "Art_Style")

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from ..corpora.refusal import Faults, Refused
+from ..files.records import unmarked
+from ..files.validation import Faults, Refused
 from ..grounding.samples import Mode, Picture, Sample
 from .asking import Asking, authors
 from .interface import Metric, Score, TextBenchmark
-from .records import unmarked
 from .tables import Row, read_table
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from ..corpora.refusal import Faults, numbers
-from .records import expect, identifier
+from ..files.records import expect, identifier
+from ..files.validation import Faults, numbers
 
 
 def categories(records: Sequence[Any], faults: Faults) -> dict[int, str]:

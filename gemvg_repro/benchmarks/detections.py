@@ -22,7 +22,7 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from ..corpora.refusal import Faults, Refused, numbers, read_json, whole
+from ..files.validation import Faults, Refused, numbers, read_json, whole
 
 MOST_BOXES = 100
 """An image and category, by score; COCO leaves the rest out."""

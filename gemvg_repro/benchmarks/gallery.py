@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..corpora.writing import write_bytes, writing
+from ..files.atomic import write_bytes, writing
 from ..grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
 
 Row = tuple[int, float, float, float, float]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..corpora.refusal import Refused
+from ..files.validation import Refused
 from ..grounding.samples import Mode, Sample
 from .asking import Asking
 from .responses import read_responses

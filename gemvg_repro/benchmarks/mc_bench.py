@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..corpora.pictures import FilePicture
+from ..files.pictures import FilePicture
 from ..grounding.answers import read
 from ..grounding.boxes import flaw, to_unit
 from ..grounding.samples import Kind, Mode, Sample, Target

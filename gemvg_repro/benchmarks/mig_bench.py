@@ -18,8 +18,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..corpora.pictures import FilePicture, store
-from ..corpora.refusal import Faults, Refused, leaves_folder, numbers, read_json
+from ..files.pictures import FilePicture, store
+from ..files.validation import Faults, Refused, leaves_folder, numbers, read_json
 from ..grounding.samples import Box, Kind, Picture, Sample, Target
 
 FOLDER = "MIG-Bench"

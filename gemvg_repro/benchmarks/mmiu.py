@@ -14,12 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..corpora.refusal import Faults
+from ..files.records import expect, unmarked
+from ..files.validation import Faults
 from ..grounding.samples import Mode
 from .asking import Asking
 from .choices import Choice, ChoiceBenchmark, accuracies
 from .interface import Score
-from .records import expect, unmarked
 from .tables import Row
 
 _AROUND = re.compile(r"^[.,()]+|[.,()]+$")

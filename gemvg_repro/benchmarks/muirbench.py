@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from ..corpora.refusal import Faults
+from ..files.records import expect, texts
+from ..files.validation import Faults
 from ..grounding.samples import Mode
 from .asking import Asking
 from .choices import LETTERS, Choice, ChoiceBenchmark, accuracies
 from .interface import Score
-from .records import expect, texts
 from .tables import Row
 
 _STRIPPED = (",", ".", "!", "?", ";", ":", "'")

@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..corpora.pictures import FilePicture
-from ..corpora.refusal import Faults, Refused, numbers, read_json
+from ..files.pictures import FilePicture
+from ..files.records import expect, identifier, inner_path, objects, side
+from ..files.validation import Faults, Refused, numbers, read_json
 from ..grounding.answers import LONGEST, read
 from ..grounding.boxes import flaw, to_unit
 from ..grounding.samples import Box, Mode, Sample, Target
@@ -32,7 +33,6 @@ from .asking import Asking, authors
 from .coco_records import boxes, by_image, categories
 from .detections import Detection, Precision, is_result_list, read_detections
 from .interface import Benchmark, Metric, Score
-from .records import expect, identifier, inner_path, objects, side
 from .responses import read_responses
 
 _VALID = "valid/annotations_without_background.json"

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..corpora.writing import writing
+from ..files.atomic import writing
 from ..grounding.samples import MODES, Mode
 
 

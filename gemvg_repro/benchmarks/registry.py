@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
-from ..corpora.refusal import Refused
+from ..files.validation import Refused
 from .interface import Benchmark
 
 NAMES = {

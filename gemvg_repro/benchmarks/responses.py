@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..corpora.refusal import Faults, Refused, whole
+from ..files.validation import Faults, Refused, whole
 from ..grounding.answers import proper
 from ..grounding.samples import Mode
 from .predictions import PredictionsError

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..corpora.refusal import Refused, printable
-from ..corpora.writing import write_bytes
+from ..files.atomic import write_bytes
+from ..files.validation import Refused, printable
 from .fingerprint import Fingerprint, fingerprint
 from .interface import Score
 from .registry import NAMES, benchmark

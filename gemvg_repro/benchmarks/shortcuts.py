@@ -15,7 +15,7 @@ from random import Random
 
 import numpy as np
 
-from ..corpora.pictures import GreyPicture
+from ..files.pictures import GreyPicture
 from ..grounding.answers import write
 from ..grounding.boxes import as_array, pairwise_iou
 from ..grounding.samples import Box, Kind, Sample, Target

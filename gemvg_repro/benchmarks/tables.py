@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..corpora.pictures import FilePicture, opened, scaled
-from ..corpora.refusal import Faults, Refused, read_json
+from ..files.pictures import FilePicture, opened, scaled
+from ..files.records import inner_path
+from ..files.validation import Faults, Refused, read_json
 from ..grounding.samples import Picture
-from .records import inner_path
 
 
 @dataclass(frozen=True, slots=True)

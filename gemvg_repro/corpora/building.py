@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..files.validation import MANIFEST, Refused
 from .composition import attributes, choices, moving, reasoning, referential, semantic, tracking, understanding
 from .composition.checker import check
 from .composition.composed import Bench, Composed, Rules, Unfit
@@ -30,7 +31,6 @@ from .composition.meaning import Untrue
 from .composition.wording import FILE, wording
 from .index import Index
 from .recipe import STAGES, Cell, Recipe, Stage
-from .refusal import MANIFEST, Refused
 from .shards import SHARDS_VERSION, Buckets, batch, finish, row
 from .workers import Progress, Submit, pool
 

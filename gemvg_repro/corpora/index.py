@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files.validation import Refused
 from .frames import EVERYTHING, Conversation, Frame, Instance, Question, Skips
 from .naming import Families, spelled_out
-from .refusal import Refused
 
 INDEX_VERSION = 5
 """Raised by hand when a reader or this file changes what an index holds."""

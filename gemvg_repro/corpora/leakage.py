@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import pickles
+from ..files import pickles
+from ..files.pictures import FilePicture
+from ..files.validation import Refused, read_json
 from .index import Index, exclude
-from .pictures import FilePicture
 from .readers import fields
 from .readers.videos import VideoPicture
-from .refusal import Refused, read_json
 
 _LEAST_NAME = 8
 _GLANCE = 128 * 128

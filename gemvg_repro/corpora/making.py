@@ -19,11 +19,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..files.validation import Refused
 from . import building, leakage, recipe
 from .composition.wording import wording
 from .index import Index
 from .official import SOURCES, annotation_files, indexed
-from .refusal import Refused
 from .workers import Progress
 
 SHARDS, INDEXES = "shards", "indexes"

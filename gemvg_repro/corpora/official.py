@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from ..files.validation import Refused
 from . import index
 from .frames import Frame, Question, Skips
 from .index import Index, Record
 from .naming import Families
 from .readers import coco, conversations, d3, egoexo, mvtrack, star
-from .refusal import Refused
 
 
 @dataclass(frozen=True)

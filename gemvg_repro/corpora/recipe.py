@@ -10,10 +10,10 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..files.validation import Refused
 from ..grounding.samples import Kind
 from .composition import wording
 from .composition.composed import Rules
-from .refusal import Refused
 
 FILE = Path(__file__).with_name("recipe.yaml")
 """The paper's."""

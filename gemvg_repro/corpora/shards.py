@@ -22,14 +22,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files.pictures import FilePicture, MarkedPicture, opened, scaled
+from ..files.validation import MANIFEST, Refused, read_json
 from ..grounding.boxes import flaw
 from ..grounding.samples import Box, Picture, Sample, Target
 from .composition.composed import Composed
 from .index import Split, split_of
-from .pictures import FilePicture, MarkedPicture, opened, scaled
 from .readers.videos import SUFFIXES, VideoPicture
 from .recipe import Stage
-from .refusal import MANIFEST, Refused, read_json
 
 SHARDS_VERSION = 3
 

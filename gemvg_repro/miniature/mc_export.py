@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ..corpora.pictures import store
+from ..files.pictures import store
 from .questions import COMPOSERS, Question
 from .rendering import SIDE
 

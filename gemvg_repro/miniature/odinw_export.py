@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, Literal
 
 from ..benchmarks.odinw13 import DATASETS
-from ..corpora.pictures import store
+from ..files.pictures import store
 from .questions import Pattern
 from .rendering import GROUNDS, SIDE
 from .world import CATEGORIES, COLOURS, LARGEST, Frame, Look, Thing, frame, place

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..corpora.refusal import Faults, read_json
+from ..files.validation import Faults, read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
-from ..corpora.refusal import Refused
-from ..corpora.writing import NotWritten, writing
+from ..files.atomic import NotWritten, writing
+from ..files.validation import Refused
 from .padding import leave_out_padding
 from .processor import ImageOnlyProcessor, load_processor
 from .vision import encode_pictures_together

@@ -10,7 +10,7 @@ import sys
 from html import escape
 from pathlib import Path
 
-from ..corpora.writing import write_bytes
+from ..files.atomic import write_bytes
 
 STYLE = Path(__file__).with_name("page.css")
 

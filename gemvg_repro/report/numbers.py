@@ -10,21 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..corpora.writing import write_bytes
+from ..files.atomic import write_bytes
 from ..grounding.samples import GROUNDING_KINDS
 from . import official, seeds, slices
 from .collect import PURPOSES, Collection, Run
-from .estimates import (
-    Estimate,
-    Resampling,
-    estimates,
-    hit_rate,
-    mean,
-    percentile,
-    ratio,
-    replicates,
-    resampling,
-)
+from .estimates import Estimate, Resampling, estimates, hit_rate, mean, percentile, ratio, replicates, resampling
 from .variants import MODEL_FREE, REFERENCES, SHORTCUTS, position
 
 COLUMNS = ["run", "variant", "seed", "mode", "benchmark", "kind", "metric", "value", "low", "high", "n"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from ..corpora.writing import write_bytes
+from ..files.atomic import write_bytes
 from .text import escaped_html
 
 STYLE = Path(__file__).with_name("style.mplstyle")

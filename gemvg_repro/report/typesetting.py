@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from ..corpora.writing import write_bytes
+from ..files.atomic import write_bytes
 from .estimates import Estimate
 from .text import escaped_html, escaped_latex
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..corpora.writing import NotWritten, writing
+from ..files.atomic import NotWritten, writing
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PARTS = ("notebooks", "sweeps")

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from ..corpora.refusal import printable
+from ..files.validation import printable
 from .locks import Lock, Owner, owner_of
 from .plan import Job
 from .runs import Interrupted, desk_of, stop_file

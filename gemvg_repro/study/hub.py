@@ -10,7 +10,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from ..corpora.refusal import Refused
+from ..files.validation import Refused
 from .parameters import is_hub_name, resolve
 
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja")

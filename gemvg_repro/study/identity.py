@@ -19,19 +19,11 @@ from ..benchmarks.fingerprint import fingerprint
 from ..benchmarks.registry import benchmark
 from ..corpora import recipe
 from ..corpora.official import annotation_files
-from ..corpora.pictures import FilePicture
-from ..corpora.refusal import MANIFEST
+from ..files.pictures import FilePicture
+from ..files.validation import MANIFEST
 from ..grounding.samples import Mode, Picture
 from .hub import checkpoint_folder, commit_of
-from .parameters import (
-    DataParameters,
-    EvaluateParameters,
-    Parameters,
-    TrainMode,
-    TrainParameters,
-    is_hub_name,
-    resolve,
-)
+from .parameters import DataParameters, EvaluateParameters, Parameters, TrainMode, TrainParameters, is_hub_name, resolve
 from .profiles import load_profile
 from .runs import MODEL, library_versions, parameters_of, read_json, run_id
 

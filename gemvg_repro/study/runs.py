@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..corpora.writing import write_bytes, writing
+from ..files.atomic import write_bytes, writing
 from .code import current
 from .locks import Lock, owner_of
 

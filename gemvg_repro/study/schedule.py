@@ -8,7 +8,7 @@ from pathlib import Path
 
 import submitit
 
-from ..corpora.writing import NotWritten, writing
+from ..files.atomic import NotWritten, writing
 from .execution import end_children, execute, failure_of, told
 from .locks import owner_of
 from .plan import Job

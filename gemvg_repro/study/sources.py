@@ -14,9 +14,9 @@ from typing import Any
 from ..corpora import coco, index, making, recipe, shards
 from ..corpora.composers import detection, semantic
 from ..corpora.official import SOURCES
-from ..corpora.pictures import sliver
-from ..corpora.refusal import Faults, Refused
-from ..corpora.writing import writing
+from ..files.atomic import writing
+from ..files.pictures import sliver
+from ..files.validation import Faults, Refused
 from ..grounding.samples import Sample
 from ..miniature import dataset, exports, official_export
 from .identity import CONTINUES, identify, locate, threads_of

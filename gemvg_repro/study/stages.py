@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
-from ..corpora.refusal import Refused
-from ..corpora.writing import write_bytes
+from ..files.atomic import write_bytes
+from ..files.validation import Refused
 from ..grounding.answers import read
 from ..grounding.rewards import Reward
 from ..grounding.samples import Mode, Sample

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..corpora.refusal import printable
+from ..files.validation import printable
 from . import cluster
 from .cluster import QueuedJob, SlurmError
 from .execution import ANSI, at_it, failure_of, log_of, told

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..corpora.refusal import printable
+from ..files.validation import printable
 from .standing import Entry, log_file
 
 _STYLES = {

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..corpora.refusal import Refused, read_json
-from ..corpora.writing import NotWritten, write_bytes, writing
+from ..files.atomic import NotWritten, write_bytes, writing
+from ..files.validation import Refused, read_json
 from ..models.checkpoints import hashes
 
 SEAL = "seal.json"

@@ -7,7 +7,7 @@ import pytest
 
 from gemvg_repro.benchmarks.asking import asking_at, authors
 from gemvg_repro.benchmarks.registry import benchmark
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.prompts import question
 from gemvg_repro.grounding.samples import MODES
 

@@ -12,7 +12,7 @@ from gemvg_repro.benchmarks import mantis_eval, muirbench
 from gemvg_repro.benchmarks.blink import choice_of
 from gemvg_repro.benchmarks.choices import Choice, numbered
 from gemvg_repro.benchmarks.registry import benchmark
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 from . import published
 from .published import write_json, write_parquet

@@ -11,7 +11,7 @@ import pytest
 
 from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.registry import NAMES, benchmark
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 from . import published, test_mc_bench, test_odinw13
 from .published import write_json, write_parquet, write_refcoco

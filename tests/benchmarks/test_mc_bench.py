@@ -10,7 +10,7 @@ import pytest
 from gemvg_repro.benchmarks.detections import Detection
 from gemvg_repro.benchmarks.mc_bench import BENCHMARKS, corrected, official
 from gemvg_repro.benchmarks.mc_bench_file import McBenchFile, load
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Target
 
 GOLDEN = Path("../shared/data/golden")

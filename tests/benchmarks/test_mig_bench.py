@@ -9,7 +9,7 @@ import pytest
 
 from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.mig_bench import TASKS, MigRecord
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Target
 
 from .made import LEFT, RIGHT, Plain

@@ -6,13 +6,7 @@ import pytest
 
 from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.mig_bench import MigRecord
-from gemvg_repro.benchmarks.mig_bench_score import (
-    MigBench,
-    official_box,
-    official_counts,
-    official_iou,
-    score,
-)
+from gemvg_repro.benchmarks.mig_bench_score import MigBench, official_box, official_counts, official_iou, score
 from gemvg_repro.benchmarks.responses import spoken
 from gemvg_repro.grounding.answers import write
 from gemvg_repro.grounding.samples import MODES, Box, Mode, Target

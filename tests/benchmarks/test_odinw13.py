@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gemvg_repro.benchmarks.odinw13 import BENCHMARKS, DATASETS
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Target
 
 RACCOON = Path("../shared/data/odinw/Raccoon/Raccoon.v2-raw.coco/valid/annotations_without_background.json")

@@ -5,7 +5,7 @@ import pytest
 
 from gemvg_repro.benchmarks.refcoco import box_of, read_pickle
 from gemvg_repro.benchmarks.registry import benchmark
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 from .published import refcoco, write_refcoco
 

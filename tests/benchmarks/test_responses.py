@@ -6,7 +6,7 @@ import pytest
 
 from gemvg_repro.benchmarks.predictions import Prediction, PredictionLog
 from gemvg_repro.benchmarks.responses import read_responses, spoken
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 
 def lines(folder: Path, *records: Any) -> Path:

@@ -12,7 +12,7 @@ from gemvg_repro.benchmarks.asking import authors
 from gemvg_repro.benchmarks.fingerprint import fingerprint
 from gemvg_repro.benchmarks.registry import NAMES, benchmark
 from gemvg_repro.benchmarks.score import main
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 from . import published
 from .test_mc_bench import document

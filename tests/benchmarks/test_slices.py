@@ -10,7 +10,7 @@ import pytest
 
 from gemvg_repro.benchmarks.generalised import score
 from gemvg_repro.benchmarks.slices import difficulties, hops
-from gemvg_repro.corpora.pictures import GreyPicture
+from gemvg_repro.files.pictures import GreyPicture
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.miniature.questions import three_hops, two_hops

@@ -17,14 +17,15 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from gemvg_repro.corpora import building, pictures, recipe, shards
+from gemvg_repro.corpora import building, recipe, shards
 from gemvg_repro.corpora.building import prove
 from gemvg_repro.corpora.composition.composed import Composed, Rules
 from gemvg_repro.corpora.composition.meaning import Untrue
 from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
-from gemvg_repro.corpora.pictures import MarkedPicture
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files import pictures
+from gemvg_repro.files.pictures import MarkedPicture
+from gemvg_repro.files.validation import Refused
 
 from . import official
 from .composition.test_composers import composed
@@ -208,7 +209,7 @@ def test_embedded_pictures_are_bounded_and_scaled_as_files_are(
 
 
 def test_a_mark_is_a_red_frame_on_the_box(tmp_path: Path) -> None:
-    from gemvg_repro.corpora.pictures import FilePicture
+    from gemvg_repro.files.pictures import FilePicture
 
     Image.new("RGB", (100, 50)).save(tmp_path / "a.png")
     pixels = MarkedPicture(FilePicture(tmp_path, "a.png"), (0.1, 0.2, 0.5, 0.8)).pixels()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gemvg_repro.corpora import coco
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 from .made import Document, document, pixels, write
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from gemvg_repro.corpora import coco, composers
-from gemvg_repro.corpora.pictures import CutOut, FilePicture
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.pictures import CutOut, FilePicture
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.answers import completion, read
 from gemvg_repro.grounding.samples import Picture, Sample, Target
 

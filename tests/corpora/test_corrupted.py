@@ -13,7 +13,7 @@ import pytest
 
 from gemvg_repro.corpora.frames import Frame, Skips
 from gemvg_repro.corpora.official import SOURCES
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 from . import official
 

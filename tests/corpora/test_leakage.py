@@ -10,7 +10,7 @@ from PIL import Image
 
 from gemvg_repro.corpora import leakage
 from gemvg_repro.corpora.official import indexed
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 from . import official
 

@@ -10,7 +10,7 @@ import pytest
 
 from gemvg_repro.benchmarks.asking import asking_at, authors
 from gemvg_repro.benchmarks.registry import benchmark
-from gemvg_repro.corpora.pictures import store
+from gemvg_repro.files.pictures import store
 from gemvg_repro.grounding.answers import write as write_answer
 from gemvg_repro.grounding.prompts import instruction
 from gemvg_repro.grounding.samples import MODES, Sample

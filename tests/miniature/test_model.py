@@ -8,14 +8,7 @@ import pytest
 import torch
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-from gemvg_repro.miniature.model import (
-    Sizes,
-    build_config,
-    build_image_processor,
-    build_model,
-    deepen,
-    save_random,
-)
+from gemvg_repro.miniature.model import Sizes, build_config, build_image_processor, build_model, deepen, save_random
 from gemvg_repro.miniature.tokenizer import build_tokenizer
 from gemvg_repro.models.loading import load, save
 

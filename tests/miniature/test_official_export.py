@@ -17,7 +17,7 @@ from gemvg_repro.corpora.composition.composed import Bench, Unfit
 from gemvg_repro.corpora.composition.meaning import Untrue
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.official import SOURCES
-from gemvg_repro.corpora.pictures import FilePicture
+from gemvg_repro.files.pictures import FilePicture
 from gemvg_repro.grounding.samples import GROUNDING_KINDS
 from gemvg_repro.miniature import official_export
 from gemvg_repro.miniature.dataset import Recipe, generate

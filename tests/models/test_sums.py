@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import SUMS, check, write_sums
 
 BASE = Path(__file__).parents[2] / "gemvg_repro" / "miniature" / "base"

@@ -8,16 +8,7 @@ from scipy.stats import binomtest
 from gemvg_repro.benchmarks import generalised
 from gemvg_repro.grounding.samples import GROUNDING_KINDS
 from gemvg_repro.miniature.dataset import Recipe, generate
-from gemvg_repro.report.estimates import (
-    aligned,
-    estimates,
-    hit_rate,
-    mean,
-    percentile,
-    replicates,
-    resampling,
-    wilson,
-)
+from gemvg_repro.report.estimates import aligned, estimates, hit_rate, mean, percentile, replicates, resampling, wilson
 
 from .synthetic import answered
 

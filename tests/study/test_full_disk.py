@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from gemvg_repro.benchmarks.predictions import Prediction, PredictionLog, read
-from gemvg_repro.corpora.writing import NotWritten, writing
+from gemvg_repro.files.atomic import NotWritten, writing
 from gemvg_repro.models.loading import save
 from gemvg_repro.report import numbers, pictures
 from gemvg_repro.report.html import export_html

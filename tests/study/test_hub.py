@@ -11,7 +11,7 @@ import huggingface_hub.constants
 import pytest
 
 from gemvg_repro.benchmarks import mig_bench
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.study.evaluation import evaluate
 from gemvg_repro.study.hub import checkpoint_folder, commit_of
 from gemvg_repro.study.identity import identify

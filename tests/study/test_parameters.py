@@ -7,13 +7,7 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.study.parameters import (
-    EvaluateParameters,
-    ParameterError,
-    TrainParameters,
-    project_root,
-    resolve,
-)
+from gemvg_repro.study.parameters import EvaluateParameters, ParameterError, TrainParameters, project_root, resolve
 
 
 def test_a_notebook_s_plain_globals_are_its_parameters() -> None:

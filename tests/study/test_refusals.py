@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.score import main as score
-from gemvg_repro.corpora.pictures import MOST_STORED_PIXELS
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.pictures import MOST_STORED_PIXELS
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.models.loading import load
 from gemvg_repro.study.evaluation import evaluate

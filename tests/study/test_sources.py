@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from gemvg_repro.corpora import shards
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.study import identity, profiles, sources
 from gemvg_repro.study.identity import identify, locate
 from gemvg_repro.study.parameters import DataParameters, EvaluateParameters, TrainParameters

@@ -48,13 +48,7 @@ from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.training.arguments import build_optimiser
 from gemvg_repro.training.collation import Conversation
-from gemvg_repro.training.grpo import (
-    grpo_arguments,
-    prompts_in_order,
-    reinforce,
-    reward_functions,
-    with_pictures,
-)
+from gemvg_repro.training.grpo import grpo_arguments, prompts_in_order, reinforce, reward_functions, with_pictures
 from gemvg_repro.training.sft import conversations, finetune, sft_arguments
 from gemvg_repro.training.variants import FORMS
 

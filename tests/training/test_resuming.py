@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.training.grpo import reinforce
 from gemvg_repro.training.resuming import SEAL, newest_checkpoint, weights_hash

@@ -13,18 +13,7 @@ from typing import Literal
 
 from ..frames import Frame, Instance
 from ..index import unclear
-from .composed import (
-    Bench,
-    Composed,
-    Found,
-    Unfit,
-    how_many,
-    references,
-    same_question,
-    shown,
-    smallest_side,
-    way_of,
-)
+from .composed import Bench, Composed, Found, Unfit, how_many, references, same_question, shown, smallest_side, way_of
 from .wording import mark, query, sentence, sightings
 
 

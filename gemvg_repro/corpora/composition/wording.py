@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import yaml
 
+from ...files.validation import Refused
 from ...grounding.boxes import to_grid
 from ...grounding.samples import Box
-from ..refusal import Refused
 
 FILE = Path(__file__).with_name("wording.yaml")
 """The wordings of a recipe that names no others."""

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...files.validation import Refused
 from .. import streams
 from ..frames import EVERYTHING, Frame, Instance, Skips, clean_phrase
-from ..refusal import Refused
 from . import fields
 
 LICENCE = "COCO annotations: CC BY 4.0; images: Flickr's terms of use, each under the licence that its record names"

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ...files.validation import Refused
 from .. import streams
 from ..frames import Conversation, Frame, Skips
-from ..refusal import Refused
 from . import fields
 
 LICENCE = "conversations: each data set's own terms, which its files do not state; look them up before passing on"

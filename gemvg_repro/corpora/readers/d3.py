@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import pickles
+from ...files import pickles
+from ...files.validation import Refused
 from ..frames import EVERYTHING, Frame, Instance, Skips, clean_phrase
-from ..refusal import Refused
 from . import fields
 
 LICENCE = "D3: CC BY-NC 4.0; images: Flickr's terms of use"

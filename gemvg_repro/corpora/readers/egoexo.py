@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ...files.validation import Refused, read_json
 from .. import streams
 from ..frames import Frame, Instance, Skips, clean_phrase, unit_box
 from ..masks import MaskError, box_of, counts_of, lz_decode
-from ..refusal import Refused, read_json
 from . import fields
 
 LICENCE = "Ego-Exo4D: licence agreement signed with the Ego4D consortium; not to be passed on"

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from ...files.pictures import MOST_STORED_PIXELS, FilePicture
+from ...files.validation import Refused, leaves_folder
 from ...grounding.samples import Box
 from ..frames import unit_box
-from ..pictures import MOST_STORED_PIXELS, FilePicture
-from ..refusal import Refused, leaves_folder
 
 Size = tuple[int, int]
 """Width and height in pixels."""

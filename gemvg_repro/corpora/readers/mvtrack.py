@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...files.validation import Refused
 from ...grounding.samples import Box
 from ..frames import Frame, Instance, Skips, clean_phrase
-from ..refusal import Refused
 from . import fields
 
 LICENCE = "MVTrack (ShanghaiTech): non-commercial research; faces to be blurred"

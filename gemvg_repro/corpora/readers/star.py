@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import pickles, streams
+from ...files import pickles
+from ...files.validation import Refused
+from .. import streams
 from ..frames import Frame, Instance, Question, Skips, clean_phrase
-from ..refusal import Refused
 from . import fields
 from .videos import size_of_video
 

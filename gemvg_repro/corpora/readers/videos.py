@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..pictures import MOST_STORED_PIXELS, FilePicture
-from ..refusal import Refused
+from ...files.pictures import MOST_STORED_PIXELS, FilePicture
+from ...files.validation import Refused
 
 SUFFIXES = (".mp4",)
 

@@ -6,7 +6,7 @@ import pytest
 
 from gemvg_repro.corpora.frames import Frame, Skips
 from gemvg_repro.corpora.readers import coco
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 OFFICIAL: dict[str, Any] = {
     "info": {"year": 2017},

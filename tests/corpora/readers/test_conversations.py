@@ -13,7 +13,7 @@ from gemvg_repro.corpora.frames import Conversation, Frame, Skips
 from gemvg_repro.corpora.index import Index, exclude
 from gemvg_repro.corpora.official import indexed
 from gemvg_repro.corpora.readers import conversations
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 from .. import official
 

@@ -7,7 +7,7 @@ import pytest
 
 from gemvg_repro.corpora.frames import Skips
 from gemvg_repro.corpora.readers import d3
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 BOXES: dict[str, Any] = {
     "array (1, 4)": np.array([[10, 20, 20, 10]]),

@@ -6,7 +6,7 @@ import pytest
 
 from gemvg_repro.corpora.frames import Frame, Skips
 from gemvg_repro.corpora.readers import egoexo
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 MASK = {"width": 8, "height": 6, "encodedMask": "LwZhAZIQ3I", "intSegClicks": []}
 

@@ -5,7 +5,7 @@ from PIL import Image
 
 from gemvg_repro.corpora.frames import Skips
 from gemvg_repro.corpora.readers import mvtrack
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 
 def write(root: Path, view: int, boxes: str, hidden: str, pictures: tuple[int, ...] = (1, 2)) -> Path:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gemvg_repro.corpora.frames import Frame, Question, Skips
 from gemvg_repro.corpora.readers import star
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 WIDTH, HEIGHT = 480, 270
 

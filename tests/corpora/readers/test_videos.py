@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gemvg_repro.corpora.readers.videos import VideoPicture, size_of_video
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files.validation import Refused
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ..grounding.samples import Box, Picture
-from .refusal import Refused
+from .validation import Refused
 
 MOST_STORED_PIXELS = 80_000_000
 """Larger files are refused unread: a small file can claim a picture that fills the memory."""

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from .refusal import Refused
+from .validation import Refused
 
 MOST_BYTES = 2**30
 """The largest pickle that is opened."""

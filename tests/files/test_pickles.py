@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gemvg_repro.corpora import pickles
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files import pickles
+from gemvg_repro.files.validation import Refused
 
 
 def put(folder: Path, content: Any, protocol: int = 4) -> Path:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..corpora.refusal import Faults, leaves_folder
+from .validation import Faults, leaves_folder
 
 _NAMES = {str: "text", list: "a list", bool: "true or false", int: "an integer", dict: "an object"}
 

@@ -6,13 +6,13 @@ import pytest
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from gemvg_repro.corpora import pictures
-from gemvg_repro.corpora.pictures import CutOut, FilePicture, GreyPicture
-from gemvg_repro.corpora.refusal import Refused
+from gemvg_repro.files import pictures
+from gemvg_repro.files.pictures import CutOut, FilePicture, GreyPicture
+from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Sample
 from gemvg_repro.study import sources
 
-from .made import pixels
+from ..corpora.made import pixels
 
 
 def save(folder: Path, name: str, array: np.ndarray, **options: object) -> FilePicture:
