@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from ..files.validation import Refused
 from ..grounding.samples import Mode, Sample
-from .asking import Asking
+from .prompts import Asking
 from .responses import read_responses
 
 Data = TypeVar("Data")

@@ -10,7 +10,7 @@ from ..files.validation import Refused
 from .interface import Benchmark
 
 NAMES = {
-    "mig_bench": "mig_bench_score",
+    "mig_bench": "mig_bench",
     "mc_bench": "mc_bench",
     "odinw13": "odinw13",
     "odinw13_all": "odinw13",
@@ -23,7 +23,7 @@ NAMES = {
     "refcoco+": "refcoco",
     "refcocog": "refcoco",
 }
-"""Each benchmark and its module here, which lists what it defines in BENCHMARKS."""
+"""Each benchmark and its module in suites, which lists what it defines in BENCHMARKS."""
 
 
 def benchmark(name: str) -> Benchmark[Any, Any]:
@@ -32,6 +32,6 @@ def benchmark(name: str) -> Benchmark[Any, Any]:
         close = get_close_matches(name, NAMES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise Refused(f"there is no benchmark {name!r}{hint}; those there are: {', '.join(NAMES)}")
-    module = import_module(f".{NAMES[name]}", __package__)
+    module = import_module(f".suites.{NAMES[name]}", __package__)
     found: Benchmark[Any, Any] = next(each for each in module.BENCHMARKS if each.name == name)
     return found

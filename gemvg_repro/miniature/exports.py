@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..benchmarks import asking
+from ..benchmarks import prompts
 from . import mc_export, mig_export, muir_export, odinw_export
 
 WRITERS: dict[str, Callable[[Path, int, int], Path]] = {
@@ -31,4 +31,4 @@ def write(folder: Path, seed: int, sizes: Mapping[str, int]) -> None:
     for name, each in sizes.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         WRITERS[name](folder / name, seed, each)
-        shutil.copy(Path(__file__).with_name(asking.FILE), folder / name / asking.FILE)
+        shutil.copy(Path(__file__).with_name(prompts.FILE), folder / name / prompts.FILE)

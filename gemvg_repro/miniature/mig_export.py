@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-from ..benchmarks import mig_bench
-from ..benchmarks.mig_bench import MigRecord
+from ..benchmarks.suites import mig_bench_file
+from ..benchmarks.suites.mig_bench_file import MigRecord
 from .questions import COMPOSERS, Question, shared
 from .world import Frame, close_up, frame, from_another_view, place
 
@@ -16,7 +16,7 @@ _ORDINALS = ("first", "second", "third")
 
 def write(folder: Path, seed: int, each: int) -> Path:
     """Writes the annotation file, `each` records of every task, and its images below `folder`; returns the file."""
-    return mig_bench.export(records(seed, each), folder)
+    return mig_bench_file.export(records(seed, each), folder)
 
 
 def records(seed: int, each: int) -> Iterator[MigRecord]:

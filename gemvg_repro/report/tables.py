@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..benchmarks.slices import CROWD, SMALL
+from ..benchmarks.generalised.difficulty import CROWD, SMALL
 from ..grounding.samples import GROUNDING_KINDS
 from .numbers import difference, look_up, pick, seeds_of
 from .slices import BUILT_IN, SLICES

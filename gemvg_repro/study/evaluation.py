@@ -13,12 +13,15 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ..benchmarks import gallery, generalised, mig_bench_score, shortcuts
-from ..benchmarks.asking import asking_at
+from ..benchmarks import gallery
 from ..benchmarks.fingerprint import fingerprint
+from ..benchmarks.generalised import score as generalised
+from ..benchmarks.generalised import shortcuts
 from ..benchmarks.predictions import Prediction, PredictionLog
+from ..benchmarks.prompts import asking_at
 from ..benchmarks.registry import benchmark
 from ..benchmarks.responses import spoken
+from ..benchmarks.suites import mig_bench
 from ..grounding.answers import read
 from ..grounding.samples import MODES, Mode, Sample
 from ..models.generation import Question, answer
@@ -154,7 +157,7 @@ def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None
         }
 
     def table(texts: Sequence[str], tokens: Sequence[int]) -> pd.DataFrame:
-        return mig_bench_score.score(data, texts, mode, tokens)
+        return mig_bench.score(data, texts, mode, tokens)
 
     samples = chosen.samples(data, mode, asking)
     return Task(name, mode, samples, table if name == "mig_bench" else None, official)

@@ -14,8 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..benchmarks.asking import asking_at
 from ..benchmarks.fingerprint import fingerprint
+from ..benchmarks.prompts import asking_at
 from ..benchmarks.registry import benchmark
 from ..corpora import recipe
 from ..corpora.official import annotation_files

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import Qwen2VLForConditionalGeneration
 
-from ..benchmarks import generalised
+from ..benchmarks.generalised import score
 from ..grounding.samples import Mode, Sample
 from ..miniature.curriculum import PHASES, lessons
 from ..miniature.dataset import Recipe, generate
@@ -289,7 +289,7 @@ def measure(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcesso
         asked: list[Question] = [(sample, "direct") for sample in samples]
         batches = answer(model, processor, asked, batch=100, max_new_tokens={"direct": 60})
         said = {told.sample: told.text for batch in batches for told in batch}
-        summary = generalised.summary(generalised.score(samples, [said[s.id] for s in samples], "direct"))
+        summary = score.summary(score.score(samples, [said[s.id] for s in samples], "direct"))
         found |= {f"{name}/{key}": round(value, 4) for key, value in summary.items()}
     return found
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.registry import NAMES, benchmark
+from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.files.validation import Refused
 
-from . import published, test_mc_bench, test_odinw13
+from . import published
 from .published import write_json, write_parquet, write_refcoco
-from .test_mig_bench import RECORDS
+from .suites import test_mc_bench, test_odinw13
+from .suites.test_mig_bench_file import RECORDS
 
 VARIANTS = 40
 
@@ -31,7 +32,7 @@ CLASSES = (*VALUES, "drop", "double", "whole")
 
 
 def mig(folder: Path) -> Any:
-    return json.loads(mig_bench.export(RECORDS, folder).read_text())
+    return json.loads(mig_bench_file.export(RECORDS, folder).read_text())
 
 
 def _as_json(name: str) -> Callable[[Path, Any], Path]:

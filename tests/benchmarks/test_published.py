@@ -5,9 +5,9 @@ import pytest
 import yaml
 
 from gemvg_repro.benchmarks import published as module
-from gemvg_repro.benchmarks.mig_bench import TASKS
 from gemvg_repro.benchmarks.published import published
 from gemvg_repro.benchmarks.registry import NAMES
+from gemvg_repro.benchmarks.suites.mig_bench_file import TASKS
 
 REVISIONS = yaml.safe_load((Path(module.__file__).parent / "revisions.yaml").read_text())
 

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.benchmarks import mig_bench
-from gemvg_repro.benchmarks.asking import authors
 from gemvg_repro.benchmarks.fingerprint import fingerprint
+from gemvg_repro.benchmarks.prompts import authors
 from gemvg_repro.benchmarks.registry import NAMES, benchmark
 from gemvg_repro.benchmarks.score import main
+from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.files.validation import Refused
 
 from . import published
-from .test_mc_bench import document
-from .test_mc_bench import write as write_mc_bench
-from .test_mig_bench import RECORDS
+from .suites.test_mc_bench import document
+from .suites.test_mc_bench import write as write_mc_bench
+from .suites.test_mig_bench_file import RECORDS
 
 ROOT = Path(__file__).parents[2]
 DATA = Path("../shared/data").resolve()
 
 
 def mig_files(folder: Path, *responses: str) -> list[str]:
-    annotations = mig_bench.export(RECORDS, folder)
+    annotations = mig_bench_file.export(RECORDS, folder)
     predictions = folder / "answers.jsonl"
     predictions.write_text("".join(json.dumps({"index": n, "response": r}) + "\n" for n, r in enumerate(responses)))
     return ["--annotations", str(annotations), "--predictions", str(predictions)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.benchmarks.asking import asking_at, authors
+from gemvg_repro.benchmarks.prompts import asking_at, authors
 from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.files.pictures import store
 from gemvg_repro.grounding.answers import write as write_answer

@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from gemvg_repro.benchmarks import gallery, generalised, shortcuts
+from gemvg_repro.benchmarks import gallery
+from gemvg_repro.benchmarks.generalised import shortcuts
+from gemvg_repro.benchmarks.generalised.score import score
 from gemvg_repro.grounding.answers import read, write
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
@@ -150,15 +152,15 @@ def _evaluation(
         tokens = [8 + len(text) // (9 if mode == "direct" else 4) for text in texts]
         for sample, text in zip(grounding, texts, strict=True):
             answers[sample.id, mode] = (text, read(text, len(sample.pictures)).targets)
-        tables = {"generalised": generalised.score(grounding, texts, mode, tokens)}
-        tables["understanding"] = generalised.score(choice, answered(choice, variant, mode, seed), mode)
+        tables = {"generalised": score.score(grounding, texts, mode, tokens)}
+        tables["understanding"] = score.score(choice, answered(choice, variant, mode, seed), mode)
         if mode == "direct":
             few = grounding[:80]
             grey = answered(few, variant, mode, seed, blind=True)
-            tables["blind"] = generalised.score(few, grey, mode)
-            tables["shuffled"] = generalised.score(few, grey[::-1], mode)
+            tables["blind"] = score.score(few, grey, mode)
+            tables["shuffled"] = score.score(few, grey[::-1], mode)
         for name in ("constant_box", "picture_prior") if mode == "direct" else ():
-            tables[name] = generalised.score(grounding, getattr(shortcuts, name)(train, grounding), mode)
+            tables[name] = score.score(grounding, getattr(shortcuts, name)(train, grounding), mode)
         hits = rng.random(200) < SKILL[variant][mode == "cot"]
         records = [f"mig_bench/{n}" for n in range(200)]
         tasks = [TASKS[n % 10] for n in range(200)]

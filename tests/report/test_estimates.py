@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from gemvg_repro.benchmarks import generalised
+from gemvg_repro.benchmarks.generalised.score import score
 from gemvg_repro.grounding.samples import GROUNDING_KINDS
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.report.estimates import aligned, estimates, hit_rate, mean, percentile, replicates, resampling, wilson
@@ -44,8 +44,8 @@ def test_f1_by_hand() -> None:
 
 def test_values_are_those_of_the_benchmark() -> None:
     samples = list(generate("test", Recipe(seed=1, validation=1, test=60, understanding_test=0)))
-    scores = generalised.score(samples, answered(samples, "hybrid", "cot", 0), "cot")
-    ours, official = estimates([scores], resampling(scores, 10)), generalised.summary(scores)
+    scores = score.score(samples, answered(samples, "hybrid", "cot", 0), "cot")
+    ours, official = estimates([scores], resampling(scores, 10)), score.summary(scores)
     for kind in GROUNDING_KINDS:
         assert ours[kind, "f1"].value == pytest.approx(official[f"f1/{kind}"])
     assert ours["mean", "f1"].value == pytest.approx(official["f1"])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gemvg_repro.benchmarks import generalised
+from gemvg_repro.benchmarks.generalised.score import score
 from gemvg_repro.report.collect import Collection, collect
 from gemvg_repro.report.estimates import wilson
 from gemvg_repro.report.numbers import COLUMNS, look_up, numbers, pick, save
@@ -30,7 +30,7 @@ def test_same_runs_same_table(collection: Collection, measured: pd.DataFrame) ->
 
 def test_headline_is_the_benchmarks(collection: Collection, measured: pd.DataFrame) -> None:
     for run in collection.finished("evaluation"):
-        official = generalised.summary(run.scores()["generalised", "cot"])["f1"]
+        official = score.summary(run.scores()["generalised", "cot"])["f1"]
         estimate = look_up(measured, **HEADLINE, variant=run.variant, mode="cot")
         assert estimate is not None and estimate.value == pytest.approx(official)
         assert estimate.low <= estimate.value <= estimate.high
@@ -60,7 +60,7 @@ def test_a_shortcut_is_compared_on_its_own_samples(collection: Collection, measu
     scores = next(run for run in collection.finished("evaluation") if run.variant == "cot_sft").scores()
     grey = scores["blind", "direct"]
     same = scores["generalised", "cot"].merge(grey[["sample"]])
-    expected = generalised.summary(same)["f1"] / generalised.summary(grey)["f1"]
+    expected = score.summary(same)["f1"] / score.summary(grey)["f1"]
     times = look_up(measured, **(HEADLINE | {"metric": "times_blind"}), variant="cot_sft", mode="cot")
     assert times is not None and times.value == pytest.approx(expected) and times.n == 80
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import huggingface_hub.constants
 import pytest
 
-from gemvg_repro.benchmarks import mig_bench
+from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.study.evaluation import evaluate
 from gemvg_repro.study.hub import checkpoint_folder, commit_of
@@ -19,7 +19,7 @@ from gemvg_repro.study.parameters import EvaluateParameters, ParameterError, Tra
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.stages import base_of
 
-from ..benchmarks.test_mig_bench import RECORDS
+from ..benchmarks.suites.test_mig_bench_file import RECORDS
 from .test_published import BASE
 
 NAME, COMMIT = "Somebody/Tiny-Qwen2-VL", "0123456789abcdef0123456789abcdef01234567"
@@ -57,7 +57,7 @@ def asked(folder: Path, **changes: str) -> EvaluateParameters:
 
 def test_a_name_is_its_snapshot_and_its_commit_the_identity(tmp_path: Path, cache: Path) -> None:
     snapshot = fill(cache)
-    mig_bench.export(RECORDS, tmp_path)
+    mig_bench_file.export(RECORDS, tmp_path)
     assert checkpoint_folder(NAME) == snapshot
     first = identify(asked(tmp_path))
     assert first.name == "evaluate-tiny-qwen2-vl-mig_bench-direct"
@@ -94,7 +94,7 @@ def test_the_commit_of_what_is_not_downloaded_is_the_hubs(cache: Path, monkeypat
 
 
 def test_what_is_not_there_and_cannot_be_had_is_refused_with_what_can_be_done(tmp_path: Path, cache: Path) -> None:
-    mig_bench.export(RECORDS, tmp_path)
+    mig_bench_file.export(RECORDS, tmp_path)
     snapshot = fill(cache)
     (snapshot / "model.safetensors").unlink()  # as when a download was stopped
     for name in (NAME, "Nobody/Nothing"):
@@ -105,6 +105,6 @@ def test_what_is_not_there_and_cannot_be_had_is_refused_with_what_can_be_done(tm
 
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../x", "/x/y", "Qwen/", "Qwen/..", "Qwen/a b"])
 def test_what_is_no_name_is_refused_at_once(tmp_path: Path, name: str) -> None:
-    mig_bench.export(RECORDS, tmp_path)
+    mig_bench_file.export(RECORDS, tmp_path)
     with pytest.raises(ParameterError, match="such as Qwen/Qwen2-VL-7B-Instruct"):
         asked(tmp_path, checkpoint=name)

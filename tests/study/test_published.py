@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.score import main
+from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.study.evaluation import evaluate
 from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import EvaluateParameters, ParameterError
 from gemvg_repro.study.runs import MODEL, Run
 
-from ..benchmarks.test_mig_bench import RECORDS
+from ..benchmarks.suites.test_mig_bench_file import RECORDS
 
 BASE = Path(__file__).parents[2] / "gemvg_repro/miniature/base"
 
@@ -30,7 +30,7 @@ def asked(folder: Path, **changes: str) -> EvaluateParameters:
 
 
 def test_answers_are_kept_and_scored_as_the_command_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    annotations = mig_bench.export(RECORDS, tmp_path)
+    annotations = mig_bench_file.export(RECORDS, tmp_path)
     run = evaluate(asked(tmp_path))
     predictions = run / "predictions-mig_bench-direct.jsonl"
     whole = predictions.read_text().splitlines()
@@ -48,7 +48,7 @@ def test_answers_are_kept_and_scored_as_the_command_does(tmp_path: Path, capsys:
 
 
 def test_the_result_says_whose_answers_they_are(tmp_path: Path) -> None:
-    mig_bench.export(RECORDS, tmp_path)
+    mig_bench_file.export(RECORDS, tmp_path)
     with Run.open(tmp_path / "runs", "hybrid-s3", {"kind": "train"}) as run:
         shutil.copytree(BASE, run.folder / MODEL)
         known = {"mode": "hybrid", "seed": 3, "prerequisites": {"data": "data-0"}}
@@ -62,7 +62,7 @@ def test_the_result_says_whose_answers_they_are(tmp_path: Path) -> None:
 
 
 def test_another_mode_or_file_is_another_run(tmp_path: Path) -> None:
-    annotations = mig_bench.export(RECORDS, tmp_path)
+    annotations = mig_bench_file.export(RECORDS, tmp_path)
     first = identify(asked(tmp_path))
     assert first.name == "evaluate-base-mig_bench-direct" and not first.prerequisites
     assert identify(asked(tmp_path, mode="cot")).id != first.id
@@ -71,7 +71,7 @@ def test_another_mode_or_file_is_another_run(tmp_path: Path) -> None:
 
 
 def test_the_bytes_of_a_picture_and_the_words_are_part_of_the_id(tmp_path: Path) -> None:
-    annotations = mig_bench.export(RECORDS, tmp_path)
+    annotations = mig_bench_file.export(RECORDS, tmp_path)
     ids = {identify(asked(tmp_path)).id}
     assert ids == {identify(asked(tmp_path, root=str(annotations))).id}  # the file, or the folder that it is in
     (tmp_path / "MIG-Bench/unrelated.png").touch()

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from gemvg_repro.benchmarks import mig_bench
 from gemvg_repro.benchmarks.score import main as score
+from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.files.pictures import MOST_STORED_PIXELS
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
@@ -28,7 +28,7 @@ from gemvg_repro.study.sources import make
 from gemvg_repro.study.stages import train
 
 from .. import tiny_model
-from ..benchmarks.test_mig_bench import RECORDS
+from ..benchmarks.suites.test_mig_bench_file import RECORDS
 from ..corpora.made import Document, document, write
 from ..sweeps.test_launch import launch
 from . import tiny
@@ -180,7 +180,7 @@ def test_a_grid_of_several_settings_has_no_report(tmp_path: Path) -> None:
 
 
 def test_a_benchmark_with_a_picture_missing(tmp_path: Path) -> None:
-    mig_bench.export(RECORDS, tmp_path)
+    mig_bench_file.export(RECORDS, tmp_path)
     picture = sorted((tmp_path / "MIG-Bench").rglob("*.png"))[0]
     picture.write_bytes(picture.read_bytes()[:40])
     shutil.copytree(tiny_model.folder(), tmp_path / "weights")
@@ -207,7 +207,7 @@ def test_a_benchmark_with_a_picture_missing(tmp_path: Path) -> None:
 def test_scores_of_files_that_are_not_in_order(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, content: bytes | None, words: tuple[str, ...]
 ) -> None:
-    annotations = mig_bench.export(RECORDS, tmp_path)
+    annotations = mig_bench_file.export(RECORDS, tmp_path)
     answers = tmp_path / "answers.jsonl"
     answers.write_text("".join(json.dumps({"index": n, "response": "(0,0),(9,9)"}) + "\n" for n in range(3)))
     changed = answers if file == answers.name else annotations

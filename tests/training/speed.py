@@ -35,7 +35,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from trl import GRPOTrainer, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from gemvg_repro.benchmarks.asking import asking_at
+from gemvg_repro.benchmarks.prompts import asking_at
 from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, question

@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 
-from gemvg_repro.benchmarks import generalised
+from gemvg_repro.benchmarks.generalised.score import score
 from gemvg_repro.corpora.workers import pool
 from gemvg_repro.grounding.samples import MODES, Mode, Sample
 from gemvg_repro.models.generation import answer
@@ -135,9 +135,9 @@ def greedy(model: Any, processor: Any, validation: Sequence[Sample], mode: Mode)
     limits = PROFILE.evaluate.max_new_tokens
     batches = answer(model, processor, [(s, mode) for s in asked], batch=PROFILE.evaluate.batch, max_new_tokens=limits)
     said = {each.sample: each.text for batch in batches for each in batch}
-    scores = generalised.score(asked, [said[s.id] for s in asked], mode)
+    scores = score.score(asked, [said[s.id] for s in asked], mode)
     few = scores["n_predicted"] < scores["n_true"]
-    return generalised.summary(scores) | {f"too_few/{n}": float(few[scores["n_true"] == n].mean()) for n in (2, 3)}
+    return score.summary(scores) | {f"too_few/{n}": float(few[scores["n_true"] == n].mean()) for n in (2, 3)}
 
 
 def make(runs: Path, trials: Sequence[Trial], jobs: int) -> dict[Trial, Record]:

@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from ..files.records import expect, texts
-from ..files.validation import Faults
-from ..grounding.samples import Mode
-from .asking import Asking
-from .choices import LETTERS, Choice, ChoiceBenchmark, accuracies
-from .interface import Score
-from .tables import Row
+from ...files.records import expect, texts
+from ...files.validation import Faults
+from ...grounding.samples import Mode
+from ..interface import Score
+from ..multiple_choice import LETTERS, Choice, ChoiceBenchmark, accuracies
+from ..prompts import Asking
+from ..published_rows import Row
 
 _STRIPPED = (",", ".", "!", "?", ";", ":", "'")
 

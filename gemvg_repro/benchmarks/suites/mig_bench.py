@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..grounding.answers import read
-from ..grounding.boxes import pairwise_iou
-from ..grounding.samples import Box, Mode, Sample
-from .asking import Asking, authors
-from .interface import Metric, Score, TextBenchmark
-from .mig_bench import FILE, FOLDER, TASKS, MigRecord, load, samples
-from .responses import spoken
+from ...grounding.answers import read
+from ...grounding.boxes import pairwise_iou
+from ...grounding.samples import Box, Mode, Sample
+from ..interface import Metric, Score, TextBenchmark
+from ..prompts import Asking, authors
+from ..responses import spoken
+from .mig_bench_file import FILE, FOLDER, TASKS, MigRecord, load, samples
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -31,15 +31,15 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..files.pictures import FilePicture
-from ..grounding.answers import read
-from ..grounding.boxes import flaw, to_unit
-from ..grounding.samples import Kind, Mode, Sample, Target
-from .asking import Asking, authors
-from .detections import Detection, Precision, indexed, iou, is_result_list, read_detections
-from .interface import Benchmark, Metric, Score
+from ...files.pictures import FilePicture
+from ...grounding.answers import read
+from ...grounding.boxes import flaw, to_unit
+from ...grounding.samples import Kind, Mode, Sample, Target
+from ..coco_ap import Detection, Precision, indexed, iou, is_result_list, read_detections
+from ..interface import Benchmark, Metric, Score
+from ..prompts import Asking, authors
+from ..responses import read_responses
 from .mc_bench_file import Description, McBenchFile, load
-from .responses import read_responses
 
 KINDS: dict[str, Kind] = {"referring": "referential", "comparison": "semantic", "reasoning": "reasoning"}
 """Ours of each text style; any other style is referential."""

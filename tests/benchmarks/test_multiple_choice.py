@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemvg_repro.benchmarks import mantis_eval, muirbench
-from gemvg_repro.benchmarks.blink import choice_of
-from gemvg_repro.benchmarks.choices import Choice, numbered
+from gemvg_repro.benchmarks.multiple_choice import Choice, numbered
 from gemvg_repro.benchmarks.registry import benchmark
+from gemvg_repro.benchmarks.suites import mantis_eval, muirbench
+from gemvg_repro.benchmarks.suites.blink import choice_of
 from gemvg_repro.files.validation import Refused
 
 from . import published

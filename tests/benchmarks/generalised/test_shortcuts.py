@@ -3,14 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gemvg_repro.benchmarks.generalised import score, summary
-from gemvg_repro.benchmarks.shortcuts import best_box, constant_box, grey, picture_prior, shuffled
+from gemvg_repro.benchmarks.generalised.score import score, summary
+from gemvg_repro.benchmarks.generalised.shortcuts import best_box, constant_box, grey, picture_prior, shuffled
 from gemvg_repro.corpora import coco, composers
 from gemvg_repro.grounding.answers import read, write
 from gemvg_repro.grounding.boxes import pairwise_iou
 from gemvg_repro.grounding.samples import Sample, Target
 
-from .made import LEFT, RIGHT, sample
+from ..made import LEFT, RIGHT, sample
 
 RACCOON = Path("../shared/data/odinw/Raccoon/Raccoon.v2-raw.coco/valid/annotations_without_background.json")
 

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.benchmarks.refcoco import box_of, read_pickle
 from gemvg_repro.benchmarks.registry import benchmark
+from gemvg_repro.benchmarks.suites.refcoco import box_of, read_pickle
 from gemvg_repro.files.validation import Refused
 
-from .published import refcoco, write_refcoco
+from ..published import refcoco, write_refcoco
 
 
 def test_accuracy_by_split(tmp_path: Path) -> None:

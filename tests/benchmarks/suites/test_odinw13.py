@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.benchmarks.odinw13 import BENCHMARKS, DATASETS
+from gemvg_repro.benchmarks.suites.odinw13 import BENCHMARKS, DATASETS
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Target
 

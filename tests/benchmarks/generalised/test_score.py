@@ -1,11 +1,11 @@
 import pandas as pd
 import pytest
 
-from gemvg_repro.benchmarks.generalised import score, summary
+from gemvg_repro.benchmarks.generalised.score import score, summary
 from gemvg_repro.grounding.answers import write
 from gemvg_repro.grounding.samples import Target
 
-from .made import LEFT, RIGHT, sample
+from ..made import LEFT, RIGHT, sample
 
 SAMPLES = [
     sample("one", (0, LEFT)),

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gemvg_repro.benchmarks import mig_bench
-from gemvg_repro.benchmarks.mig_bench import TASKS, MigRecord
+from gemvg_repro.benchmarks.suites import mig_bench_file
+from gemvg_repro.benchmarks.suites.mig_bench_file import TASKS, MigRecord
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Target
 
-from .made import LEFT, RIGHT, Plain
+from ..made import LEFT, RIGHT, Plain
 
 REAL = Path("../shared/data/mig_bench/MIG_data.json")
 
@@ -31,8 +31,8 @@ RECORDS = [
 
 
 def test_what_is_exported_is_read_back(tmp_path: Path) -> None:
-    file = mig_bench.export(RECORDS, tmp_path)
-    found = mig_bench.load(file)
+    file = mig_bench_file.export(RECORDS, tmp_path)
+    found = mig_bench_file.load(file)
     assert [r.task for r in found] == ["common_object", "diff", "group_grounding"]
     assert [r.answer for r in found] == [LEFT, RIGHT, (0.123, 0, 1, 1)]
     for before, after in zip(RECORDS, found, strict=True):
@@ -46,12 +46,12 @@ def test_what_is_exported_is_read_back(tmp_path: Path) -> None:
     rows = json.loads(file.read_text())
     assert list(rows[0]) == ["task", "images", "question", "answer", "additional_info", "need_format"]
     assert all(image.startswith("./MIG-Bench/images/common_object/") for image in rows[0]["images"])
-    again = mig_bench.export(RECORDS, tmp_path / "again")
+    again = mig_bench_file.export(RECORDS, tmp_path / "again")
     assert again.read_bytes() == file.read_bytes()
 
 
 def test_samples(tmp_path: Path) -> None:
-    first, second, third = mig_bench.samples(RECORDS)
+    first, second, third = mig_bench_file.samples(RECORDS)
     assert (first.id, first.query, first.kind) == ("mig_bench/0", "Locate it in the 3th image.", "semantic")
     assert first.targets == (Target(2, LEFT),)
     assert second.targets == (Target(1, RIGHT),)
@@ -86,7 +86,7 @@ def test_the_picture_that_is_told(task: str, question: str, info: str, picture: 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is not there")
 def test_the_real_file() -> None:
-    records = mig_bench.load(REAL)
+    records = mig_bench_file.load(REAL)
     assert Counter(record.task for record in records) == {
         "diff": 528,
         "view_diff": 94,
@@ -102,7 +102,7 @@ def test_the_real_file() -> None:
     assert {record.task for record in records if record.picture is None} == {"diff"}
     gg = Counter(record.picture for record in records if record.task == "group_grounding")
     assert gg == {0: 127, 1: 128, 2: 127, 3: 77, 4: 40}
-    samples = mig_bench.samples(records)
+    samples = mig_bench_file.samples(records)
     assert len({sample.id for sample in samples}) == 4295
     assert sum(len(sample.pictures) for sample in samples) == 16215
     with pytest.raises(Refused, match="there is no such file"):
@@ -140,13 +140,13 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_record_is_refused(tmp_path: Path, name: str) -> None:
-    file = mig_bench.export(RECORDS, tmp_path)
+    file = mig_bench_file.export(RECORDS, tmp_path)
     rows = json.loads(file.read_text())
     change, culprit = BROKEN[name]
     change(rows[1])
     file.write_text(json.dumps(rows))
     with pytest.raises(Refused) as caught:
-        mig_bench.load(file)
+        mig_bench_file.load(file)
     assert str(file) in str(caught.value) and f"  {culprit}: " in str(caught.value)
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_list_of_records_is_refused(tmp_path: Path, content: str) -> 
     file = tmp_path / "MIG_data.json"
     file.write_text(content)
     with pytest.raises(Refused, match=r"MIG_data\.json"):
-        mig_bench.load(file)
+        mig_bench_file.load(file)
 
 
 def test_ten_tasks() -> None:

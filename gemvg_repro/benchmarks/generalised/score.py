@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..grounding.answers import Reading, read
-from ..grounding.boxes import match_by_iou, match_largest, target_iou
-from ..grounding.samples import GROUNDING_KINDS, Mode, Sample
-from . import slices
+from ...grounding.answers import Reading, read
+from ...grounding.boxes import match_by_iou, match_largest, target_iou
+from ...grounding.samples import GROUNDING_KINDS, Mode, Sample
+from . import difficulty
 
 THRESHOLD = 0.5
 
@@ -69,8 +69,8 @@ def _row(sample: Sample, text: str, tokens: int, mode: Mode) -> tuple[object, ..
         unreadable,
         None if sample.choice is None else reading.choice == sample.choice,
         tokens,
-        slices.hops(sample),
-        slices.difficulties(sample),
+        difficulty.hops(sample),
+        difficulty.difficulties(sample),
     )
 
 

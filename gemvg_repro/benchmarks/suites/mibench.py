@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..files.records import expect, texts
-from ..files.validation import Faults
-from ..grounding.samples import Mode
-from .asking import Asking
-from .choices import Choice, ChoiceBenchmark
-from .tables import Row
+from ...files.records import expect, texts
+from ...files.validation import Faults
+from ...grounding.samples import Mode
+from ..multiple_choice import Choice, ChoiceBenchmark
+from ..prompts import Asking
+from ..published_rows import Row
 
 
 class MiBench(ChoiceBenchmark):

@@ -18,9 +18,9 @@ from typing import Any, ClassVar, Literal
 from ..files.records import unmarked
 from ..files.validation import Faults, Refused
 from ..grounding.samples import Mode, Picture, Sample
-from .asking import Asking, authors
 from .interface import Metric, Score, TextBenchmark
-from .tables import Row, read_table
+from .prompts import Asking, authors
+from .published_rows import Row, read_table
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

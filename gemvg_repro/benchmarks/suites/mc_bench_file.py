@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..files.pictures import FilePicture
-from ..files.records import expect, identifier, inner_path, objects, side
-from ..files.validation import Faults, Refused, read_json
-from .coco_records import boxes, by_image, categories
+from ...files.pictures import FilePicture
+from ...files.records import expect, identifier, inner_path, objects, side
+from ...files.validation import Faults, Refused, read_json
+from ..coco_records import boxes, by_image, categories
 
 _README_SPELLING = "catgory_id"
 

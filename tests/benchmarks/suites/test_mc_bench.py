@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.benchmarks.detections import Detection
-from gemvg_repro.benchmarks.mc_bench import BENCHMARKS, corrected, official
-from gemvg_repro.benchmarks.mc_bench_file import McBenchFile, load
+from gemvg_repro.benchmarks.coco_ap import Detection
+from gemvg_repro.benchmarks.suites.mc_bench import BENCHMARKS, corrected, official
+from gemvg_repro.benchmarks.suites.mc_bench_file import McBenchFile, load
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Target
 

@@ -23,17 +23,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..files.pictures import FilePicture
-from ..files.records import expect, identifier, inner_path, objects, side
-from ..files.validation import Faults, Refused, numbers, read_json
-from ..grounding.answers import LONGEST, read
-from ..grounding.boxes import flaw, to_unit
-from ..grounding.samples import Box, Mode, Sample, Target
-from .asking import Asking, authors
-from .coco_records import boxes, by_image, categories
-from .detections import Detection, Precision, is_result_list, read_detections
-from .interface import Benchmark, Metric, Score
-from .responses import read_responses
+from ...files.pictures import FilePicture
+from ...files.records import expect, identifier, inner_path, objects, side
+from ...files.validation import Faults, Refused, numbers, read_json
+from ...grounding.answers import LONGEST, read
+from ...grounding.boxes import flaw, to_unit
+from ...grounding.samples import Box, Mode, Sample, Target
+from ..coco_ap import Detection, Precision, is_result_list, read_detections
+from ..coco_records import boxes, by_image, categories
+from ..interface import Benchmark, Metric, Score
+from ..prompts import Asking, authors
+from ..responses import read_responses
 
 _VALID = "valid/annotations_without_background.json"
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..files.records import expect, texts
-from ..files.validation import Faults
-from ..grounding.samples import Mode
-from .asking import Asking
-from .choices import LETTERS, Choice, ChoiceBenchmark
-from .tables import Row
+from ...files.records import expect, texts
+from ...files.validation import Faults
+from ...grounding.samples import Mode
+from ..multiple_choice import LETTERS, Choice, ChoiceBenchmark
+from ..prompts import Asking
+from ..published_rows import Row
 
 _DISCLAIMED = ("Forensic_Detection", "Jigsaw", "Art_Style")
 _MOST_CHOICES = 5

@@ -4,14 +4,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gemvg_repro.benchmarks import mig_bench
-from gemvg_repro.benchmarks.mig_bench import MigRecord
-from gemvg_repro.benchmarks.mig_bench_score import MigBench, official_box, official_counts, official_iou, score
 from gemvg_repro.benchmarks.responses import spoken
+from gemvg_repro.benchmarks.suites import mig_bench_file
+from gemvg_repro.benchmarks.suites.mig_bench import MigBench, official_box, official_counts, official_iou, score
+from gemvg_repro.benchmarks.suites.mig_bench_file import MigRecord
 from gemvg_repro.grounding.answers import write
 from gemvg_repro.grounding.samples import MODES, Box, Mode, Target
 
-from .made import LEFT, RIGHT, Plain
+from ..made import LEFT, RIGHT, Plain
 
 DATA = Path("../shared/data")
 
@@ -85,7 +85,7 @@ def thousandths(box: Box) -> str:
 @pytest.mark.skipif(not (DATA / "golden/mig_bench.json").exists(), reason=f"no golden counts in {DATA}")
 def test_the_golden_counts_to_the_last_digit() -> None:
     golden = json.loads((DATA / "golden/mig_bench.json").read_text())
-    records = mig_bench.load(DATA / "mig_bench/MIG_data.json")
+    records = mig_bench_file.load(DATA / "mig_bench/MIG_data.json")
     counts = official_counts(records, golden["responses"])
     assert counts == golden["expected"]
     perfect = official_counts(records, [thousandths(r.answer) for r in records])

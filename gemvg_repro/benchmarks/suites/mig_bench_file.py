@@ -18,9 +18,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..files.pictures import FilePicture, store
-from ..files.validation import Faults, Refused, leaves_folder, numbers, read_json
-from ..grounding.samples import Box, Kind, Picture, Sample, Target
+from ...files.pictures import FilePicture, store
+from ...files.validation import Faults, Refused, leaves_folder, numbers, read_json
+from ...grounding.samples import Box, Kind, Picture, Sample, Target
 
 FOLDER = "MIG-Bench"
 FILE = "MIG_data.json"

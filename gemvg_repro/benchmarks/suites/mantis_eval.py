@@ -15,12 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..files.records import expect, texts
-from ..files.validation import Faults
-from ..grounding.samples import Mode
-from .asking import Asking
-from .choices import LETTERS, Choice, ChoiceBenchmark
-from .tables import Row
+from ...files.records import expect, texts
+from ...files.validation import Faults
+from ...grounding.samples import Mode
+from ..multiple_choice import LETTERS, Choice, ChoiceBenchmark
+from ..prompts import Asking
+from ..published_rows import Row
 
 _FINAL = "final answer:"
 _KINDS = ("multi-choice", "short-answer")

@@ -15,11 +15,11 @@ from random import Random
 
 import numpy as np
 
-from ..files.pictures import GreyPicture
-from ..grounding.answers import write
-from ..grounding.boxes import as_array, pairwise_iou
-from ..grounding.samples import Box, Kind, Sample, Target
-from .generalised import THRESHOLD
+from ...files.pictures import GreyPicture
+from ...grounding.answers import write
+from ...grounding.boxes import as_array, pairwise_iou
+from ...grounding.samples import Box, Kind, Sample, Target
+from .score import THRESHOLD
 
 _MOST_CANDIDATES = 1000
 _MOST_TARGETS = 5000

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.benchmarks.asking import asking_at, authors
+from gemvg_repro.benchmarks.prompts import asking_at, authors
 from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.prompts import question
 from gemvg_repro.grounding.samples import MODES
 
-from . import test_mc_bench
+from .suites import test_mc_bench
 
 OWN = """
 mig_bench:

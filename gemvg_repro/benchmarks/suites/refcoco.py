@@ -24,15 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..files.pictures import FilePicture
-from ..files.records import expect, identifier, inner_path, objects, side, unmarked
-from ..files.validation import Faults, Refused, read_json
-from ..grounding.answers import read
-from ..grounding.boxes import flaw, pairwise_iou, to_unit
-from ..grounding.samples import Box, Mode, Sample, Target
-from .asking import Asking, authors
-from .coco_records import boxes, categories
-from .interface import Metric, Score, TextBenchmark
+from ...files.pictures import FilePicture
+from ...files.records import expect, identifier, inner_path, objects, side, unmarked
+from ...files.validation import Faults, Refused, read_json
+from ...grounding.answers import read
+from ...grounding.boxes import flaw, pairwise_iou, to_unit
+from ...grounding.samples import Box, Mode, Sample, Target
+from ..coco_records import boxes, categories
+from ..interface import Metric, Score, TextBenchmark
+from ..prompts import Asking, authors
 
 SPLITS = ("val", "testA", "testB", "test")
 THRESHOLD = 0.5

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ..grounding.samples import Box, Kind, Picture, Sample
+from ...grounding.samples import Box, Kind, Picture, Sample
 
 SMALL = 0.025
 """Share of its picture below which a target is small: a square of a sixth of the picture's side."""

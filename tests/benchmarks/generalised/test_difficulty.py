@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from gemvg_repro.benchmarks.generalised import score
-from gemvg_repro.benchmarks.slices import difficulties, hops
+from gemvg_repro.benchmarks.generalised.difficulty import difficulties, hops
+from gemvg_repro.benchmarks.generalised.score import score
 from gemvg_repro.files.pictures import GreyPicture
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate

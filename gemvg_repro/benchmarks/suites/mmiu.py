@@ -14,13 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..files.records import expect, unmarked
-from ..files.validation import Faults
-from ..grounding.samples import Mode
-from .asking import Asking
-from .choices import Choice, ChoiceBenchmark, accuracies
-from .interface import Score
-from .tables import Row
+from ...files.records import expect, unmarked
+from ...files.validation import Faults
+from ...grounding.samples import Mode
+from ..interface import Score
+from ..multiple_choice import Choice, ChoiceBenchmark, accuracies
+from ..prompts import Asking
+from ..published_rows import Row
 
 _AROUND = re.compile(r"^[.,()]+|[.,()]+$")
 _OPTION = re.compile(r"^\s*([A-N])\s*[:.)]\s*(.*)$", re.MULTILINE)
