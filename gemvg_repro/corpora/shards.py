@@ -23,15 +23,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files.pictures import FilePicture, MarkedPicture, opened, scaled
-from ..files.validation import MANIFEST, Refused, read_json
+from ..files.validation import Refused
 from ..grounding.boxes import flaw
 from ..grounding.samples import Box, Picture, Sample, Target
 from .composition.composed import Composed
 from .index import Split, split_of
+from .manifest import MANIFEST, manifest
 from .readers.videos import SUFFIXES, VideoPicture
 from .recipe import Stage
-
-SHARDS_VERSION = 3
 
 _BOX = pa.list_(pa.float64(), 4)
 _PICTURE = pa.struct(
@@ -231,14 +230,6 @@ def _jpegs(shard: Path, group: int) -> list[list[bytes]]:
     """The embedded pictures of each row of a row group."""
     rows = pq.ParquetFile(shard).read_row_group(group, columns=["pictures"]).column("pictures").to_pylist()
     return [[picture["jpeg"] for picture in pictures] for pictures in rows]
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished folder of shards. Raises Refused if there is none, or of another version."""
-    content = read_json(folder / MANIFEST)
-    if not isinstance(content, dict) or content.get("version") != SHARDS_VERSION:
-        raise Refused(f"{folder / MANIFEST} is no manifest of version {SHARDS_VERSION}; build the data anew")
-    return content
 
 
 def verify(folder: Path) -> None:

@@ -7,9 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-MANIFEST = "manifest.json"
-"""Of a folder of shards: a folder without it is none, or not finished."""
-
 _MOST_LISTED = 20
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from ..corpora.masks import lz_encode
+from ..corpora.readers.masks import lz_encode
 from ..corpora.workers import Progress, pool
 from .questions import Pattern, looks_with, some_pattern
 from .rendering import SIDE, silhouette

@@ -18,9 +18,9 @@ from ..benchmarks.fingerprint import fingerprint
 from ..benchmarks.prompts import asking_at
 from ..benchmarks.registry import benchmark
 from ..corpora import recipe
-from ..corpora.official import annotation_files
+from ..corpora.manifest import MANIFEST
+from ..corpora.sources import annotation_files
 from ..files.pictures import FilePicture
-from ..files.validation import MANIFEST
 from ..grounding.samples import Mode, Picture
 from .hub import checkpoint_folder, commit_of
 from .parameters import DataParameters, EvaluateParameters, Parameters, TrainMode, TrainParameters, is_hub_name, resolve

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from ..benchmarks.registry import NAMES
-from ..files.validation import MANIFEST
+from ..corpora.manifest import MANIFEST
 from ..grounding.samples import MODES
 from .profiles import load_profile
 

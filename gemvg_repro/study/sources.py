@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..corpora import coco, index, making, recipe, shards
-from ..corpora.composers import detection, semantic
-from ..corpora.official import SOURCES
+from ..corpora import index, mg_data, recipe, shards
+from ..corpora.sources import SOURCES
+from ..corpora.user_coco import file as coco
+from ..corpora.user_coco.samples import detection, semantic
 from ..files.atomic import writing
 from ..files.pictures import sliver
 from ..files.validation import Faults, Refused
@@ -128,10 +129,10 @@ def check_pictures(file: Path, samples: Sequence[Sample]) -> None:
 def _compose(folder: Path, roots: Mapping[str, Path], asked: DataParameters, profile: Profile) -> Path:
     """Composes the training set and returns the folder of its shards; what an interrupted run has read already is not
     read again."""
-    made = folder / MG_FOLDER / making.SHARDS
+    made = folder / MG_FOLDER / mg_data.SHARDS
     if not made.exists():
-        bars, composition = making.Bars(), profile.data.composition
-        making.make(
+        bars, composition = mg_data.Bars(), profile.data.composition
+        mg_data.make(
             made.parent, roots, recipe.load(composition.file).scaled(composition.share * asked.share),
             asked.benchmarks, workers=_workers(profile),
             embed=asked.embed, most_pixels=profile.data.most_pixels, progress=bars,
@@ -151,12 +152,12 @@ def _of_the_world(folder: Path, held_out: dataset.Recipe, asked: DataParameters,
         partial = official.with_name(f"{OFFICIAL}.part")
         shutil.rmtree(partial, ignore_errors=True)
         with writing(partial):
-            exported, bars = profile.data.composition.exported, making.Bars()
+            exported, bars = profile.data.composition.exported, mg_data.Bars()
             official_export.write(partial, held_out.seed, exported, _workers(profile), bars)
             bars.close()
         partial.replace(official)
     made = _compose(folder, {name: official / name for name in profile.data.composition.exported}, asked, profile)
-    shutil.rmtree(made.parent / making.INDEXES, ignore_errors=True)  # made again in seconds
+    shutil.rmtree(made.parent / mg_data.INDEXES, ignore_errors=True)  # made again in seconds
     composed, drawn = _facts_of_shards(made), _draw(folder, held_out, profile.data.benchmarks)
     trained = shards.samples(made, "sft", "train", roots=_pictures(folder))
     return {
@@ -210,7 +211,7 @@ def load(folder: Path, asked: Parameters, split: index.Split) -> list[Sample]:
     drawn = folder / WORLD_FILE
     if not data and split != "train" and drawn.is_file():
         return dataset.read(drawn, split)
-    if (composed := resolve(data) if data else folder / MG_FOLDER / making.SHARDS).is_dir():
+    if (composed := resolve(data) if data else folder / MG_FOLDER / mg_data.SHARDS).is_dir():
         roots = _pictures(folder) if not data and drawn.is_file() else None
         return _of_shards(composed, getattr(asked, "mode", "sft"), split, settings, roots)
     read = coco.load(resolve(data), settings.most_pixels)

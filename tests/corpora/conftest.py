@@ -3,15 +3,15 @@ from pathlib import Path
 import pytest
 
 from gemvg_repro.corpora.index import Index
-from gemvg_repro.corpora.official import indexed
+from gemvg_repro.corpora.sources import indexed
 
-from . import official
+from . import made_sources
 
 
 @pytest.fixture(scope="session")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Small official files of all five sources."""
-    return official.everything(tmp_path_factory.mktemp("official"))
+    return made_sources.everything(tmp_path_factory.mktemp("official"))
 
 
 @pytest.fixture(scope="session")

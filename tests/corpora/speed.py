@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from gemvg_repro.corpora import building, recipe
-from gemvg_repro.corpora.official import indexed
+from gemvg_repro.corpora import builder, recipe
+from gemvg_repro.corpora.sources import indexed
 
-from . import official
+from . import made_sources
 
 
 def measured(what: str, work: Callable[[], Any]) -> tuple[Any, float]:
@@ -42,11 +42,11 @@ def measured(what: str, work: Callable[[], Any]) -> tuple[Any, float]:
 def make(folder: Path, times: int) -> dict[str, Path]:
     """The roots; only what is read as JSON grows with `times`."""
     makers: dict[str, Callable[[Path], object]] = {
-        f"coco-{times}": lambda root: official.coco(root, 118_287 * times),
-        "d3-1": lambda root: official.d3(root, 106, 100),
-        f"egoexo4d-{times}": lambda root: official.egoexo(root, 400 * times, 30),
-        "mvtrack-1": lambda root: official.mvtrack(root, 90, 800),
-        "star-1": lambda root: official.star(root, 6000),
+        f"coco-{times}": lambda root: made_sources.coco(root, 118_287 * times),
+        "d3-1": lambda root: made_sources.d3(root, 106, 100),
+        f"egoexo4d-{times}": lambda root: made_sources.egoexo(root, 400 * times, 30),
+        "mvtrack-1": lambda root: made_sources.mvtrack(root, 90, 800),
+        "star-1": lambda root: made_sources.star(root, 6000),
     }
     for name, maker in makers.items():
         if not (folder / name).exists():
@@ -68,7 +68,7 @@ def main() -> None:
     wanted = recipe.load()
     for workers in (2, 1, 3) if times == 1 else (2,):
         out = folder / f"data-{times}-{workers}"
-        build = partial(building.build, wanted, indexes, out, workers=workers)
+        build = partial(builder.build, wanted, indexes, out, workers=workers)
         made, wall = measured(f"compose, {workers} workers", build)
         print(f"{'':24} {made['rows']} samples, {made['rows'] / wall:.0f}/s, content {made['content']}")
     for name, cell in made["cells"].items():

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gemvg_repro.corpora.frames import Frame, Skips
-from gemvg_repro.corpora.official import SOURCES
+from gemvg_repro.corpora.sources import SOURCES
 from gemvg_repro.files.validation import Refused
 
-from . import official
+from . import made_sources
 
 VARIANTS = range(40)
 NAN, FAR = float("nan"), 1e12
@@ -30,22 +30,22 @@ CLASSES = (
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small official files, all with their picture files, if only empty ones."""
     root = tmp_path_factory.mktemp("clean")
-    file = official.coco(root / "coco", 25, categories=6)
+    file = made_sources.coco(root / "coco", 25, categories=6)
     (root / "coco" / "train2017").mkdir()
     for image in json.loads(file.read_text())["images"]:
         (root / "coco" / "train2017" / image["file_name"]).touch()
-    folder = official.d3(root / "d3", 3, 6)
+    folder = made_sources.d3(root / "d3", 3, 6)
     for image in pickle.loads((folder / "images.pkl").read_bytes()).values():
         picture = root / "d3" / "d3_images" / image["file_name"]
         picture.parent.mkdir(parents=True, exist_ok=True)
         picture.touch()
-    take = json.loads(official.egoexo(root / "egoexo4d", 1, 4, objects=2).read_text())["annotations"]["take-0000"]
+    take = json.loads(made_sources.egoexo(root / "egoexo4d", 1, 4, objects=2).read_text())["annotations"]["take-0000"]
     videos = root / "egoexo4d" / "takes" / take["take_name"] / "frame_aligned_videos"
     videos.mkdir(parents=True)
     for camera in ("aria01_214-1", "cam01", "cam02", "cam04"):
         (videos / f"{camera}.mp4").touch()
-    official.mvtrack(root / "mvtrack", 2, 10, views=2)
-    official.star(root / "star", 4)
+    made_sources.mvtrack(root / "mvtrack", 2, 10, views=2)
+    made_sources.star(root / "star", 4)
     return root
 
 
@@ -110,7 +110,7 @@ def mutate_video(tree: Any, way: str, rng: Random) -> None:
     if way == "frame number wrong":
         parent[f"{int(last) + 7:0{len(last)}d}"] = value
     elif way == "mask empty":
-        parent[last] = official.lz_encode(official.rle([parent["width"] * parent["height"]]))
+        parent[last] = made_sources.lz_encode(made_sources.rle([parent["width"] * parent["height"]]))
     return None
 
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from gemvg_repro.corpora import leakage
-from gemvg_repro.corpora.official import indexed
+from gemvg_repro.corpora.sources import indexed
 from gemvg_repro.files.validation import Refused
 
-from . import official
+from . import made_sources
 
 
 def photograph(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -65,7 +65,7 @@ def test_copies_are_found_scaled_and_compressed_and_others_are_not() -> None:
 
 def test_frames_of_a_benchmark_leave_the_index(tmp_path: Path) -> None:
     root = tmp_path / "coco"
-    official.coco(root, 8)
+    made_sources.coco(root, 8)
     images = root / "train2017"
     images.mkdir()
     for n in range(8):
@@ -88,7 +88,7 @@ def test_frames_of_a_benchmark_leave_the_index(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_found_by_its_flickr_url_whatever_it_is_called(tmp_path: Path) -> None:
-    official.d3(tmp_path / "d3", 1, 4)
+    made_sources.d3(tmp_path / "d3", 1, 4)
     url = "http://farm4.staticflickr.com/3153/1000002_164f0c0b83_z.jpg"
     images = [{"file_name": "1.jpg", "flickr_url": url}, {"file_name": "2.jpg", "flickr_url": ""}]
     benchmark = {"MC-Bench": (write(tmp_path / "mc.json", {"images": images}), tmp_path)}
@@ -101,7 +101,7 @@ def test_a_picture_is_found_by_its_flickr_url_whatever_it_is_called(tmp_path: Pa
 
 
 def test_of_a_video_the_whole_scene_goes(tmp_path: Path) -> None:
-    official.star(tmp_path / "star", 3)
+    made_sources.star(tmp_path / "star", 3)
     index = indexed("star", tmp_path / "star", tmp_path / "star.sqlite")
     frame = index.frame(int(index.numbers()[0]))
     count = len(index.in_scene(frame.scene))
@@ -111,7 +111,7 @@ def test_of_a_video_the_whole_scene_goes(tmp_path: Path) -> None:
 def test_a_frame_of_a_video_is_found_by_its_picture(tmp_path: Path) -> None:
     """Two takes whose cameras are mp4 files; one frame of the first is in a benchmark, so that the whole take goes."""
     root = tmp_path / "egoexo4d"
-    official.egoexo(root, 2, 2, objects=1)
+    made_sources.egoexo(root, 2, 2, objects=1)
     for take in range(2):
         for camera, name in enumerate(("aria01_214-1", "cam01", "cam02", "cam04")):
             file = root / "takes" / f"demo_{take:04d}" / "frame_aligned_videos" / f"{name}.mp4"

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from gemvg_repro.corpora import building, recipe, shards
+from gemvg_repro.corpora import builder, recipe, shards
 from gemvg_repro.corpora.index import Index, split_of
 from gemvg_repro.miniature import official_export
 from gemvg_repro.study import sources
@@ -15,7 +15,7 @@ from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
 
 from ..test_notebooks import papermill
-from . import official
+from . import made_sources
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,11 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Small official files with small pictures of four sources, in a folder whose name has a blank."""
     root = tmp_path_factory.mktemp("official files")
     roots = {name: root / name for name in ("coco", "d3", "egoexo4d", "conversations")}
-    official.coco(roots["coco"], 150, categories=8)
-    official.d3(roots["d3"], 4, 12)
-    official.egoexo(roots["egoexo4d"], 1, 5)
-    official.conversations(roots["conversations"], 30)
-    official.paint(roots)
+    made_sources.coco(roots["coco"], 150, categories=8)
+    made_sources.d3(roots["d3"], 4, 12)
+    made_sources.egoexo(roots["egoexo4d"], 1, 5)
+    made_sources.conversations(roots["conversations"], 30)
+    made_sources.paint(roots)
     return roots
 
 
@@ -99,7 +99,7 @@ def test_training_reads_each_stage_s_samples(composed: Path) -> None:
 
 def test_no_picture_is_trained_on_that_is_held_out(indexes: dict[str, Index], tmp_path: Path) -> None:
     shown: dict[str, set[str]] = {}
-    building.build(recipe.load().scaled(0.004), {name: i.file for name, i in indexes.items()}, tmp_path / "data")
+    builder.build(recipe.load().scaled(0.004), {name: i.file for name, i in indexes.items()}, tmp_path / "data")
     for file in sorted((tmp_path / "data").glob("*.parquet")):
         for row in pq.read_table(file).to_pylist():
             split = split_of(row["source"], row["scene"].partition("/")[2])

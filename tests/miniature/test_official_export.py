@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gemvg_repro.corpora import making, recipe, shards
-from gemvg_repro.corpora.building import _one, anchors, prove
+from gemvg_repro.corpora import mg_data, recipe, shards
+from gemvg_repro.corpora.builder import _one, anchors, prove
 from gemvg_repro.corpora.composition.composed import Bench, Unfit
-from gemvg_repro.corpora.composition.meaning import Untrue
+from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.index import Index
-from gemvg_repro.corpora.official import SOURCES
+from gemvg_repro.corpora.sources import SOURCES
 from gemvg_repro.files.pictures import FilePicture
 from gemvg_repro.grounding.samples import GROUNDING_KINDS
 from gemvg_repro.miniature import official_export
@@ -41,7 +41,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def made(roots: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("made")
-    return folder, making.make(folder, roots, RECIPE.scaled(0.01), {})
+    return folder, mg_data.make(folder, roots, RECIPE.scaled(0.01), {})
 
 
 def test_readers_use_all_of_it(made: tuple[Path, dict[str, Any]]) -> None:

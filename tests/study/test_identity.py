@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.files.validation import MANIFEST
+from gemvg_repro.corpora.manifest import MANIFEST
 from gemvg_repro.study import identity
 from gemvg_repro.study.identity import Identity, identify, locate, threads_of
 from gemvg_repro.study.parameters import (

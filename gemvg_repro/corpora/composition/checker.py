@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..frames import Conversation, Frame, Question
 from .composed import Composed
-from .meaning import MEANINGS, NUMBERS, Meaning, Untrue, attributes, patterns, phrases_of, require
+from .oracle import MEANINGS, NUMBERS, Meaning, Untrue, attributes, patterns, phrases_of, require
 
 
 def check(

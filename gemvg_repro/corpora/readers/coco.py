@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...files.validation import Refused
-from .. import streams
 from ..frames import EVERYTHING, Frame, Instance, Skips, clean_phrase
-from . import fields
+from . import fields, json_stream
 
 LICENCE = "COCO annotations: CC BY 4.0; images: Flickr's terms of use, each under the licence that its record names"
 
@@ -28,8 +27,8 @@ def read(file: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame]:
     """
     names = _categories(file, skips)
     folder = fields.Folder(root)
-    with tempfile.TemporaryDirectory() as scratch, streams.Groups(Path(scratch)) as groups:
-        for n, record in enumerate(streams.items(file, "images.item")):
+    with tempfile.TemporaryDirectory() as scratch, json_stream.Groups(Path(scratch)) as groups:
+        for n, record in enumerate(json_stream.items(file, "images.item")):
             _image(record, f"images[{n}]", groups, folder, skips)
         _annotations(file, names, groups, skips)
         for head, parts in groups.taken_out():
@@ -40,7 +39,7 @@ def _categories(file: Path, skips: Skips) -> dict[str, str]:
     """Names by id; two categories of one id are none."""
     names: dict[str, str] = {}
     twice: set[str] = set()
-    for n, record in enumerate(streams.items(file, "categories.item")):
+    for n, record in enumerate(json_stream.items(file, "categories.item")):
         known = isinstance(record, dict) and fields.is_id(record.get("id"))
         name = clean_phrase(record.get("name")) if known else None
         if name is None:
@@ -56,7 +55,7 @@ def _categories(file: Path, skips: Skips) -> dict[str, str]:
     return {key: name for key, name in names.items() if key not in twice}
 
 
-def _image(record: Any, where: str, groups: streams.Groups, folder: fields.Folder, skips: Skips) -> None:
+def _image(record: Any, where: str, groups: json_stream.Groups, folder: fields.Folder, skips: Skips) -> None:
     if not isinstance(record, dict) or not fields.is_id(record.get("id")):
         skips.add("image without an id", where)
         return
@@ -76,9 +75,9 @@ def _aliases(record: dict[str, Any], path: str) -> list[str]:
     return [*aliases, flickr] if flickr else aliases
 
 
-def _annotations(file: Path, names: dict[str, str], groups: streams.Groups, skips: Skips) -> None:
+def _annotations(file: Path, names: dict[str, str], groups: json_stream.Groups, skips: Skips) -> None:
     seen = 0
-    for n, record in enumerate(streams.items(file, "annotations.item")):
+    for n, record in enumerate(json_stream.items(file, "annotations.item")):
         seen += 1
         where = f"annotations[{n}]"
         if not isinstance(record, dict) or not fields.is_id(record.get("image_id")):

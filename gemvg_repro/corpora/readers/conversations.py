@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...files.validation import Refused
-from .. import streams
 from ..frames import Conversation, Frame, Skips
-from . import fields
+from . import fields, json_stream
 
 LICENCE = "conversations: each data set's own terms, which its files do not state; look them up before passing on"
 
@@ -75,7 +74,7 @@ def _records(file: Path) -> Iterator[Any]:
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}") from error
     if first != b"{":
-        yield from streams.items(file, "item")
+        yield from json_stream.items(file, "item")
         return
     with file.open("r", encoding="utf-8") as lines:
         for n, line in enumerate(iter(lambda: lines.readline(MOST_LINE), ""), 1):

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ...files.validation import Refused, read_json
-from .. import streams
 from ..frames import Frame, Instance, Skips, clean_phrase, unit_box
-from ..masks import MaskError, box_of, counts_of, lz_decode
-from . import fields
+from . import fields, json_stream
+from .masks import MaskError, box_of, counts_of, lz_decode
 
 LICENCE = "Ego-Exo4D: licence agreement signed with the Ego4D consortium; not to be passed on"
 
@@ -37,7 +36,7 @@ def read(source: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame
         yield from _processed(source, skips, fields.Folder(root or source))
         return
     seen = 0
-    for uid, take in streams.pairs(source, "annotations"):
+    for uid, take in json_stream.pairs(source, "annotations"):
         seen += 1
         if not isinstance(take, dict) or not isinstance(take.get("object_masks"), dict):
             skips.add("take without object_masks", uid)

@@ -20,9 +20,8 @@ import numpy as np
 
 from ...files import pickles
 from ...files.validation import Refused
-from .. import streams
 from ..frames import Frame, Instance, Question, Skips, clean_phrase
-from . import fields
+from . import fields, json_stream
 from .videos import size_of_video
 
 LICENCE = (
@@ -56,7 +55,7 @@ def read(file: Path, skips: Skips, root: Path | None = None, pickled: Path | Non
         yield from _of_pickles(pickled, frames, skips)
     seen = 0
     questions = []
-    for n, record in enumerate(streams.items(file, "item")):
+    for n, record in enumerate(json_stream.items(file, "item")):
         seen += 1
         where = f"[{n}]"
         if not isinstance(record, dict) or not isinstance(record.get("situations"), dict):

@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from gemvg_repro.corpora.building import prove
-from gemvg_repro.corpora.composition import attributes, choices, further, moving
+from gemvg_repro.corpora.builder import prove
+from gemvg_repro.corpora.composition import attributes, follow_up, moving, multiple_choice
 from gemvg_repro.corpora.composition.composed import Bench, Composed, Rules, Unfit
-from gemvg_repro.corpora.composition.meaning import Untrue
+from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.composition.wording import wording
 from gemvg_repro.corpora.frames import Frame, Instance
 from gemvg_repro.corpora.index import build
@@ -91,7 +91,7 @@ def test_two_hops_go_by_the_one_object_of_a_phrase(tmp_path: Path) -> None:
 def test_neither_is_asked_of_a_source_that_may_show_more(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE, exhaustive=False)
     assert not samples(at, attributes.like_reference, "red object", "red")
-    assert not further.ask(
+    assert not follow_up.ask(
         at, samples(bench(tmp_path, *ALONE), attributes.like_reference, "red object", "red")[0], 3, Random(0)
     )
 
@@ -190,7 +190,7 @@ def test_the_letter_is_of_the_right_option(tmp_path: Path) -> None:
     seen = set()
     for seed, n in enumerate(at.index.numbers().tolist() * 12):
         try:
-            sample = choices.compose(at, n, Random(seed))
+            sample = multiple_choice.compose(at, n, Random(seed))
         except Unfit:
             continue
         prove(sample, at.index, WORDS)
@@ -207,7 +207,7 @@ def test_the_letter_is_of_the_right_option(tmp_path: Path) -> None:
 def test_frames_in_time_are_asked_about_what_moves_in_both_ways_and_nothing_else(tmp_path: Path) -> None:
     at = bench(tmp_path, *video(PLACES, MOVED))
     first = moving.compose(at, 1, Random(0))
-    asked = [further.ask(at, first, 3, Random(seed)) for seed in range(20)]
+    asked = [follow_up.ask(at, first, 3, Random(seed)) for seed in range(20)]
     again = [s for more in asked for s in more]
     assert len(again) > 15 and {(s.kind, s.pictures) for s in again} == {("temporal", first.pictures)}
     assert all({len(first.targets), len(s.targets)} == {1, 2} for s in again)
@@ -218,13 +218,13 @@ def test_frames_in_time_are_asked_about_what_moves_in_both_ways_and_nothing_else
 def test_further_questions_are_about_the_same_pictures_and_proved(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE)
     (first, *_) = samples(at, attributes.like_reference, "red object", "red")
-    more = further.ask(at, first, 3, Random(1))
+    more = follow_up.ask(at, first, 3, Random(1))
     whole = replace(first, further=more)
     prove(whole, at.index, WORDS)
     assert len(more) == 3 and len({s.query for s in (first, *more)}) == 4
     assert all(s.pictures == first.pictures and s.scene == first.scene for s in more)
-    assert further.ask(at, first, 3, Random(1)) == more
-    assert {s.kind for seed in range(20) for s in further.ask(at, first, 3, Random(seed))} == {
+    assert follow_up.ask(at, first, 3, Random(1)) == more
+    assert {s.kind for seed in range(20) for s in follow_up.ask(at, first, 3, Random(seed))} == {
         "referential",
         "semantic",
     }
@@ -235,4 +235,4 @@ def test_further_questions_are_about_the_same_pictures_and_proved(tmp_path: Path
             with pytest.raises(Untrue):
                 prove(replace(first, further=lie), at.index, WORDS)
     marked = replace(first, pictures=(replace(first.pictures[0], mark=SQUARE), *first.pictures[1:]))
-    assert further.ask(at, marked, 3, Random(1)) == ()
+    assert follow_up.ask(at, marked, 3, Random(1)) == ()

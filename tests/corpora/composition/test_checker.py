@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from gemvg_repro.corpora.building import prove
+from gemvg_repro.corpora.builder import prove
 from gemvg_repro.corpora.composition.composed import Composed, Found
-from gemvg_repro.corpora.composition.meaning import Untrue, patterns
+from gemvg_repro.corpora.composition.oracle import Untrue, patterns
 from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
 

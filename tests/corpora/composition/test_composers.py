@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from gemvg_repro.corpora.building import _one, anchors, prove
+from gemvg_repro.corpora.builder import _one, anchors, prove
 from gemvg_repro.corpora.composition.composed import Bench, Composed, Rules, Unfit
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.recipe import Cell

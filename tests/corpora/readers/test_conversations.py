@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.corpora.building import prove
-from gemvg_repro.corpora.composition import understanding
+from gemvg_repro.corpora.builder import prove
 from gemvg_repro.corpora.composition.composed import Bench, Rules, Unfit
-from gemvg_repro.corpora.composition.meaning import Untrue
+from gemvg_repro.corpora.composition.conversations import compose
+from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.frames import Conversation, Frame, Skips
 from gemvg_repro.corpora.index import Index, exclude
-from gemvg_repro.corpora.official import indexed
 from gemvg_repro.corpora.readers import conversations
+from gemvg_repro.corpora.sources import indexed
 from gemvg_repro.files.validation import Refused
 
-from .. import official
+from .. import made_sources
 
 
 def record(**changes: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def test_what_holds_no_conversation_is_refused(tmp_path: Path, content: str) -> 
 
 
 def test_a_folder_s_pictures_are_frames_before_what_is_said_of_them(tmp_path: Path) -> None:
-    root = official.conversations(tmp_path / "talk", 3)
+    root = made_sources.conversations(tmp_path / "talk", 3)
     (root / "images" / "0001-0.jpg").write_bytes(b"no picture")
     skips = Skips()
     found = list(conversations.read_folder(root, skips))
@@ -105,9 +105,9 @@ def test_a_folder_s_pictures_are_frames_before_what_is_said_of_them(tmp_path: Pa
 
 
 def test_conversations_are_composed_as_they_are(tmp_path: Path) -> None:
-    root = official.conversations(tmp_path / "talk", 3)
+    root = made_sources.conversations(tmp_path / "talk", 3)
     index = indexed("conversations", root, tmp_path / "index.sqlite")
-    sample = understanding.compose(Bench(index, Rules()), 2)
+    sample = compose(Bench(index, Rules()), 2)
     prove(sample, index)
     assert sample.turns == index.conversation(2).turns and len(sample.pictures) == 2 and not sample.targets  # type: ignore[union-attr]
     (question, answer), *rest = sample.turns
@@ -124,7 +124,7 @@ def test_conversations_are_composed_as_they_are(tmp_path: Path) -> None:
         with pytest.raises(Untrue):
             prove(lie, index)
     with pytest.raises(Unfit, match="too few pictures"):
-        understanding.compose(Bench(index, Rules(pictures=(3, 6))), 2)
+        compose(Bench(index, Rules(pictures=(3, 6))), 2)
     exclude(index.file, [sample.pictures[0].frame], "in a benchmark")
     with pytest.raises(Unfit, match="taken out"):
-        understanding.compose(Bench(Index(index.file), Rules()), 2)
+        compose(Bench(Index(index.file), Rules()), 2)

@@ -22,16 +22,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..files.validation import MANIFEST, Refused
-from .composition import attributes, choices, moving, reasoning, referential, semantic, tracking, understanding
+from ..files.validation import Refused
+from .composition import attributes, conversations, moving, multiple_choice, reasoning, referential, semantic, tracking
 from .composition.checker import check
 from .composition.composed import Bench, Composed, Rules, Unfit
-from .composition.further import ask
-from .composition.meaning import Untrue
+from .composition.follow_up import ask
+from .composition.oracle import Untrue
 from .composition.wording import FILE, wording
 from .index import Index
+from .manifest import MANIFEST, SHARDS_VERSION
 from .recipe import STAGES, Cell, Recipe, Stage
-from .shards import SHARDS_VERSION, Buckets, batch, finish, row
+from .shards import Buckets, batch, finish, row
 from .workers import Progress, Submit, pool
 
 _CHUNK = 256
@@ -264,11 +265,11 @@ def _one(cell: Cell, bench: Bench, phrases: list[str], anchor: Any, rng: Random)
     if cell.asks == "movement":
         return moving.compose(bench, anchor, rng)
     if cell.asks == "options":
-        return choices.compose(bench, anchor, rng)
+        return multiple_choice.compose(bench, anchor, rng)
     if cell.kind == "reasoning" and not cell.asks:
         return reasoning.compose(bench, anchor, rng)
     if cell.kind == "understanding":
-        return understanding.compose(bench, anchor)
+        return conversations.compose(bench, anchor)
     if cell.kind == "spatial" or cell.kind == "temporal":
         return tracking.compose(bench, cell.kind, anchor, rng)
     phrase, n = phrases[anchor[0] - 1], anchor[1]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from ..files.pictures import MOST_ASPECT, CutOut, fitted, sliver
-from ..files.validation import Refused
-from ..grounding.samples import Box, Sample, Target
-from .coco import AnnotatedImage, Coco
+from ...files.pictures import MOST_ASPECT, CutOut, fitted, sliver
+from ...files.validation import Refused
+from ...grounding.samples import Box, Sample, Target
+from .file import AnnotatedImage, Coco
 
 _SMALLEST_REFERENCE = 14  # pixels of a side: one patch of Qwen2-VL
 _WITHOUT_TARGET = 0.1

@@ -17,17 +17,17 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from gemvg_repro.corpora import building, recipe, shards
-from gemvg_repro.corpora.building import prove
+from gemvg_repro.corpora import builder, recipe, shards
+from gemvg_repro.corpora.builder import prove
 from gemvg_repro.corpora.composition.composed import Composed, Rules
-from gemvg_repro.corpora.composition.meaning import Untrue
+from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.files import pictures
 from gemvg_repro.files.pictures import MarkedPicture
 from gemvg_repro.files.validation import Refused
 
-from . import official
+from . import made_sources
 from .composition.test_composers import composed
 
 SMALL = recipe.load().scaled(0.001)
@@ -36,7 +36,7 @@ SMALL = recipe.load().scaled(0.001)
 @pytest.fixture(scope="module")
 def built(indexes: dict[str, Index], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("built") / "data"
-    return folder, building.build(SMALL, {name: index.file for name, index in indexes.items()}, folder)
+    return folder, builder.build(SMALL, {name: index.file for name, index in indexes.items()}, folder)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def test_quotas_are_met_exactly_or_the_shortfall_is_named(built: tuple[Path, dic
 
 
 def test_a_cell_without_enough_anchors_says_how_many_are_short(indexes: dict[str, Index], tmp_path: Path) -> None:
-    made = building.build(recipe.load().scaled(0.01), {"star": indexes["star"].file}, tmp_path / "data")
+    made = builder.build(recipe.load().scaled(0.01), {"star": indexes["star"].file}, tmp_path / "data")
     star = made["cells"]["reasoning-star"]
     assert star["made"] > 0 and star["short"] == star["quota"] - star["made"] > 0
     assert made["cells"]["referential-coco"]["not_made"] == {"the source is not there": 600}
@@ -76,17 +76,17 @@ def test_any_number_of_workers_gives_the_same_bytes(
     folder, made = built
     again = tmp_path / "again"
     files = {name: index.file for name, index in indexes.items()}
-    assert building.build(SMALL, files, again, workers=2) == made
+    assert builder.build(SMALL, files, again, workers=2) == made
     for file in sorted(folder.iterdir()):
         assert file.read_bytes() == (again / file.name).read_bytes()
-    other = building.build(SMALL.model_copy(update={"seed": 1}), files, tmp_path / "other")
+    other = builder.build(SMALL.model_copy(update={"seed": 1}), files, tmp_path / "other")
     assert other["content"] != made["content"]
 
 
 def test_other_rules_in_the_same_process_are_kept_to(indexes: dict[str, Index], tmp_path: Path) -> None:
     for most in (2, 3):
         wanted = SMALL.model_copy(update={"rules": {"pictures": [2, most]}})
-        building.build(wanted, {"d3": indexes["d3"].file}, tmp_path / str(most))
+        builder.build(wanted, {"d3": indexes["d3"].file}, tmp_path / str(most))
         assert max(len(row["pictures"]) for row in rows(tmp_path / str(most))) == most
 
 
@@ -98,7 +98,7 @@ def test_stages_share_out_the_samples(built: tuple[Path, dict[str, Any]]) -> Non
     assert not any(row["cot_sft"] and row["grpo"] for row in found)
     numbers = np.arange(100_000)
     for start in (0, 777, 50_000):
-        flags = building.stages_of(numbers[start : start + 1000], SMALL.stages)
+        flags = builder.stages_of(numbers[start : start + 1000], SMALL.stages)
         assert abs(flags["cot_sft"].mean() - 0.25) < 0.005 and abs(flags["grpo"].mean() - 0.07) < 0.005
 
 
@@ -113,17 +113,17 @@ def test_licences_travel_with_every_row(built: tuple[Path, dict[str, Any]]) -> N
     folder, made = built
     assert all(row["licence"] for row in rows(folder))
     assert set(made["sources"]) == {"coco", "d3", "egoexo4d", "mvtrack", "star"}
-    terms = (folder / building.TERMS).read_text()
+    terms = (folder / builder.TERMS).read_text()
     assert all(source["licence"] and source["licence"] in terms for source in made["sources"].values())
 
 
 def test_changed_missing_and_foreign_shards_are_refused(indexes: dict[str, Index], tmp_path: Path) -> None:
     folder = tmp_path / "data"
     files = {"star": indexes["star"].file}
-    made = building.build(SMALL, files, folder)
+    made = builder.build(SMALL, files, folder)
     shards.verify(folder)
     with pytest.raises(Refused, match="exists"):
-        building.build(SMALL, files, folder)
+        builder.build(SMALL, files, folder)
     filled = next(folder / e["file"] for e in made["shards"] if e["rows"])
     table = pq.read_table(filled)
     asked = table.column("query").to_pylist()
@@ -174,8 +174,8 @@ def test_pictures_by_reference_and_embedded_are_the_same(
 ) -> None:
     pictures = {"star": roots["star"] / "frames"}
     files = {"star": indexes["star"].file}
-    building.build(SMALL, files, tmp_path / "by-reference", pictures=pictures)
-    building.build(SMALL, files, tmp_path / "embedded", pictures=pictures, embed=True)
+    builder.build(SMALL, files, tmp_path / "by-reference", pictures=pictures)
+    builder.build(SMALL, files, tmp_path / "embedded", pictures=pictures, embed=True)
     referred = list(shards.samples(tmp_path / "by-reference", "sft"))
     embedded = list(shards.samples(tmp_path / "embedded", "sft"))
     assert [s.query for s in referred] == [s.query for s in embedded] and len(referred) > 10
@@ -191,7 +191,7 @@ def test_pictures_by_reference_and_embedded_are_the_same(
     manifest.write_text(manifest.read_text().replace(str(pictures["star"].resolve()), "/moved/away"))
     with pytest.raises(Refused, match="were in /moved/away"):
         shards.verify(manifest.parent)
-    building.build(SMALL, files, tmp_path / "nowhere")
+    builder.build(SMALL, files, tmp_path / "nowhere")
     with pytest.raises(Refused, match="no folder of them is known"):
         next(iter(shards.samples(tmp_path / "nowhere", "sft")))
 
@@ -200,7 +200,7 @@ def test_embedded_pictures_are_bounded_and_scaled_as_files_are(
     indexes: dict[str, Index], roots: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, given = tmp_path / "data", {"star": roots["star"] / "frames"}
-    building.build(SMALL, {"star": indexes["star"].file}, folder, pictures=given, embed=True)
+    builder.build(SMALL, {"star": indexes["star"].file}, folder, pictures=given, embed=True)
     shapes = {p.pixels().shape for s in shards.samples(folder, "sft", most_pixels=30_000) for p in s.pictures}
     assert shapes == {(129, 230, 3)}  # of 270x480
     monkeypatch.setattr(pictures, "MOST_STORED_PIXELS", 480 * 270 - 1)
@@ -241,32 +241,32 @@ def test_a_wrong_recipe_is_refused(tmp_path: Path, change: dict[str, Any], messa
 def test_a_composer_that_errs_stops_the_build(
     indexes: dict[str, Index], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    honest = building._one
+    honest = builder._one
 
     def err(*arguments: Any) -> Composed:
         sample = honest(*arguments)
         return replace(sample, targets=sample.targets[1:]) if sample.targets else sample
 
-    monkeypatch.setattr(building, "_one", err)
+    monkeypatch.setattr(builder, "_one", err)
     with pytest.raises(Untrue, match="composers"):
-        building.build(SMALL, {"d3": indexes["d3"].file}, tmp_path / "data")
+        builder.build(SMALL, {"d3": indexes["d3"].file}, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
 def test_the_command_makes_and_repeats(
     roots: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from gemvg_repro.corpora import making, statistics
+    from gemvg_repro.corpora import mg_data, statistics
 
     folder = tmp_path / "mg"
     command = [str(folder), "--root", f"star={roots['star']}", "--share", "0.001", "--workers", "1"]
-    assert making.main(command) == 0
+    assert mg_data.main(command) == 0
     said = capsys.readouterr().out
     assert "temporal-star" in said and "paper: referential" in said and "samples, content" in said
     samples = statistics.overview(shards.samples(folder / "shards", "sft"))
     counted = statistics.tables(samples)["kind and source"]
     assert counted.loc["All", "All"] == len(samples) == shards.manifest(folder / "shards")["rows"]
-    assert making.main(command) == 1
+    assert mg_data.main(command) == 1
     assert "exists" in capsys.readouterr().err
 
 
@@ -283,9 +283,9 @@ def test_the_command_makes_and_repeats(
 def test_what_the_command_cannot_do_it_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
-    from gemvg_repro.corpora import making
+    from gemvg_repro.corpora import mg_data
 
-    assert making.main([str(tmp_path / "mg"), *options]) == 1
+    assert mg_data.main([str(tmp_path / "mg"), *options]) == 1
     assert message in capsys.readouterr().err
 
 
@@ -323,12 +323,12 @@ def test_a_reference_that_is_alone_needs_no_mark(indexes: dict[str, Index]) -> N
 def test_another_process_makes_the_same_of_the_same_files(tmp_path: Path) -> None:
     """From official files on, with another order of sets: texts hash otherwise in every process of Python."""
     roots = {"coco": tmp_path / "coco", "d3": tmp_path / "d3"}
-    official.coco(roots["coco"], 40, categories=5)
-    official.d3(roots["d3"], 3, 10)
-    official.paint(roots)
+    made_sources.coco(roots["coco"], 40, categories=5)
+    made_sources.d3(roots["d3"], 3, 10)
+    made_sources.paint(roots)
     found = []
     for seed in ("1", "2"):
-        command = [sys.executable, "-m", "gemvg_repro.corpora.making", str(tmp_path / seed), "--share", "0.0005"]
+        command = [sys.executable, "-m", "gemvg_repro.corpora.mg_data", str(tmp_path / seed), "--share", "0.0005"]
         command += ["--workers", "1", *(f"--root={name}={root}" for name, root in roots.items())]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed})
         found.append(shards.manifest(tmp_path / seed / "shards"))

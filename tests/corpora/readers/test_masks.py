@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as reference
 
-from gemvg_repro.corpora.masks import MaskError, box_of, counts_of, lz_decode, lz_encode
+from gemvg_repro.corpora.readers.masks import MaskError, box_of, counts_of, lz_decode, lz_encode
 
-from .official import rectangle, rle
+from ..made_sources import rectangle, rle
 
 LZ_STRING = {
     "": "Q",

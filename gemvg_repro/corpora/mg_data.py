@@ -1,6 +1,6 @@
 """How does one make MG-Data-240K from the official downloads that one has? One command, and it can be repeated.
 
-    python -m gemvg_repro.corpora.making data/mg --root coco=/data/coco --root d3=/data/d3
+    python -m gemvg_repro.corpora.mg_data data/mg --root coco=/data/coco --root d3=/data/d3
 
 Sources are read into FOLDER/indexes, once: delete an index to read its source again. Frames that occur in the
 benchmarks are taken out, every cell of the recipe is composed and proved, and FOLDER/shards gets the parquet files and
@@ -20,10 +20,10 @@ from typing import Any
 from tqdm import tqdm
 
 from ..files.validation import Refused
-from . import building, leakage, recipe
+from . import builder, leakage, recipe
 from .composition.wording import wording
 from .index import Index
-from .official import SOURCES, annotation_files, indexed
+from .sources import SOURCES, annotation_files, indexed
 from .workers import Progress
 
 SHARDS, INDEXES = "shards", "indexes"
@@ -73,7 +73,7 @@ def make(
             leakage.remove(index, SOURCES[name].pictures(root), benchmarks, workers, hashing)
         files[name] = file
     pictures = {name: SOURCES[name].pictures(root) for name, root in roots.items()}
-    return building.build(
+    return builder.build(
         wanted, files, folder / SHARDS,
         workers=workers, pictures=pictures, embed=embed, most_pixels=most_pixels, progress=progress,
     )  # fmt: skip
@@ -127,7 +127,7 @@ def _benchmark(text: str) -> tuple[Path, Path | None]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0, or 1 with what was refused."""
     parser = argparse.ArgumentParser(
-        prog="python -m gemvg_repro.corpora.making", description=(__doc__ or "").splitlines()[0]
+        prog="python -m gemvg_repro.corpora.mg_data", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("folder", type=Path, help="where indexes/ and shards/ come to lie")
     parser.add_argument(

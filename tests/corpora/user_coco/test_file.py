@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemvg_repro.corpora import coco
+from gemvg_repro.corpora.user_coco import file as coco
 from gemvg_repro.files.validation import Refused
 
-from .made import Document, document, pixels, write
+from ..made import Document, document, pixels, write
 
 
 def test_boxes_are_converted_and_unclear_ones_left_out(tmp_path: Path) -> None:

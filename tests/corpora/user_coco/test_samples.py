@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemvg_repro.corpora import coco, composers
+from gemvg_repro.corpora.user_coco import file as coco
+from gemvg_repro.corpora.user_coco import samples as composers
 from gemvg_repro.files.pictures import CutOut, FilePicture
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.answers import completion, read
 from gemvg_repro.grounding.samples import Picture, Sample, Target
 
-from .made import document, pixels, write
+from ..made import document, pixels, write
 
 RACCOON = Path("../shared/data/odinw/Raccoon/Raccoon.v2-raw.coco/valid/annotations_without_background.json")
 DOG = (0.25, 0.5, 0.5, 1.0)

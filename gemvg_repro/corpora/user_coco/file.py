@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..files.pictures import MOST_STORED_PIXELS, FilePicture, fitted, sliver
-from ..files.validation import Faults, Refused, numbers, read_json
-from ..grounding.boxes import flaw, to_unit
-from ..grounding.samples import Box, Target
+from ...files.pictures import MOST_STORED_PIXELS, FilePicture, fitted, sliver
+from ...files.validation import Faults, Refused, numbers, read_json
+from ...grounding.boxes import flaw, to_unit
+from ...grounding.samples import Box, Target
 
 _CROSSING = 1.0  # pixels
 _GLANCE = 1024  # pixels: enough to see that a file can be decoded to its end

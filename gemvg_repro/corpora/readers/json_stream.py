@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import ijson
 
-from ..files.validation import Refused
+from ...files.validation import Refused
 
 
 def items(file: Path, prefix: str) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gemvg_repro.corpora.masks import lz_encode
+from gemvg_repro.corpora.readers.masks import lz_encode
 
 
 def rle(runs: list[int]) -> str:
