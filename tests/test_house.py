@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gemvg_repro"
 
-FLOORS = ("grounding", "files", "corpora", "benchmarks", "miniature", "models", "training", "study", "report")
+FLOORS = ("grounding", "files", "corpora", "benchmarks", "models", "training", "miniature", "study", "report")
 """From the ground up: a room imports only from those before it."""
 
 GROUND = {"numpy", "scipy", "__future__"}

@@ -11,27 +11,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ..files.atomic import writing
-from ..grounding.samples import MODES, Mode
+from ..grounding.predictions import Prediction
+from ..grounding.samples import MODES
 
 
 class PredictionsError(ValueError):
     """A file that holds other predictions than expected, or is damaged other than at its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The answer to a sample: its text, special tokens included, and how many tokens were generated."""
-
-    sample: str
-    mode: Mode
-    text: str
-    tokens: int
 
 
 class PredictionLog:

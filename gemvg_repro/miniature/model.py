@@ -17,7 +17,7 @@ from .rendering import SIDE
 from .tokenizer import build_tokenizer, coordinate_ids
 
 BASE = Path(__file__).with_name("base")
-"""What the package ships, and gemvg_repro.training.pretraining made."""
+"""What the package ships, and gemvg_repro.miniature.pretraining.train made."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import Qwen2VLForConditionalGeneration
 
-from ..benchmarks.predictions import Prediction
+from ..grounding.predictions import Prediction
 from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
 from ..grounding.samples import MODES, Mode, Sample
 from .decoding import Speech, Wanted, say

@@ -10,7 +10,7 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from ..files.atomic import NotWritten, writing
 from ..files.validation import Refused
-from .padding import leave_out_padding
+from .packing import leave_out_padding
 from .processor import ImageOnlyProcessor, load_processor
 from .vision import encode_pictures_together
 

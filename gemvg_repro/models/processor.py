@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, Qwen2VLProcessor
 
-from .images import DistinctImageProcessor
+from .image_processor import DistinctImageProcessor
 
 
 class ImageOnlyProcessor(Qwen2VLProcessor):  # type: ignore[misc]

@@ -17,12 +17,13 @@ from ..benchmarks import gallery
 from ..benchmarks.fingerprint import fingerprint
 from ..benchmarks.generalised import score as generalised
 from ..benchmarks.generalised import shortcuts
-from ..benchmarks.predictions import Prediction, PredictionLog
+from ..benchmarks.predictions import PredictionLog
 from ..benchmarks.prompts import asking_at
 from ..benchmarks.registry import benchmark
 from ..benchmarks.responses import spoken
 from ..benchmarks.suites import mig_bench
 from ..grounding.answers import read
+from ..grounding.predictions import Prediction
 from ..grounding.samples import MODES, Mode, Sample
 from ..models.generation import Question, answer
 from ..models.loading import load

@@ -19,7 +19,9 @@ from ..files.atomic import writing
 from ..files.pictures import sliver
 from ..files.validation import Faults, Refused
 from ..grounding.samples import Sample
-from ..miniature import dataset, exports, official_export
+from ..miniature import dataset
+from ..miniature.exports import benchmarks as exports
+from ..miniature.exports import sources
 from .identity import CONTINUES, identify, locate, threads_of
 from .parameters import DataParameters, ParameterError, Parameters, resolve
 from .profiles import DataSettings, Profile, load_profile
@@ -153,7 +155,7 @@ def _of_the_world(folder: Path, held_out: dataset.Recipe, asked: DataParameters,
         shutil.rmtree(partial, ignore_errors=True)
         with writing(partial):
             exported, bars = profile.data.composition.exported, mg_data.Bars()
-            official_export.write(partial, held_out.seed, exported, _workers(profile), bars)
+            sources.write(partial, held_out.seed, exported, _workers(profile), bars)
             bars.close()
         partial.replace(official)
     made = _compose(folder, {name: official / name for name in profile.data.composition.exported}, asked, profile)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.benchmarks.predictions import Prediction, PredictionLog, PredictionsError, read
+from gemvg_repro.benchmarks.predictions import PredictionLog, PredictionsError, read
+from gemvg_repro.grounding.predictions import Prediction
 
 HOSTILE = '\n\r\t"\\ \x00\x1f\x7f\x85\u2028\u2029 \ud800 \U0001f99d <|im_end|> {"sample": 1}'
 
@@ -101,7 +102,8 @@ def test_a_missing_file_cannot_be_read(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from gemvg_repro.benchmarks.predictions import Prediction, PredictionLog
+from gemvg_repro.benchmarks.predictions import PredictionLog
+from gemvg_repro.grounding.predictions import Prediction
 with PredictionLog(Path(sys.argv[1]), "key") as log:
     for n in range(2000):
         if str(n) not in log.done:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.benchmarks.predictions import Prediction, PredictionLog
+from gemvg_repro.benchmarks.predictions import PredictionLog
 from gemvg_repro.benchmarks.responses import read_responses, spoken
 from gemvg_repro.files.validation import Refused
+from gemvg_repro.grounding.predictions import Prediction
 
 
 def lines(folder: Path, *records: Any) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from gemvg_repro.corpora import builder, recipe, shards
 from gemvg_repro.corpora.index import Index, split_of
-from gemvg_repro.miniature import official_export
+from gemvg_repro.miniature.exports.sources import PICTURES, write
 from gemvg_repro.study import sources
 from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
@@ -119,7 +119,7 @@ def test_the_miniature_trains_on_it(composed: Path) -> None:
 
 @pytest.mark.slow
 def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path: Path) -> None:
-    roots = official_export.write(tmp_path / "world", 0, dict.fromkeys(official_export.PICTURES, 400))
+    roots = write(tmp_path / "world", 0, dict.fromkeys(PICTURES, 400))
     asked = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.03, embed=True)
     given = {"runs": tmp_path, "steps": 1, "data": sources.make(asked)["shards"], "mode": "direct"}
     done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", samples=3, **given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gemvg_repro.benchmarks.predictions import Prediction
+from gemvg_repro.grounding.predictions import Prediction
 from gemvg_repro.grounding.samples import MODES
 from gemvg_repro.models import generation
 from gemvg_repro.models.generation import Question, answer

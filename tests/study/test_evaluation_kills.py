@@ -21,7 +21,7 @@ from random import Random
 import psutil
 import pytest
 
-from gemvg_repro.miniature import exports
+from gemvg_repro.miniature.exports import benchmarks
 from gemvg_repro.study.locks import owner_of
 
 from ..test_notebooks import ROOT
@@ -95,7 +95,7 @@ def test_ten_kills_lose_no_answer_and_leave_none_twice(tmp_path: Path, both_mode
         given: dict[str, object] = {"mode": "base", "samples": 500}
         asked = Evaluation(given, "evaluate-base-*", 0)
     else:
-        exports.write(root.parent, 0, {"mig_bench": 100})
+        benchmarks.write(root.parent, 0, {"mig_bench": 100})
         given = {"checkpoint": base, "benchmark": "mig_bench", "root": root, "mode": "direct"}
         asked = Evaluation(given, "evaluate-base-mig_bench-direct-*", 1000)
     whole, scores = asked.finish(tmp_path / "whole")

@@ -14,8 +14,9 @@ import nbformat
 import pandas as pd
 import pytest
 
-from gemvg_repro.benchmarks.predictions import Prediction, PredictionLog, read
+from gemvg_repro.benchmarks.predictions import PredictionLog, read
 from gemvg_repro.files.atomic import NotWritten, writing
+from gemvg_repro.grounding.predictions import Prediction
 from gemvg_repro.models.loading import save
 from gemvg_repro.report import numbers, pictures
 from gemvg_repro.report.html import export_html

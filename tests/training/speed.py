@@ -40,8 +40,8 @@ from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from gemvg_repro.grounding.samples import MODES, Mode, Sample
-from gemvg_repro.miniature import exports
 from gemvg_repro.miniature.dataset import generate
+from gemvg_repro.miniature.exports import benchmarks
 from gemvg_repro.models.generation import Question, answer, prompt_text
 from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
@@ -221,7 +221,7 @@ def generalised(modes: Sequence[Mode]) -> Asked:
 
 def official(folder: Path) -> dict[str, Asked]:
     """The benchmarks that the study exports in their official formats, each in both modes."""
-    exports.write(folder, 0, PROFILE.data.benchmarks)
+    benchmarks.write(folder, 0, PROFILE.data.benchmarks)
     asked: dict[str, Asked] = {}
     for name in PROFILE.data.benchmarks:
         chosen = benchmark(name)

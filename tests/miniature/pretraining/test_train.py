@@ -13,9 +13,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from gemvg_repro.miniature.model import BASE
-from gemvg_repro.training import pretraining
+from gemvg_repro.miniature.pretraining import train
 
-RECIPE = pretraining.RECIPE
+RECIPE = train.RECIPE
 TINY = {
     name: replace(phase, steps=4, conversations=2, optimiser=replace(phase.optimiser, warmup_steps=1))
     for name, phase in RECIPE.items()
@@ -24,20 +24,20 @@ TINY = {
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretraining, "RECIPE", TINY)
-    monkeypatch.setattr(pretraining, "SAVE_EVERY", 2)
-    monkeypatch.setattr(pretraining, "THREADS", 1)
-    monkeypatch.setattr(pretraining, "CURVE_EVERY", 2)
-    monkeypatch.setattr(pretraining, "measure", lambda model, processor: {"single/f1": 0.5, "single/recall": 0.25})
+    monkeypatch.setattr(train, "RECIPE", TINY)
+    monkeypatch.setattr(train, "SAVE_EVERY", 2)
+    monkeypatch.setattr(train, "THREADS", 1)
+    monkeypatch.setattr(train, "CURVE_EVERY", 2)
+    monkeypatch.setattr(train, "measure", lambda model, processor: {"single/f1": 0.5, "single/recall": 0.25})
 
 
 @pytest.mark.parametrize("stop", [8, 16])
 def test_stopped_and_resumed_is_as_undisturbed(stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "whole").mkdir()
-    whole = pretraining.pretrain(tmp_path / "whole")
+    whole = train.pretrain(tmp_path / "whole")
 
     taken = 0
-    real = pretraining._step
+    real = train._step
 
     def stops(*arguments: object) -> dict[str, float]:
         nonlocal taken
@@ -47,32 +47,32 @@ def test_stopped_and_resumed_is_as_undisturbed(stop: int, tmp_path: Path, monkey
         return real(*arguments)  # type: ignore[arg-type]
 
     (tmp_path / "stopped").mkdir()
-    monkeypatch.setattr(pretraining, "_step", stops)
+    monkeypatch.setattr(train, "_step", stops)
     with pytest.raises(KeyboardInterrupt):
-        pretraining.pretrain(tmp_path / "stopped")
-    assert pretraining.pretrain(tmp_path / "stopped") == whole
-    assert pretraining.pretrain(tmp_path / "stopped") == whole, "finished: loaded, not trained again"
-    curves = [(tmp_path / name / "model" / pretraining.CURVE).read_text() for name in ("whole", "stopped")]
+        train.pretrain(tmp_path / "stopped")
+    assert train.pretrain(tmp_path / "stopped") == whole
+    assert train.pretrain(tmp_path / "stopped") == whole, "finished: loaded, not trained again"
+    curves = [(tmp_path / name / "model" / train.CURVE).read_text() for name in ("whole", "stopped")]
     assert curves[0] == curves[1]
-    rows = pd.read_csv(tmp_path / "whole" / "model" / pretraining.CURVE)
+    rows = pd.read_csv(tmp_path / "whole" / "model" / train.CURVE)
     assert [*zip(rows["phase"], rows["step"], strict=True)] == [(name, step) for name in TINY for step in (2, 4)]
     assert list(rows["single/f1"]) == [0.5] * 8 and "single/recall" not in rows
 
 
 def test_says_how_near_a_base_came_to_the_shipped_one(tmp_path: Path) -> None:
     made = Path(shutil.copytree(BASE, tmp_path / "made"))
-    assert "equal to the shipped ones, to the bit" in pretraining.closeness(made)
+    assert "equal to the shipped ones, to the bit" in train.closeness(made)
     weights = load_file(made / "model.safetensors")
     weights[min(weights)][0] += 0.25
     save_file(weights, made / "model.safetensors", {"format": "pt"})
     (made / "metrics.json").write_text(json.dumps(json.loads((BASE / "metrics.json").read_text()) | {"single/f1": 0.5}))
-    told = pretraining.closeness(made).splitlines()
+    told = train.closeness(made).splitlines()
     assert told[0] == "weights: at most 0.25 from the shipped ones"
     assert re.fullmatch(r"single/f1 +0\.5000 +0\.9\d+", told[2])
 
 
 def test_the_shipped_curve_is_of_the_whole_recipe() -> None:
-    rows = pd.read_csv(BASE / pretraining.CURVE)
+    rows = pd.read_csv(BASE / train.CURVE)
     whole = rows.groupby("phase", sort=False)["step"].max().to_dict()
     assert whole == {name: phase.steps for name, phase in RECIPE.items()}
     assert rows["single/f1"].iloc[-1] > 0.9 > rows["several/f1"].iloc[-1]

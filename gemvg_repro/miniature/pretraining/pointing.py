@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..grounding.samples import Sample
-from ..miniature.tokenizer import build_tokenizer
-from ..miniature.world import Frame
-from .collation import IGNORED, Conversation, Turn
-from .dense import NOWHERE, Pointers, centre_token
+from ...grounding.samples import Sample
+from ...training.collation import IGNORED, Conversation, Turn
+from ..tokenizer import build_tokenizer
+from ..world import Frame
+from .dense_targets import NOWHERE, Pointers, centre_token
 
 _TOKENIZER = build_tokenizer()
 _SEPARATORS = frozenset(_TOKENIZER("; ,")["input_ids"])

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from ..grounding.answers import write_box
-from ..grounding.samples import Sample
-from .questions import Pattern, about, referential
-from .tokenizer import COORDINATE_STEP
-from .world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, Thing, frame, place
+from ...grounding.answers import write_box
+from ...grounding.samples import Sample
+from ..questions import Pattern, about, referential
+from ..tokenizer import COORDINATE_STEP
+from ..world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, Thing, frame, place
 
 PHASES = ("places", "one", "crowds", "references")
 """In order: only looking; then one thing in one picture; then the world as it is; then also what is referred to by

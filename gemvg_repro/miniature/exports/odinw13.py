@@ -8,11 +8,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from ..benchmarks.suites.odinw13 import DATASETS
-from ..files.pictures import store
-from .questions import Pattern
-from .rendering import GROUNDS, SIDE
-from .world import CATEGORIES, COLOURS, LARGEST, Frame, Look, Thing, frame, place
+from ...benchmarks.suites.odinw13 import DATASETS
+from ...files.pictures import store
+from ..questions import Pattern
+from ..rendering import GROUNDS, SIDE
+from ..world import CATEGORIES, COLOURS, LARGEST, Frame, Look, Thing, frame, place
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from .questions import Question, different, how_many, same
-from .world import Frame
+from ..questions import Question, different, how_many, same
+from ..world import Frame
 
 FILE = "test-00000-of-00001.parquet"
 

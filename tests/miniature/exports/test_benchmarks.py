@@ -14,8 +14,8 @@ from gemvg_repro.files.pictures import store
 from gemvg_repro.grounding.answers import write as write_answer
 from gemvg_repro.grounding.prompts import instruction
 from gemvg_repro.grounding.samples import MODES, Sample
-from gemvg_repro.miniature import exports
 from gemvg_repro.miniature.dataset import SPLITS, Recipe, generate
+from gemvg_repro.miniature.exports import benchmarks
 from gemvg_repro.miniature.tokenizer import build_tokenizer
 
 SIZES = {"mig_bench": 1, "mc_bench": 8, "odinw13": 2, "muirbench": 4}
@@ -25,7 +25,7 @@ SAMPLES = {"mig_bench": 10, "mc_bench": 24, "muirbench": 12}
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
-    exports.write(folder, 0, SIZES)
+    benchmarks.write(folder, 0, SIZES)
     return folder
 
 
@@ -35,7 +35,7 @@ def loaded(root: Path, name: str) -> tuple[Any, Any, list[Sample]]:
     return chosen, data, chosen.samples(data, "direct", asking_at(root / name))
 
 
-@pytest.mark.parametrize("name", exports.WRITERS)
+@pytest.mark.parametrize("name", benchmarks.WRITERS)
 def test_a_true_answer_has_the_full_official_score(root: Path, name: str) -> None:
     chosen, data, samples = loaded(root, name)
     assert len(samples) == SAMPLES.get(name, len(samples)) >= 10
@@ -51,7 +51,7 @@ def test_a_true_answer_has_the_full_official_score(root: Path, name: str) -> Non
     assert all(not each.value for metric, each in none.items() if metric not in ("accuracy", "image_accuracy")), none
 
 
-@pytest.mark.parametrize("name", exports.WRITERS)
+@pytest.mark.parametrize("name", benchmarks.WRITERS)
 def test_it_is_asked_in_words_that_the_miniature_has(root: Path, name: str) -> None:
     tokenizer = build_tokenizer()
     for mode in MODES:
@@ -78,9 +78,9 @@ def test_no_picture_of_theirs_is_chosen_or_tested_on(root: Path, tmp_path: Path)
     assert len(seen) > 400 and len(theirs) > 80 and not seen & theirs
 
 
-@pytest.mark.parametrize("name", exports.WRITERS)
+@pytest.mark.parametrize("name", benchmarks.WRITERS)
 def test_the_same_seed_writes_the_same_bytes(root: Path, tmp_path: Path, name: str) -> None:
-    exports.write(tmp_path, 0, {name: SIZES[name]})
+    benchmarks.write(tmp_path, 0, {name: SIZES[name]})
     files = [path for path in sorted((root / name).rglob("*")) if path.is_file()]
     assert files
     for path in files:

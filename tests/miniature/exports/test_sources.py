@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from gemvg_repro import miniature
 from gemvg_repro.corpora import mg_data, recipe, shards
 from gemvg_repro.corpora.builder import _one, anchors, prove
 from gemvg_repro.corpora.composition.composed import Bench, Unfit
@@ -19,18 +20,18 @@ from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.sources import SOURCES
 from gemvg_repro.files.pictures import FilePicture
 from gemvg_repro.grounding.samples import GROUNDING_KINDS
-from gemvg_repro.miniature import official_export
 from gemvg_repro.miniature.dataset import Recipe, generate
+from gemvg_repro.miniature.exports import sources as official_export
 from gemvg_repro.miniature.questions import NUMBERS
 from gemvg_repro.miniature.tokenizer import build_tokenizer
 from gemvg_repro.miniature.world import CATEGORIES, COLOURS
 from gemvg_repro.study import sources
 from gemvg_repro.study.parameters import DataParameters
 
-from ..corpora.composition.test_checker import LIES
+from ...corpora.composition.test_checker import LIES
 
 PICTURES = {"coco": 240, "d3": 480, "egoexo4d": 240, "mvtrack": 240, "star": 240}
-RECIPE = recipe.load(Path(official_export.__file__).with_name("recipe.yaml"))
+RECIPE = recipe.load(Path(miniature.__file__).with_name("recipe.yaml"))
 
 
 @pytest.fixture(scope="module")

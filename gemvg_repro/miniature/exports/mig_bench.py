@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-from ..benchmarks.suites import mig_bench_file
-from ..benchmarks.suites.mig_bench_file import MigRecord
-from .questions import COMPOSERS, Question, shared
-from .world import Frame, close_up, frame, from_another_view, place
+from ...benchmarks.suites import mig_bench_file
+from ...benchmarks.suites.mig_bench_file import MigRecord
+from ..questions import COMPOSERS, Question, shared
+from ..world import Frame, close_up, frame, from_another_view, place
 
 _ORDINALS = ("first", "second", "third")
 

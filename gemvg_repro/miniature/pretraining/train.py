@@ -1,6 +1,6 @@
 """Where does the miniature's base come from? Looking, naming and finding, from random weights.
 
-    python -m gemvg_repro.training.pretraining FOLDER
+    python -m gemvg_repro.miniature.pretraining.train FOLDER
 
 makes the base that the package ships again, in four phases: looking only, by dense labels of every token; then
 words about one thing in one picture; then about the world as it is, one to three pictures of up to four things; then,
@@ -31,26 +31,26 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import Qwen2VLForConditionalGeneration
 
-from ..benchmarks.generalised import score
-from ..grounding.samples import Mode, Sample
-from ..miniature.curriculum import PHASES, lessons
-from ..miniature.dataset import Recipe, generate
-from ..miniature.model import BASE, Sizes, deepen, save_random
-from ..miniature.questions import referential
-from ..miniature.tokenizer import COORDINATE_STEP, coordinate_ids
-from ..miniature.world import Frame
-from ..models.checkpoints import WEIGHTS, write_sums
-from ..models.generation import Question, answer
-from ..models.loading import load, save
-from ..models.processor import ImageOnlyProcessor
-from .arguments import build_optimiser
-from .collation import IGNORED, Conversation, ConversationCollator, Turn
-from .dense import DenseHeads, Labels
+from ...benchmarks.generalised import score
+from ...grounding.samples import Mode, Sample
+from ...models.checkpoints import WEIGHTS, write_sums
+from ...models.generation import Question, answer
+from ...models.loading import load, save
+from ...models.processor import ImageOnlyProcessor
+from ...training.arguments import build_optimiser
+from ...training.collation import IGNORED, Conversation, ConversationCollator, Turn
+from ...training.resuming import weights_hash
+from ...training.settings import OptimiserSettings
+from ...training.sft import WINDOW, batched_by_length
+from ..dataset import Recipe, generate
+from ..model import BASE, Sizes, deepen, save_random
+from ..questions import referential
+from ..tokenizer import COORDINATE_STEP, coordinate_ids
+from ..world import Frame
+from .curriculum import PHASES, lessons
+from .dense_targets import DenseHeads, Labels
 from .pointing import point
-from .referring import known, refer
-from .resuming import weights_hash
-from .settings import OptimiserSettings
-from .sft import WINDOW, batched_by_length
+from .references import known, refer
 
 METRICS = "metrics.json"
 CURVE = "curve.csv"

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen2VLForConditionalGeneration
 
-from ..miniature.curriculum import REFERS
-from ..miniature.tokenizer import build_tokenizer
-from ..miniature.world import CATEGORIES, COLOURS
-from .collation import Conversation
+from ...training.collation import Conversation
+from ..tokenizer import build_tokenizer
+from ..world import CATEGORIES, COLOURS
+from .curriculum import REFERS
 from .pointing import answers
 
 _TOKENIZER = build_tokenizer()

@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..miniature.rendering import SIDE
-from ..miniature.world import CATEGORIES, COLOURS, Frame, Thing
+from ..rendering import SIDE
+from ..world import CATEGORIES, COLOURS, Frame, Thing
 
 LAYER = 2
 """After so many layers of the language model tokens must know their place: what follows can then look them up."""

@@ -9,14 +9,14 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ..benchmarks import prompts
-from . import mc_export, mig_export, muir_export, odinw_export
+from ...benchmarks import prompts
+from . import mc_bench, mig_bench, muirbench, odinw13
 
 WRITERS: dict[str, Callable[[Path, int, int], Path]] = {
-    "mig_bench": mig_export.write,
-    "mc_bench": mc_export.write,
-    "odinw13": odinw_export.write,
-    "muirbench": muir_export.write,
+    "mig_bench": mig_bench.write,
+    "mc_bench": mc_bench.write,
+    "odinw13": odinw13.write,
+    "muirbench": muirbench.write,
 }
 """Many pictures, pairs, single pictures in several domains, general understanding: as the paper evaluates."""
 

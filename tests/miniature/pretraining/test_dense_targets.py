@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from gemvg_repro.miniature.pretraining.dense_targets import DenseHeads, Labels
 from gemvg_repro.miniature.world import CATEGORIES, Frame, Thing
-from gemvg_repro.training.dense import DenseHeads, Labels
 
 CELL = 16
 LARGE = Thing(identity=0, category=1, colour=2, shade=8, x=0, y=0, w=36, h=36)  # centre (18, 18): second row and column

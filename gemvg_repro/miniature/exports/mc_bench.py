@@ -7,9 +7,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ..files.pictures import store
-from .questions import COMPOSERS, Question
-from .rendering import SIDE
+from ...files.pictures import store
+from ..questions import COMPOSERS, Question
+from ..rendering import SIDE
 
 FILE = "mc-bench_world_val.json"
 IMAGES = "mc-bench_images"
