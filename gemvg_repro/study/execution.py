@@ -140,7 +140,7 @@ def end_children() -> None:
 
 def export_html(notebook: Path) -> None:
     """Writes the executed report as a page beside it, by the report's own command (a floor above this one)."""
-    command = [sys.executable, "-m", "gemvg_repro.report.html", str(notebook)]
+    command = [sys.executable, "-m", "gemvg_repro.report.page.html", str(notebook)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise NotebookFailed(f"{notebook} was executed, but no HTML could be made of it:\n{done.stderr[-2000:]}")

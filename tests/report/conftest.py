@@ -3,8 +3,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gemvg_repro.report.collect import Collection, collect
-from gemvg_repro.report.numbers import numbers
+from gemvg_repro.report.numbers.collect import Collection, collect
+from gemvg_repro.report.numbers.table import numbers
 
 from . import synthetic
 

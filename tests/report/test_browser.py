@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemvg_repro.report.html import export_html
+from gemvg_repro.report.page.html import export_html
 from gemvg_repro.study.plan import Grid, plan
 
 from . import synthetic

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.report.html import export_html
+from gemvg_repro.report.page.html import export_html
 from gemvg_repro.study.plan import Grid, plan
 
 from . import synthetic
@@ -63,8 +63,8 @@ def test_the_notebook_is_thin_and_without_outputs() -> None:
 
 
 def test_the_report_never_imports_torch() -> None:
-    files = (ROOT / "gemvg_repro" / "report").glob("[a-z]*.py")
-    imports = "; ".join(f"import gemvg_repro.report.{file.stem}" for file in files)
+    files = (ROOT / "gemvg_repro" / "report").rglob("[a-z]*.py")
+    imports = "; ".join(f"import {'.'.join(file.relative_to(ROOT).with_suffix('').parts)}" for file in files)
     code = f"{imports}; import sys; print(sorted({{'torch', 'transformers', 'nbconvert'}} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

@@ -9,7 +9,7 @@ import psutil
 import pytest
 import yaml
 
-from gemvg_repro.report.numbers import COSTS
+from gemvg_repro.report.numbers.table import COSTS
 from gemvg_repro.study import profiles
 from gemvg_repro.study.locks import owner_of
 from gemvg_repro.study.runs import stop_file

@@ -18,8 +18,9 @@ from gemvg_repro.benchmarks.predictions import PredictionLog, read
 from gemvg_repro.files.atomic import NotWritten, writing
 from gemvg_repro.grounding.predictions import Prediction
 from gemvg_repro.models.loading import save
-from gemvg_repro.report import numbers, pictures
-from gemvg_repro.report.html import export_html
+from gemvg_repro.report.numbers import table
+from gemvg_repro.report.page import figure as pictures
+from gemvg_repro.report.page.html import export_html
 from gemvg_repro.study.runs import Log, write_json
 from gemvg_repro.study.stages import write_table
 from gemvg_repro.training.resuming import newest_checkpoint
@@ -78,7 +79,7 @@ def _page(out: Path, size: int) -> None:
 WRITERS: dict[str, Callable[[Path, int], object]] = {
     "JSON": lambda out, size: write_json(out / "result.json", ["words"] * 5000 * size),
     "a table": lambda out, size: write_table(out / "scores.parquet", pd.DataFrame({"x": range(9000 * size)})),
-    "numbers": lambda out, size: numbers.save(pd.DataFrame({"x": range(9000 * size)}), out),
+    "numbers": lambda out, size: table.save(pd.DataFrame({"x": range(9000 * size)}), out),
     "a figure": _figure,
     "a page": _page,
     "a model": lambda out, size: save(*tiny_model.model_and_processor(), out / f"model-{size}"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from gemvg_repro.files.validation import printable
-from gemvg_repro.report.text import escaped_html, escaped_latex
+from gemvg_repro.report.page.escaping import escaped_html, escaped_latex
 from gemvg_repro.study.execution import _why, failure_of, log_of
 from gemvg_repro.study.parameters import ParameterError, TrainParameters
 from gemvg_repro.study.plan import Grid, Job, plan

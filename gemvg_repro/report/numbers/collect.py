@@ -1,0 +1,204 @@
+"""Which runs are on disk, how far did each come, and what did it record?"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from ..labels import position
+
+Purpose = Literal["data", "training", "evaluation"]
+PURPOSES: tuple[Purpose, ...] = ("data", "training", "evaluation")
+
+State = Literal["finished", "unfinished", "failed", "unreadable"]
+
+_DIRECTORY = re.compile(
+    r"(?P<name>(?P<evaluate>evaluate-)?(?P<variant>[a-z0-9][a-z0-9_.-]*?)(?:-s(?P<seed>\d+))?)-(?P<id>[0-9a-f]{10})"
+)
+_SCORES = re.compile(r"scores-(?P<benchmark>[a-z][a-z0-9_]*)-(?P<mode>direct|cot)\.parquet")
+_OFFICIAL = re.compile(r"official-(?P<benchmark>[a-z][a-z0-9_+]*)-(?P<mode>direct|cot)\.json")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory. Only `result.json` says that a run is finished; the rest tells how far it came."""
+
+    directory: Path
+    name: str
+    id: str
+    purpose: Purpose
+    variant: str
+    seed: int | None
+    state: State
+    note: str
+    parameters: dict[str, Any] = field(default_factory=dict, repr=False)
+    environment: dict[str, Any] = field(default_factory=dict, repr=False)
+    result: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def log(self) -> pd.DataFrame:
+        """One row a training step, indexed by step. A line cut off by a kill is left out; of a step that was
+        logged twice (before a kill, and after the resume) the later line counts."""
+        rows = [row for row in map(_parsed, _lines(self.directory / "log.jsonl")) if "step" in row]
+        table = pd.DataFrame(list({row["step"]: row for row in rows}.values()), columns=None if rows else ["step"])
+        return table.set_index("step").sort_index()
+
+    def scores(self) -> dict[tuple[str, str], pd.DataFrame]:
+        """The scores of every sample, one row each, by (benchmark, mode)."""
+        found = (_SCORES.fullmatch(path.name) for path in sorted(self.directory.glob("scores-*.parquet")))
+        return {
+            (match["benchmark"], match["mode"]): pd.read_parquet(self.directory / match.string)
+            for match in found
+            if match
+        }
+
+    def official(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
+        """The headline of every official score: by (benchmark, mode), by metric, its value, n and share."""
+        found = (_OFFICIAL.fullmatch(path.name) for path in sorted(self.directory.glob("official-*.json")))
+        return {
+            (match["benchmark"], match["mode"]): _document(self.directory / match.string).get("headline", {})
+            for match in found
+            if match
+        }
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The runs of one folder.
+
+    `counted` enter the numbers: one run a name. `others` lie beside them, of another seed or of other settings;
+    `missing` were expected and have no directory.
+    """
+
+    counted: tuple[Run, ...]
+    others: tuple[Run, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def finished(self, purpose: Purpose) -> list[Run]:
+        """Finished runs that enter the numbers, in the order of the variants, then by seed."""
+        return [run for run in self.counted if run.purpose == purpose and run.state == "finished"]
+
+
+def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
+    """Reads every run directory under `runs`; a folder that does not exist holds no runs.
+
+    Args:
+        runs: the folder of run directories (`<name>-<id>`); whatever else lies in it is passed over.
+        expected: names of directories that the plan of a grid asks for (`hybrid-s0-0123456789`). With them,
+            exactly those enter the numbers; without, the newest finished run of each name does.
+
+    Raises:
+        ValueError: two of the expected are of one name, so of different settings.
+    """
+    _one_a_name(expected)
+    directories = sorted(runs.iterdir()) if runs.is_dir() else []
+    found = [run for run in map(_read, directories) if run is not None]
+    wanted = set(expected) or _newest(found)
+    ordered = sorted(found, key=_order)
+    here = {run.directory.name for run in found}
+    return Collection(
+        counted=tuple(run for run in ordered if run.directory.name in wanted),
+        others=tuple(run for run in ordered if run.directory.name not in wanted),
+        missing=tuple(name for name in expected if name not in here),
+    )
+
+
+def completeness(collection: Collection) -> pd.DataFrame:
+    """One row a run that was expected or found: run, id, state, note. What is left out comes last."""
+    rows = [(run.name, run.id, str(run.state), run.note) for run in collection.counted]
+    rows += [(*_name_and_id(directory), "missing", "not started") for directory in collection.missing]
+    rows += [(run.name, run.id, "left out", f"{run.state}, other seed or settings") for run in collection.others]
+    return pd.DataFrame(rows, columns=["run", "id", "state", "note"])
+
+
+def _name_and_id(directory: str) -> tuple[str, str]:
+    match = _DIRECTORY.fullmatch(directory)
+    return (match["name"], match["id"]) if match else (directory, "")
+
+
+def _one_a_name(expected: Sequence[str]) -> None:
+    """Refuses what could only be averaged over more than seeds."""
+    first: dict[str, str] = {}
+    for directory in dict.fromkeys(expected):
+        name, _ = _name_and_id(directory)
+        if (other := first.setdefault(name, directory)) != directory:
+            raise ValueError(
+                f"the grid plans two runs {name}, {other} and {directory}, which differ in profile, data, steps or "
+                "samples; a report is of one setting: give it a grid with one value of each, such as "
+                "`python sweeps/launch.py GRID.yaml --set steps=20` makes and reports"
+            )
+
+
+def _read(directory: Path) -> Run | None:
+    match = _DIRECTORY.fullmatch(directory.name)
+    if match is None or not directory.is_dir():
+        return None
+    result = _document(directory / "result.json")
+    state, note = _state(directory, result)
+    purpose: Purpose = "training"
+    if match["evaluate"]:
+        purpose = "evaluation"
+    elif match["variant"] == "data":
+        purpose = "data"
+    return Run(
+        directory=directory,
+        name=match["name"],
+        id=match["id"],
+        purpose=purpose,
+        variant=match["variant"],
+        seed=int(match["seed"]) if match["seed"] is not None else None,
+        state=state,
+        note=note,
+        parameters=_document(directory / "parameters.json"),
+        environment=_document(directory / "environment.json"),
+        result=result,
+    )
+
+
+def _state(directory: Path, result: dict[str, Any]) -> tuple[State, str]:
+    if result:
+        return "finished", ""
+    if (directory / "result.json").exists():
+        return "unreadable", "result.json is damaged: move the directory away and launch again"
+    progress = {"step": 0, "total": "?"} | _document(directory / "progress.json")
+    at = f"step {progress['step']} of {progress['total']}"
+    failure = directory.parent / ".jobs" / directory.name / "failure.txt"  # the launcher's; gone on success
+    if failure.is_file():
+        return "failed", f"{at}; {failure.read_text('utf-8', errors='replace')[:300]}"
+    return "unfinished", f"{at}; launching again goes on from there"
+
+
+def _newest(found: list[Run]) -> set[str]:
+    """Of the runs of one name, the finished one whose result was written last; else the last by its id."""
+
+    def age(run: Run) -> tuple[float, str]:
+        return (run.directory / "result.json").stat().st_mtime if run.state == "finished" else 0.0, run.id
+
+    newest = {run.name: run for run in sorted(found, key=age)}
+    return {run.directory.name for run in newest.values()}
+
+
+def _order(run: Run) -> tuple[int, tuple[int, str], int, str]:
+    return PURPOSES.index(run.purpose), position(run.variant), -1 if run.seed is None else run.seed, run.id
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The JSON object, or {} where the text is none."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _document(path: Path) -> dict[str, Any]:
+    return _parsed(path.read_text("utf-8", errors="replace")) if path.is_file() else {}

@@ -1,0 +1,55 @@
+"""How do two variants differ over seeds? Differences paired by seed, with intervals by Student's t.
+
+The seed is the unit: it orders the data and draws the trainings anew, while world and test set stay. An interval over
+seeds so covers the luck of a training, which resampling the test set cannot see.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pandas as pd
+from scipy import stats
+
+from ..labels import REFERENCES
+from .estimates import Estimate
+
+OVER_SEEDS = "_over_seeds"
+"""Ends the metric of a difference whose interval is over seeds."""
+
+
+def by_seed(numbers: pd.DataFrame) -> pd.DataFrame:
+    """F1 on the generalised test set: one row a seed, columns (mode, kind, variant)."""
+    f1 = numbers[(numbers["benchmark"] == "generalised") & (numbers["metric"] == "f1") & numbers["seed"].notna()]
+    return f1.pivot(index="seed", columns=["mode", "kind", "variant"], values="value").sort_index()
+
+
+def differences(f1: pd.DataFrame, variant: str, other: str, mode: str, kind: str = "mean") -> pd.Series:
+    """F1 (as of `by_seed`) of a variant minus that of another, by the seeds that both have."""
+    if not {(mode, kind, variant), (mode, kind, other)} <= set(f1.columns):
+        return pd.Series(dtype=float)
+    return (f1[mode, kind, variant] - f1[mode, kind, other]).dropna()
+
+
+def by_t(values: pd.Series) -> Estimate:
+    """The mean of n independent values with its 95 % interval by t; no interval for a single one."""
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return Estimate(mean, math.nan, math.nan, n)
+    half = float(stats.t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def rows(numbers: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Rows of the table of numbers: every difference of two variants that have two seeds or more in common."""
+    f1 = by_seed(numbers)
+    levels = [f1.columns.get_level_values(name) for name in ("mode", "kind", "variant")]
+    for mode, kind, variant in zip(*levels, strict=True):
+        for other in REFERENCES.get(variant, ()):
+            found = differences(f1, variant, other, mode, kind)
+            if len(found) > 1:
+                runs = " ".join(f"evaluate-{variant}-s{seed}" for seed in found.index)
+                where = {"run": runs, "variant": variant, "seed": None, "mode": mode, "benchmark": "generalised"}
+                yield where | {"kind": kind, "metric": f"f1_minus_{other}{OVER_SEEDS}"} | asdict(by_t(found))

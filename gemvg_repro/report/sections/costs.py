@@ -1,0 +1,104 @@
+"""What did it cost? Time, tokens, arithmetic and memory, by stage and by run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ..labels import look, position
+from ..numbers.collect import PURPOSES
+from ..page.table import Cell, Table, blocks
+
+
+def stages(numbers: pd.DataFrame) -> Table:
+    """One row a stage: how many runs it has, what one of them took, and its share of all time."""
+    table = spent_by_stage(numbers)
+    heads = _heads(numbers)
+    rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
+    for (purpose, variant), row in zip(table.index.to_list(), table.to_dict("records"), strict=True):
+        share = f"{100 * row['in_all'] / table['in_all'].sum():.0f}"
+        cells = [f"{row['runs']:.0f}", *_cells(row, heads), amount(row["in_all"] / 60, 1), share]
+        rows.append(((purpose, "" if purpose == "data" else look(variant).label), cells))
+    if rows:
+        whole = ["", *[""] * len(heads), amount(table["in_all"].sum() / 60, 1), "100"]
+        rows.append((("in all", ""), whole))
+    return blocks(
+        "stages",
+        "Where the time went, by stage.",
+        ["runs", *(head for head, *_ in heads.values()), "minutes of all runs", "% of all time"],
+        rows,
+        "Of one run, as the mean over its seeds; of memory, the largest. Runs go side by side where there is room, so "
+        "fewer minutes than those of all runs have passed.",
+    )
+
+
+def costs(numbers: pd.DataFrame) -> Table:
+    """Every run by itself, and all together."""
+    spent, heads = _by_run(numbers), _heads(numbers)
+    wide = spent.pivot_table(index=["benchmark", "run"], columns="metric", values="value", sort=False)
+    wide = wide.reindex(columns=list(heads))
+    total = wide.sum(min_count=1).where(wide.columns != "peak_memory_mb", wide["peak_memory_mb"].max())
+    rows = [(names, _cells(row, heads)) for names, row in zip(wide.index, wide.to_dict("records"), strict=True)]
+    rows += [(("in all", ""), _cells(total.to_dict(), heads))] if rows else []
+    caption = "What every run cost; of memory, the largest stands for all."
+    return blocks("costs", caption, [head for head, *_ in heads.values()], rows)
+
+
+def spent_by_stage(numbers: pd.DataFrame) -> pd.DataFrame:
+    """What stages took, in their order, by (purpose, variant): the cost of a run, `runs`, and seconds `in_all`."""
+    spent = _by_run(numbers)
+    if not len(spent):
+        return pd.DataFrame({"in_all": [], "runs": []})
+    by_stage = spent.groupby(["benchmark", "variant", "metric"])["value"]
+    table = by_stage.mean().unstack("metric").reindex(columns=list(_COSTS))
+    seconds = spent[spent["metric"] == "seconds"].groupby(["benchmark", "variant"])["value"]
+    table = table.assign(
+        peak_memory_mb=by_stage.max().unstack("metric").get("peak_memory_mb"), runs=seconds.size(), in_all=seconds.sum()
+    )
+    order = sorted(table.index, key=lambda stage: (PURPOSES.index(stage[0]), position(stage[1])))
+    return table.loc[order]
+
+
+_COSTS = {
+    "seconds": ("minutes", 1 / 60, 1),
+    "tokens_trained": ("M tokens trained on", 1e-6, 2),
+    "tokens_generated": ("M tokens generated", 1e-6, 2),
+    "flops": ("FLOP", 1.0, 2),
+    "peak_memory_mb": ("peak memory, GB", 1e-3, 2),
+}
+
+
+def _heads(numbers: pd.DataFrame) -> dict[str, tuple[str, float, int]]:
+    """The head, factor and digits of every cost."""
+    unit, factor = flops(numbers)
+    return _COSTS | {"flops": (unit, factor, 2)}
+
+
+def _by_run(numbers: pd.DataFrame) -> pd.DataFrame:
+    return numbers[numbers["metric"].isin(list(_COSTS)) & numbers["benchmark"].isin(PURPOSES)]
+
+
+def _cells(row: Mapping[Any, Any], heads: dict[str, tuple[str, float, int]]) -> list[Cell]:
+    """Empty where a run has nothing of the sort: no tokens are generated in SFT."""
+    return [
+        amount(row[metric] * factor, digits) if row[metric] else "" for metric, (_, factor, digits) in heads.items()
+    ]
+
+
+def amount(value: float, digits: int) -> Cell:
+    """A plain number, thousands apart; empty where there is none."""
+    return f"{value:,.{digits}f}" if pd.notna(value) else ""
+
+
+def largest(numbers: pd.DataFrame, metric: str) -> float:
+    """The largest value of a metric; nan where there is none."""
+    return float(numbers[numbers["metric"] == metric]["value"].max())
+
+
+def flops(numbers: pd.DataFrame) -> tuple[str, float]:
+    """The unit that the largest amount of arithmetic is told in, and how many of it a FLOP is."""
+    units = {"TFLOP": 1e-12, "PFLOP": 1e-15, "EFLOP": 1e-18}
+    most = largest(numbers, "flops_of_stage")
+    return next((unit for unit in units.items() if not most * unit[1] >= 1000), ("EFLOP", 1e-18))

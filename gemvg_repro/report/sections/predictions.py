@@ -1,0 +1,142 @@
+"""What do single predictions look like beside the truth?"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Normal, Stroke
+
+from ...benchmarks import gallery
+from ...benchmarks.gallery import Entry, Pixels, pixels, read
+from ...grounding.answers import write as write_targets
+from ...grounding.samples import Mode, Sample
+from ..labels import CONTROLS, KINDS, MODES, PREDICTION, TRUTH, look
+from ..numbers.collect import Collection
+from ..page.escaping import plain
+from ..page.figure import Picture, save, style
+
+COLUMNS = 3
+CARD = (3.75, 2.55)
+"""Width and height of the space of one prediction, in inches."""
+
+_BELOW, _PICTURES, _GAP, _INSET, _LEGEND = 0.62, 1.2, 0.06, 0.1, 0.3
+"""In inches: space for the answer, height of the pictures, between two, around all, for the legend."""
+
+SANS, MONO = "DejaVu Sans", "DejaVu Sans Mono"
+"""Fonts that come with matplotlib: the same drawing everywhere."""
+
+_TRUTH: dict[str, Any] = {"edgecolor": TRUTH, "linewidth": 1.6}
+_PREDICTED: dict[str, Any] = {"edgecolor": PREDICTION, "linewidth": 1.6, "linestyle": (0, (3, 1.5))}
+
+_HALO = [Stroke(linewidth=3.2, foreground="white"), Normal()]
+"""Lets a line be seen on any picture."""
+
+
+def drawings(collection: Collection, out: Path) -> Picture:
+    """The gallery of hybrid where there is one, else of the last variant in their order, a control only for want."""
+    caption = "Predictions beside the truth."
+    last_first = reversed(collection.finished("evaluation"))
+    for run in sorted(last_first, key=lambda run: (run.variant != "hybrid", run.variant in CONTROLS)):
+        if entries := read(run.directory / "gallery"):
+            seed = "" if run.seed is None else f" (seed {run.seed})"
+            caption = f"Predictions of {look(run.variant).label}{seed} beside the truth."
+            return save(draw(run.directory / "gallery", entries), out, "predictions", caption)
+    return Picture(caption)
+
+
+def draw_samples(samples: Sequence[Sample], mode: Mode = "direct") -> Figure:
+    """Samples as cards, with what should be answered: pictures, query, every target with its box."""
+    shown = [(sample, mode) for sample in samples]
+    answers: dict[tuple[str, str], gallery.Answer] = {
+        (sample.id, mode): (sample.text or sample.choice or write_targets(sample.targets), ()) for sample, _ in shown
+    }
+    with TemporaryDirectory() as folder:
+        written = gallery.write(Path(folder), shown, answers)
+        return draw(written.parent, read(written.parent))
+
+
+def draw(folder: Path, entries: Sequence[Entry]) -> Figure:
+    """Each entry as a card: query, pictures side by side with truth (solid) and prediction (dashed), answer.
+
+    Args:
+        folder: where the entries' pictures lie.
+        entries: as read from the gallery.
+    """
+    rows = math.ceil(len(entries) / COLUMNS)
+    width, height = CARD[0] * COLUMNS, CARD[1] * rows + _LEGEND
+    with style():
+        figure = Figure(figsize=(width, height))
+        handles = [
+            Line2D([], [], color=TRUTH, linewidth=1.6, label="truth"),
+            Line2D([], [], color=PREDICTION, linewidth=1.6, linestyle=(0, (3, 1.5)), label="predicted"),
+        ]
+        figure.legend(handles=handles, loc="upper left", ncols=2, borderaxespad=0.2)
+        for number, entry in enumerate(entries):
+            row, column = divmod(number, COLUMNS)
+            _card(figure, column * CARD[0], height - _LEGEND - (row + 1) * CARD[1], folder, entry)
+    return figure
+
+
+def _card(figure: Figure, left: float, bottom: float, folder: Path, entry: Entry) -> None:
+    """Draws one entry; `left` and `bottom` are the card's corner in inches."""
+    width, height = (float(inches) for inches in figure.get_size_inches())
+
+    def place(x: float, y: float, w: float, h: float) -> Axes:
+        axes = figure.add_axes(((left + x) / width, (bottom + y) / height, w / width, h / height))
+        axes.set_axis_off()
+        return axes
+
+    inner, top = CARD[0] - 2 * _INSET, _BELOW + _PICTURES
+    above = place(_INSET, top + 0.04, inner, CARD[1] - top - 0.12)
+    heading = f"{KINDS.get(entry.kind, _drawable(entry.kind, 20, SANS))}, asked {MODES.get(entry.mode, '')}"
+    _write(above, 1, heading, family=SANS, color="#777777", fontsize=7.5)
+    _write(above, 0.76, _wrapped(entry.query, 60, 3, SANS), family=SANS, fontsize=8.5)
+    images = [pixels(folder, name) for name in entry.pictures]
+    shapes = [image.shape[1] / image.shape[0] for image in images]
+    tall = min(_PICTURES, (inner - _GAP * (len(images) - 1)) / sum(shapes)) if images else 0
+    x = _INSET
+    for position, (image, shape) in enumerate(zip(images, shapes, strict=True)):
+        _picture(place(x, top - tall, tall * shape, tall), image, position, entry)
+        x += tall * shape + _GAP
+    below = place(_INSET, 0, inner, top - tall - 0.07)
+    _write(below, 1, _wrapped(entry.text, 62, 4, MONO), family=MONO, fontsize=6.6, color="#333333")
+
+
+def _picture(axes: Axes, image: Pixels, position: int, entry: Entry) -> None:
+    height, width = image.shape[:2]
+    axes.imshow(image, interpolation="nearest" if width < 100 else "antialiased", extent=(0, width, height, 0))
+    for rows, look_ in ((entry.truth, _TRUTH), (entry.predicted, _PREDICTED)):
+        for picture, x1, y1, x2, y2 in rows:
+            if picture == position:
+                corner, size = (x1 * width, y1 * height), ((x2 - x1) * width, (y2 - y1) * height)
+                axes.add_patch(Rectangle(corner, *size, fill=False, path_effects=_HALO, **look_))
+    axes.text(0.03, 0.97, str(position + 1), transform=axes.transAxes, va="top", fontsize=7, color="white").set_bbox(
+        {"facecolor": "#333333", "alpha": 0.75, "edgecolor": "none", "boxstyle": "round,pad=0.2"}
+    )
+
+
+def _write(axes: Axes, y: float, text: str, **look_: Any) -> None:
+    # parse_math=False: a "$" in a model's answer is a dollar, not the start of a formula.
+    axes.text(0, y, text, transform=axes.transAxes, va="top", ha="left", parse_math=False, **look_)
+
+
+def _wrapped(text: str, width: int, lines: int, font: str) -> str:
+    """At most so many lines of so many characters."""
+    shown = _drawable(text, lines * (width - 3), font)
+    return "\n".join(textwrap.wrap(shown, width, break_on_hyphens=False)[:lines]) or "(empty)"
+
+
+def _drawable(text: str, limit: int, font: str) -> str:
+    """What the font has of the text; the rest as replacement characters."""
+    known = get_font(findfont(FontProperties(family=font))).get_charmap()
+    return "".join(c if ord(c) in known else "\N{REPLACEMENT CHARACTER}" for c in plain(text, limit))

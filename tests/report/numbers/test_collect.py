@@ -1,0 +1,120 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gemvg_repro.report.expected import planned
+from gemvg_repro.report.numbers.collect import collect, completeness
+
+from .. import synthetic
+
+DONE = {"id": "0123456789", "name": "sft-s0", "cost": {"seconds": 1.0}}
+
+
+def make(runs: Path, directory: str, **files: object) -> Path:
+    folder = runs / directory
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder
+
+
+def states(runs: Path, expected: tuple[str, ...] = ()) -> dict[str, str]:
+    table = completeness(collect(runs, expected))
+    return {f"{row['run']}-{row['id']}": row["state"] for row in table.to_dict("records")}
+
+
+def test_no_runs(tmp_path: Path) -> None:
+    assert collect(tmp_path / "nowhere").counted == ()
+    assert states(tmp_path, ("sft-s0-0123456789",)) == {"sft-s0-0123456789": "missing"}
+
+
+def test_only_a_result_says_that_a_run_is_finished(tmp_path: Path) -> None:
+    make(tmp_path, "sft-s0-0123456789", result=DONE)
+    make(tmp_path, "cot-s0-0123456789", progress={"step": 7, "total": 9})
+    make(tmp_path, "direct-s0-0123456789")
+    (tmp_path / ".jobs" / "direct-s0-0123456789").mkdir(parents=True)
+    (tmp_path / ".jobs" / "direct-s0-0123456789" / "failure.txt").write_text("ValueError: no")
+    (make(tmp_path, "hybrid-s0-0123456789") / "result.json").write_text('{"id": "01234')
+    assert states(tmp_path) == {
+        "sft-s0-0123456789": "finished",
+        "cot-s0-0123456789": "unfinished",
+        "direct-s0-0123456789": "failed",
+        "hybrid-s0-0123456789": "unreadable",
+    }
+    notes = completeness(collect(tmp_path)).set_index("run")["note"]
+    assert "step 7 of 9" in notes["cot-s0"] and "ValueError: no" in notes["direct-s0"]
+
+
+def test_names(tmp_path: Path) -> None:
+    for name in ("data", "hybrid-s12", "evaluate-hybrid-s12", "evaluate-my-model.2"):
+        make(tmp_path, f"{name}-0123456789", result=DONE)
+    make(tmp_path, "report")
+    (tmp_path / "notes-0123456789").write_text("a file")
+    found = [(run.purpose, run.variant, run.seed) for run in collect(tmp_path).counted]
+    assert found == [
+        ("data", "data", None),
+        ("training", "hybrid", 12),
+        ("evaluation", "hybrid", 12),
+        ("evaluation", "my-model.2", None),
+    ]
+
+
+def test_a_plan_leaves_other_settings_out(tmp_path: Path) -> None:
+    for id_ in ("aaaaaaaaaa", "bbbbbbbbbb"):
+        make(tmp_path, f"sft-s0-{id_}", result=DONE)
+    planned = ("sft-s0-aaaaaaaaaa", "cot-s0-cccccccccc")
+    assert states(tmp_path, planned) == {
+        "sft-s0-aaaaaaaaaa": "finished",
+        "cot-s0-cccccccccc": "missing",
+        "sft-s0-bbbbbbbbbb": "left out",
+    }
+
+
+def test_a_plan_of_several_settings_is_refused(tmp_path: Path) -> None:
+    """They have the same names, and would be averaged like seeds; nothing needs to be finished to know it."""
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("scientific: {mode: [cot_sft]}\nnuisance: {seed: [0, 1], steps: [10, 20]}\n")
+    keys = planned(grid, [], tmp_path).keys
+    with pytest.raises(
+        ValueError, match=r"two runs sft-s0, sft-s0-\w{10} and sft-s0-\w{10}, .*one setting.*--set steps"
+    ):
+        collect(tmp_path, keys)
+    assert collect(tmp_path, [*keys[:2], keys[0]]).missing
+
+
+def test_without_a_plan_the_newest_finished_run_counts(tmp_path: Path) -> None:
+    import os
+
+    for age, id_ in enumerate(("cccccccccc", "bbbbbbbbbb")):
+        folder = make(tmp_path, f"sft-s0-{id_}", result=DONE)
+        os.utime(folder / "result.json", (1e9 + age, 1e9 + age))
+    make(tmp_path, "sft-s0-dddddddddd")
+    assert [run.id for run in collect(tmp_path).counted] == ["bbbbbbbbbb"]
+
+
+def test_a_torn_log_and_a_step_logged_twice(tmp_path: Path) -> None:
+    folder = make(tmp_path, "sft-s0-0123456789")
+    (folder / "log.jsonl").write_text(
+        '{"step": 1, "loss": 3.0}\n{"step": 2, "loss": 2.0}\n{"step": 2, "loss": 2.5}\n[1]\n{"step": 3, "lo'
+    )
+    log = collect(tmp_path).counted[0].log()
+    assert log["loss"].to_dict() == {1: 3.0, 2: 2.5}
+    (folder / "log.jsonl").unlink()
+    assert len(collect(tmp_path).counted[0].log()) == 0
+
+
+def test_scores(runs: Path) -> None:
+    hybrid = next(run for run in collect(runs).finished("evaluation") if run.variant == "hybrid")
+    scores = hybrid.scores()
+    assert ("generalised", "cot") in scores and ("constant_box", "direct") in scores
+    assert len(scores["generalised", "direct"]) == 120
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_order(tmp_path: Path, runs: Path, expected: bool) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    plan = synthetic.names(variants=["base", "sft", "cot_sft", "cot", "hybrid"])
+    found = collect(tmp_path / "runs", plan if expected else ()).finished("evaluation")
+    assert [run.variant for run in found] == ["base", "sft", "cot_sft", "cot", "hybrid"]

@@ -1,0 +1,163 @@
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gemvg_repro.report.numbers.collect import Collection
+from gemvg_repro.report.numbers.estimates import Estimate
+from gemvg_repro.report.numbers.table import look_up, numbers
+from gemvg_repro.report.page.table import Cell, Number, Table, blocks, percent, ranked, records, scaled
+from gemvg_repro.report.sections import costs, official_scores, provenance, tables
+
+ALL = (
+    tables.variants,
+    tables.differences,
+    tables.shortcuts,
+    tables.rewards,
+    tables.choices,
+    tables.mig_bench,
+    tables.slices,
+    official_scores.table,
+    costs.stages,
+    costs.costs,
+)
+
+
+def number(value: float, **look: bool) -> Number:
+    return Number(Estimate(value, value - 1, value + 1, 10), **look)
+
+
+def test_how_a_number_is_printed() -> None:
+    assert (number(12.34).value(), number(12.34).interval()) == ("12.3", "11.3\N{EN DASH}13.3")
+    assert number(0.5, signed=True).interval() == "\N{MINUS SIGN}0.5 to +1.5"
+    assert number(-0.04, signed=True).value() == "0.0"
+    assert Number(Estimate(1234.5, math.nan, math.nan, 1), digits=0).value() == "1,234"
+    assert percent(Estimate(math.nan, 0, 0, 0)) is None and scaled(None) is None
+
+
+def ranks(cells: Sequence[Cell], largest: bool = True) -> list[int | None]:
+    return [cell.rank if isinstance(cell, Number) else None for cell in ranked(cells, largest)]
+
+
+def test_ranks() -> None:
+    assert ranks([number(1.0), None, number(3.0), number(2.8)]) == [0, None, 1, 2]
+    assert ranks([number(3.01), number(2.99), number(1.0), number(0.5)]) == [1, 1, 2, 0]  # printed alike
+    assert ranks([number(2.0), number(5.0)], largest=False) == [1, 2]
+    assert ranks([number(2.0), number(2.01)]) == [0, 0]
+
+
+def test_nothing_in_a_cell_or_head_is_mark_up() -> None:
+    evil = "<img src=x onerror=alert(1)> \\input{/etc/passwd} $x$ & `code`"
+    table = records("evil", evil, [{"a": evil, evil: evil}])
+    assert "<img" not in table.html() and "&lt;img" in table.html() and "<code>code</code>" in table.html()
+    assert "\\input" not in table.latex() and r"\textbackslash{}input" in table.latex()
+    assert "$x$" not in table.latex()
+
+
+def test_a_dash_has_a_footnote() -> None:
+    table = blocks("t", "Caption.", ["a", "b"], [(("x",), [None, number(1)])])
+    assert '<span class="dash">\N{EN DASH}</span>' in table.html() and "no finished run" in table.html()
+    assert "& -- &" in table.latex() and r"\toprule" in table.latex()
+    assert "no finished run" not in blocks("t", "Caption.", ["a"], [(("x",), [number(1)])]).html()
+
+
+def test_variants(measured: pd.DataFrame) -> None:
+    frame = tables.variants(measured).frame
+    estimate = look_up(measured, benchmark="generalised", variant="hybrid", mode="direct", kind="mean", metric="f1")
+    cell = frame.loc[("asked direct", "GRPO, hybrid"), "mean F1 ↑"]
+    assert estimate is not None and cell.estimate.value == pytest.approx(100 * estimate.value)
+    assert frame.loc[("asked CoT", "GRPO, pure direct")].isna().all()
+    marks = [c.rank for c in frame.loc["asked direct", "mean F1 ↑"] if isinstance(c, Number)]
+    assert sorted(marks) == [0, 0, 0, 1, 2]
+    assert frame.loc["shortcuts"].index.tolist() == [
+        "best constant box",
+        "picture-index prior",
+        "grey pictures",
+        "shuffled pictures",
+    ]
+
+
+def test_minutes_are_those_of_all_that_leads_to_a_variant(measured: pd.DataFrame) -> None:
+    table = tables.variants(measured)
+    assert table.frame.loc[("asked direct", "CoT SFT"), "minutes"].value() == f"{(40 + 180 + 95) / 60:.1f}"
+    assert "Minutes: of making the data and of all trainings" in table.html()
+
+
+def test_how_many_samples_the_shortcuts_had(measured: pd.DataFrame) -> None:
+    assert "asked direct, on 80 samples." in tables.variants(measured).html()
+
+
+def test_rewards_say_whether_the_gain_is_sure(measured: pd.DataFrame) -> None:
+    frame = tables.rewards(measured).frame
+    assert frame.index.get_level_values(2).unique().tolist() == [
+        "total",
+        "localisation",
+        "count",
+        "picture",
+        "format",
+    ]
+    for _, row in frame.iterrows():
+        low, high = row["gain"].estimate.low, row["gain"].estimate.high
+        assert row["verdict"] == ("up" if low > 0 else "down" if high < 0 else "not told apart")
+
+
+def test_costs(measured: pd.DataFrame) -> None:
+    frame = costs.costs(measured).frame
+    assert frame.loc[("training", "sft-s0"), "minutes"] == "3.0"
+    assert frame.loc[("in all", ""), "minutes"] == f"{(40 + 180 + 95 + 110 * 2 + 45 * 5) / 60:.1f}"
+    assert frame.loc[("in all", ""), "peak memory, GB"] == "1.90"
+
+
+def test_time_by_stage(measured: pd.DataFrame) -> None:
+    frame = costs.stages(measured).frame
+    assert list(frame.index)[:4] == [
+        ("data", ""),
+        ("training", "SFT"),
+        ("training", "CoT SFT"),
+        ("training", "GRPO, pure CoT"),
+    ]
+    assert frame.loc[("training", "SFT"), ["runs", "minutes", "TFLOP"]].tolist() == ["1", "3.0", "18.00"]
+    everything = 40 + 180 + 95 + 110 * 2 + 45 * 5
+    assert frame.loc[("in all", ""), "minutes of all runs"] == f"{everything / 60:.1f}"
+    assert frame.loc[("evaluation", "base"), "% of all time"] == f"{100 * 45 / everything:.0f}"
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_saved_in_both_forms(measured: pd.DataFrame, tmp_path: Path, make: object) -> None:
+    table = make(measured)  # type: ignore[operator]
+    assert isinstance(table.save(tmp_path), Table)
+    html = (tmp_path / "tables" / f"{table.name}.html").read_text()
+    latex = (tmp_path / "tables" / f"{table.name}.tex").read_text()
+    assert "<table" in html and r"\bottomrule" in latex
+    depth = 0
+    for brace in re.findall(r"(?<!\\)[{}]", latex):
+        depth += 1 if brace == "{" else -1
+        assert depth >= 0
+    assert depth == 0
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_without_runs(tmp_path: Path, make: object) -> None:
+    table = make(numbers(Collection(()))).save(tmp_path)  # type: ignore[operator]
+    assert "\N{EN DASH}" in table.html() or "Not run yet" in table.html()
+
+
+def test_provenance(collection: Collection, tmp_path: Path) -> None:
+    complete = provenance.complete(collection).save(tmp_path)
+    assert complete.caption.startswith("10 runs expected, 10 found, 10 finished")
+    environment = provenance.environment(collection).save(tmp_path)
+    assert environment.frame.loc["versions torch", "value"] == "2.13.0"
+    assert "alert" not in environment.html()  # the host's name is nobody's business
+    assert provenance.environment(Collection(())).html()
+
+
+def test_ledger(tmp_path: Path) -> None:
+    table = provenance.ledger().save(tmp_path)
+    assert len(table.frame) >= 10
+    assert not any(not str(cell).strip() for cell in table.frame.to_numpy().ravel())
+    (tmp_path / "bad.yaml").write_text("- {statement: a, choice: b}\n")
+    with pytest.raises(ValueError, match="ablation"):
+        provenance.ledger(tmp_path / "bad.yaml")
