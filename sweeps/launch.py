@@ -40,18 +40,18 @@ from rich.live import Live
 
 from gemvg_repro.files.atomic import write_bytes
 from gemvg_repro.files.validation import Refused, printable
-from gemvg_repro.study.cluster import SlurmError, answers, cancel_jobs, largest_array
-from gemvg_repro.study.code import Frozen
-from gemvg_repro.study.execution import end, failure_of, launcher_of
-from gemvg_repro.study.locks import Lock, OwnedError
+from gemvg_repro.launching.local import Schedule
+from gemvg_repro.launching.notebook import end, failure_of, launcher_of
+from gemvg_repro.launching.slurm import SlurmError, answers, cancel_jobs, largest_array
+from gemvg_repro.launching.slurm_arrays import Submitter, arrays, gpu_hours, settle, to_submit
+from gemvg_repro.launching.status import Entry, explain, log_file, printed, states
+from gemvg_repro.launching.status_table import as_json, line, table
+from gemvg_repro.runs.directory import RunError, desk_of
+from gemvg_repro.runs.ownership import Lock, OwnedError
+from gemvg_repro.runs.snapshot import Frozen
 from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
 from gemvg_repro.study.plan import Grid, Job, named, plan, select
 from gemvg_repro.study.resources import Resources
-from gemvg_repro.study.runs import RunError, desk_of
-from gemvg_repro.study.schedule import Schedule
-from gemvg_repro.study.standing import Entry, explain, log_file, printed, states
-from gemvg_repro.study.submission import Submitter, arrays, gpu_hours, settle, to_submit
-from gemvg_repro.study.view import as_json, line, table
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY_S = 0.2
@@ -157,7 +157,7 @@ def check_data(jobs: tuple[Job, ...]) -> None:
         if job.kind not in ("evaluate", "report") and job.parameters["data"] and not job.finished
     }
     for data, job in given.items():
-        from gemvg_repro.study.sources import check
+        from gemvg_repro.stages.data import check
 
         print(f"reading {data} and its images", file=sys.stderr)
         check((DataParameters if job.kind == "data" else TrainParameters).check(job.parameters))

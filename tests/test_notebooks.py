@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from .study.test_refusals import snapshot
+from .stages.test_refusals import snapshot
 
 ROOT = Path(__file__).parents[1]
 MODES = ("cot_sft", "hybrid", "sft_more")

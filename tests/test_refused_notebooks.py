@@ -1,4 +1,4 @@
-"""All that tests/study/test_refusals.py refuses, by the real notebooks: exit status 1, the same words, no change."""
+"""All that tests/stages/test_refusals.py refuses, by the real notebooks: exit status 1, the same words, no change."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from gemvg_repro.models.checkpoints import hashes
-from gemvg_repro.study.runs import Run
+from gemvg_repro.runs.directory import Run
 
 from . import tiny_model
 from .corpora.made import document, write
-from .study.test_refusals import BAD_DATA, BAD_RUNS, BAD_WEIGHTS, snapshot
+from .stages.test_refusals import BAD_DATA, BAD_RUNS, BAD_WEIGHTS, snapshot
 from .test_notebooks import papermill
 
 pytestmark = pytest.mark.slow

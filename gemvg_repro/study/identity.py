@@ -22,10 +22,10 @@ from ..corpora.manifest import MANIFEST
 from ..corpora.sources import annotation_files
 from ..files.pictures import FilePicture
 from ..grounding.samples import Mode, Picture
+from ..runs.directory import MODEL, library_versions, parameters_of, read_json, run_id
 from .hub import checkpoint_folder, commit_of
 from .parameters import DataParameters, EvaluateParameters, Parameters, TrainMode, TrainParameters, is_hub_name, resolve
 from .profiles import load_profile
-from .runs import MODEL, library_versions, parameters_of, read_json, run_id
 
 RESULTS_VERSION = 9
 """Raised by hand when code moves numbers: every run is then another run."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ..runs.directory import result_of
 from .identity import CONTINUES, identify, threads_of
 from .parameters import (
     TRAIN_MODES,
@@ -28,7 +29,6 @@ from .parameters import (
 )
 from .profiles import load_profile
 from .resources import Resources
-from .runs import result_of
 
 AXES = ("mode", "seed", "profile", "data", "steps", "samples")
 """What a grid may vary or fix."""

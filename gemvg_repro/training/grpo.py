@@ -19,14 +19,14 @@ from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from ..grounding.rewards import TERMS, Term
 from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
-from .arguments import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
-from .collation import ConversationCollator, Turn
-from .divergence import Divergence
-from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
-from .scoring import score_labels_only
+from .checkpointing import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
+from .collator import ConversationCollator, Turn
+from .grpo_variants import FORMS, Form, TakesForm, Variant
+from .kl import Divergence
+from .prefix_sharing import SharingGRPOTrainer
 from .settings import GRPOSettings
-from .sharing import SharingGRPOTrainer
-from .variants import FORMS, Form, TakesForm, Variant
+from .token_logprobs import score_labels_only
+from .trainer_setup import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
 
 _LOGGED = {
     "loss": "loss",

@@ -13,11 +13,11 @@ from trl import SFTConfig, SFTTrainer
 
 from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
-from .arguments import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
-from .collation import Conversation, ConversationCollator, Turn
-from .resuming import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
-from .scoring import score_labels_only
+from .checkpointing import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
+from .collator import Conversation, ConversationCollator, Turn
 from .settings import SFTSettings
+from .token_logprobs import score_labels_only
+from .trainer_setup import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
 
 _LOGGED = {
     "loss": "loss",

@@ -10,7 +10,7 @@ from gemvg_repro.files import pictures
 from gemvg_repro.files.pictures import CutOut, FilePicture, GreyPicture
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Sample
-from gemvg_repro.study import sources
+from gemvg_repro.stages import data
 
 from ..corpora.made import pixels
 
@@ -132,6 +132,6 @@ def test_a_sliver_is_what_qwen2_vl_refuses(size: tuple[int, int]) -> None:
 def test_a_benchmark_s_sliver_is_named_before_work_begins(tmp_path: Path) -> None:
     shown = save(tmp_path, "a.png", pixels(1, 20, 20)), save(tmp_path, "b.png", pixels(1, 402, 2))
     sample = Sample("first", "scene", "referential", "a benchmark", shown, "Find it.")
-    sources.check_pictures(tmp_path, [replace(sample, pictures=shown[:1])])
+    data.check_pictures(tmp_path, [replace(sample, pictures=shown[:1])])
     with pytest.raises(Refused, match="first, picture 2: has 402x2 pixels: one side is more than 200 times the other"):
-        sources.check_pictures(tmp_path, [sample])
+        data.check_pictures(tmp_path, [sample])

@@ -9,7 +9,7 @@ import torch
 from transformers import Qwen2VLForConditionalGeneration
 
 from gemvg_repro.models.loading import save
-from gemvg_repro.training.collation import ConversationCollator, Turn
+from gemvg_repro.training.collator import ConversationCollator, Turn
 
 from ..tiny_model import folder, model_and_processor, samples
 

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from gemvg_repro.benchmarks import gallery
 from gemvg_repro.benchmarks.generalised import score, shortcuts
 from gemvg_repro.grounding.answers import read, write
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.report.expected import Planned
+from gemvg_repro.runs import gallery
 
 SKILL = {
     "base": (0.06, 0.03),

@@ -18,12 +18,12 @@ from typing import Any
 import psutil
 import pytest
 
+from gemvg_repro.runs.directory import write_bytes
 from gemvg_repro.study.plan import Grid, Job, plan
-from gemvg_repro.study.runs import write_bytes
+from tools import one_host_slurm as one_host
+from tools.one_host_slurm import Cluster
 
-from ..study import tiny
-from . import one_host
-from .one_host import Cluster
+from .. import tiny_project
 
 PATIENCE_S = 900
 """For what takes seconds on a machine that has nothing else to do."""
@@ -123,7 +123,9 @@ class Study:
     def is_whole(self, name: str) -> bool:
         """Whether the run is finished and has every step once, as if nothing had happened."""
         told = [step["step"] for step in self.steps(name)]
-        return tiny.result(self.root, name)["metrics"] == {"steps": tiny.STEPS} and told == [*range(1, tiny.STEPS + 1)]
+        return tiny_project.result(self.root, name)["metrics"] == {"steps": tiny_project.STEPS} and told == [
+            *range(1, tiny_project.STEPS + 1)
+        ]
 
     def processes(self, name: str, word: str) -> list[psutil.Process]:
         """The processes of a run by a word of their command line: submitit, papermill or ipykernel."""
@@ -138,7 +140,7 @@ def study(slurm: Cluster, tmp_path: Path) -> Iterator[Callable[..., Study]]:
     """Makes studies of these modes; their data is there already, unless asked for."""
 
     def make(modes: str = "[sft]", resources: str = "timeout_min: 10, signal_s: 30", data: bool = True) -> Study:
-        root = tiny.project(tmp_path / "a 'study'", modes, f"{{cluster: slurm, {resources}}}")
+        root = tiny_project.project(tmp_path / "a 'study'", modes, f"{{cluster: slurm, {resources}}}")
         made = Study(root, slurm)
         if data:
             job = made.jobs()["data"]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from . import one_host
+from tools import one_host_slurm as one_host
+from tools.one_host_slurm import Cluster
+
 from .conftest import Study
-from .one_host import Cluster
 
 pytestmark = pytest.mark.slurm
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ..study import tiny
+from .. import tiny_project
 from .conftest import Study
 
 pytestmark = pytest.mark.slurm
@@ -27,12 +27,12 @@ ONE = ("--only", "sft-s0", "--only", "!report")
 
 def test_preemption_loses_no_step(study: Make) -> None:
     one = study()
-    one.allow(tiny.STEPS - 1)
+    one.allow(tiny_project.STEPS - 1)
     one.submitted(*ONE, TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 2)
     with one.urgent():
         assert "Exiting gracefully" in said(one)  # and not killed at the end of its grace
-        one.allow(tiny.STEPS)
+        one.allow(tiny_project.STEPS)
     one.until_over(*ONE)
     assert one.is_whole("sft-s0") and len(one.pids("sft-s0")) == 2
 
@@ -79,10 +79,10 @@ def test_the_time_limit_is_reached_twice(study: Make) -> None:
         one.until(lambda: f"Restarts={attempt} " in one.cluster.ask("scontrol", "show", "job", job))  # noqa: B023
         one.cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=10")
         one.allow(attempt + 1)  # so each attempt makes one step, and the last one all others
-    one.allow(tiny.STEPS)
+    one.allow(tiny_project.STEPS)
     one.until_over()
     assert one.is_whole("sft-s0")
-    assert [*one.pids("sft-s0").values()] == [1, 1, tiny.STEPS - 2]
+    assert [*one.pids("sft-s0").values()] == [1, 1, tiny_project.STEPS - 2]
 
 
 def test_a_node_fails_whose_process_lives_and_there_is_one_writer(study: Make) -> None:
@@ -96,7 +96,7 @@ def test_a_node_fails_whose_process_lives_and_there_is_one_writer(study: Make) -
         log = one.root / "runs" / ".jobs" / "launches"
         one.until(lambda: any("waiting for process" in file.read_text() for file in log.glob("*/*_log.out")))
         assert one.states(*ONE)["sft-s0"]["node"] != node
-        one.allow(tiny.STEPS)
+        one.allow(tiny_project.STEPS)
         one.until_over()
     finally:
         one.cluster.start("slurmd", "-N", node)
@@ -115,7 +115,7 @@ def test_the_controller_is_killed_and_comes_back(study: Make) -> None:
     one.cluster.kill("slurmctld")
     status, _, error = one.launch("--status")
     assert status == 2 and "squeue" in error and "Traceback" not in error
-    one.allow(tiny.STEPS)
+    one.allow(tiny_project.STEPS)
     one.cluster.start("slurmctld")
     assert {run["state"] for run in one.until_over("--only", "!report").values()} == {"finished"}
     assert one.is_whole("sft-s0") and len(one.pids("sft-s0")) == 1
@@ -138,7 +138,7 @@ def test_a_cancelled_run_stops_its_line_until_it_is_tried_again(study: Make) -> 
     one.submitted("--only", "!report", "--retry")
     one.until_over()
     assert one.is_whole("sft-s0") and one.is_whole("evaluate-sft-s0")
-    assert [*one.pids("sft-s0").values()] == [2, tiny.STEPS - 2]  # it went on, it did not begin again
+    assert [*one.pids("sft-s0").values()] == [2, tiny_project.STEPS - 2]  # it went on, it did not begin again
 
 
 def test_killed_processes(study: Make) -> None:
@@ -156,7 +156,7 @@ def test_killed_processes(study: Make) -> None:
     assert "status -9" in after["sft-s1"]["why"] and "was its kernel killed" in after["sft-s2"]["why"]
     one.submitted(*chosen, "--retry")
     one.until_over()
-    assert all(one.is_whole(name) and tiny.result(one.root, name)["first"] == 2 for name in runs)
+    assert all(one.is_whole(name) and tiny_project.result(one.root, name)["first"] == 2 for name in runs)
 
 
 def test_a_full_disk(study: Make) -> None:
@@ -172,7 +172,7 @@ def test_a_full_disk(study: Make) -> None:
         with ballast.open("wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(bytes(4096))
-        one.allow(tiny.STEPS)
+        one.allow(tiny_project.STEPS)
         after = one.until_over(*ONE)
         assert after["sft-s0"]["state"] == "failed"
         ballast.unlink()

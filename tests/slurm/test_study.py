@@ -10,15 +10,15 @@ import pytest
 import yaml
 
 from gemvg_repro.report.numbers.table import COSTS
+from gemvg_repro.runs.directory import stop_file
+from gemvg_repro.runs.ownership import owner_of
+from gemvg_repro.stages.train import CHECKPOINTS
 from gemvg_repro.study import profiles
-from gemvg_repro.study.locks import owner_of
-from gemvg_repro.study.runs import stop_file
-from gemvg_repro.study.stages import CHECKPOINTS
-from gemvg_repro.training.resuming import newest_checkpoint
+from gemvg_repro.training.checkpointing import newest_checkpoint
+from tools import faults
+from tools.one_host_slurm import Cluster
 
-from .. import faults
 from .conftest import PATIENCE_S, Study
-from .one_host import Cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ..study import tiny
+from .. import tiny_project
 from .conftest import Study
 
 pytestmark = pytest.mark.slurm
@@ -159,7 +159,7 @@ def test_cancel_ends_a_line_and_retry_takes_it_up(study: Make) -> None:
 def test_the_code_that_runs_is_the_code_that_was_launched(closed: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     one = closed("[sft]", data=False)
     package = one.root / "gemvg_repro"
-    shutil.copytree(tiny.CHECKOUT / "gemvg_repro", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(tiny_project.CHECKOUT / "gemvg_repro", package, ignore=shutil.ignore_patterns("__pycache__"))
     git = ["git", "-C", str(one.root), "-c", "user.name=n", "-c", "user.email=e"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *words], check=True)
@@ -171,7 +171,7 @@ def test_the_code_that_runs_is_the_code_that_was_launched(closed: Make, monkeypa
     (one.root / "notebooks" / "train.ipynb").write_text("{}")
     one.cluster.ask("scontrol", "update", "PartitionName=main", "State=UP")
     one.until(lambda: not one.cluster.ask("squeue", "-h"))
-    assert tiny.result(one.root, "sft-s0")["metrics"] == {"steps": tiny.STEPS}
+    assert tiny_project.result(one.root, "sft-s0")["metrics"] == {"steps": tiny_project.STEPS}
     (folder,) = (one.root / "runs").glob("sft-s0-*")
     told = json.loads((folder / "environment.json").read_text())
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()

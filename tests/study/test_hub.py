@@ -12,15 +12,15 @@ import pytest
 
 from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.files.validation import Refused
-from gemvg_repro.study.evaluation import evaluate
+from gemvg_repro.stages.evaluate import evaluate
+from gemvg_repro.stages.train import base_of
 from gemvg_repro.study.hub import checkpoint_folder, commit_of
 from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import EvaluateParameters, ParameterError, TrainParameters
 from gemvg_repro.study.profiles import load_profile
-from gemvg_repro.study.stages import base_of
 
 from ..benchmarks.suites.test_mig_bench_file import RECORDS
-from .test_published import BASE
+from ..stages.test_published_benchmark import BASE
 
 NAME, COMMIT = "Somebody/Tiny-Qwen2-VL", "0123456789abcdef0123456789abcdef01234567"
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gemvg_repro.corpora.manifest import MANIFEST
+from gemvg_repro.runs.directory import RunError, run_id
 from gemvg_repro.study import identity
 from gemvg_repro.study.identity import Identity, identify, locate, threads_of
 from gemvg_repro.study.parameters import (
@@ -22,7 +23,6 @@ from gemvg_repro.study.parameters import (
     TrainMode,
     TrainParameters,
 )
-from gemvg_repro.study.runs import RunError, run_id
 
 
 class Profile:

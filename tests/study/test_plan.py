@@ -12,7 +12,7 @@ import pytest
 from gemvg_repro.study.parameters import ParameterError, TrainParameters
 from gemvg_repro.study.plan import Grid, Job, check_notebook, plan, select
 
-from . import tiny
+from .. import tiny_project
 
 ALL = "[sft, cot_sft, cot, direct, hybrid]"
 
@@ -32,7 +32,7 @@ def finish(job: Job) -> None:
 
 
 def test_the_whole_grid_in_order(tmp_path: Path) -> None:
-    jobs = jobs_of(tiny.project(tmp_path, ALL))
+    jobs = jobs_of(tiny_project.project(tmp_path, ALL))
     trainings = ["data", "sft-s0", "cot_sft-s0", "cot-s0", "direct-s0", "hybrid-s0"]
     assert names(jobs) == [*trainings, *(f"evaluate-{name}" for name in trainings[1:]), "report"]
     by_name = {job.name: job for job in jobs}
@@ -54,14 +54,14 @@ def test_the_whole_grid_in_order(tmp_path: Path) -> None:
 
 
 def test_a_variant_brings_what_it_needs_and_seeds_share_the_data(tmp_path: Path) -> None:
-    jobs = jobs_of(tiny.project(tmp_path, "[direct]"), seeds=[0, 1])
+    jobs = jobs_of(tiny_project.project(tmp_path, "[direct]"), seeds=[0, 1])
     chain = [f"{mode}-s{seed}" for seed in (0, 1) for mode in ("sft", "cot_sft", "direct")]
     assert names(jobs) == ["data", *chain, "evaluate-direct-s0", "evaluate-direct-s1", "report"]
     assert jobs[-1].parameters["seeds"] == [0, 1]
 
 
 def test_the_base_is_evaluated_once_and_not_trained(tmp_path: Path) -> None:
-    jobs = jobs_of(tiny.project(tmp_path, "[base, sft]"), seeds=[0, 1])
+    jobs = jobs_of(tiny_project.project(tmp_path, "[base, sft]"), seeds=[0, 1])
     trainings = ["data", "sft-s0", "sft-s1"]
     assert names(jobs) == [*trainings, "evaluate-base", "evaluate-sft-s0", "evaluate-sft-s1", "report"]
     base = next(job for job in jobs if job.name == "evaluate-base")
@@ -71,8 +71,8 @@ def test_the_base_is_evaluated_once_and_not_trained(tmp_path: Path) -> None:
 def test_the_grids_of_the_project(tmp_path: Path) -> None:
     planned = {}
     for name in ("miniature", "controls"):
-        file = tiny.CHECKOUT / "sweeps" / f"{name}.yaml"
-        planned[name] = names(plan(Grid.load(file), file, tiny.CHECKOUT, tmp_path))
+        file = tiny_project.CHECKOUT / "sweeps" / f"{name}.yaml"
+        planned[name] = names(plan(Grid.load(file), file, tiny_project.CHECKOUT, tmp_path))
     assert {"sft_more-s0", "evaluate-base"} <= set(planned["miniature"]) < set(planned["controls"])
     assert {"joint-s0", "shuffled-s0", "evaluate-token-s0"} <= set(planned["controls"])
 
@@ -92,14 +92,14 @@ def test_the_grids_of_the_project(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_grid_is_refused(tmp_path: Path, grid: str, words: str) -> None:
-    root = tiny.project(tmp_path)
+    root = tiny_project.project(tmp_path)
     (root / "sweeps" / "miniature.yaml").write_text(grid)
     with pytest.raises(ParameterError, match=rf"(?s){words}"):
         jobs_of(root)
 
 
 def test_a_wrong_setting_is_told_as_one(tmp_path: Path) -> None:
-    root = tiny.project(tmp_path)
+    root = tiny_project.project(tmp_path)
     file = root / "sweeps" / "miniature.yaml"
     with pytest.raises(ParameterError, match=r"--set steps=\[: the value is not YAML"):
         Grid.load(file, settings=["steps=["])
@@ -117,7 +117,7 @@ def test_seeds_replace_the_grid_s_wherever_it_has_them(tmp_path: Path) -> None:
 def test_data_of_a_grid_is_found_from_wherever_the_grid_is_read_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = tiny.project(tmp_path / "project")
+    root = tiny_project.project(tmp_path / "project")
     monkeypatch.chdir(root)
     (root / "grid.yaml").write_text("scientific: {mode: [sft], data: [mine/a.json, '']}")
     dumped = Grid.load(root / "grid.yaml").dump()
@@ -133,7 +133,7 @@ def test_a_grid_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_notebook_that_disagrees_with_its_model_is_refused(tmp_path: Path) -> None:
-    root = tiny.project(tmp_path)
+    root = tiny_project.project(tmp_path)
     file = root / "notebooks" / "train.ipynb"
     check_notebook(file, TrainParameters)
     inspected = papermill.inspect_notebook(str(file))  # papermill reads the same names
@@ -146,7 +146,7 @@ def test_a_notebook_that_disagrees_with_its_model_is_refused(tmp_path: Path) -> 
 
 
 def test_only_selects_by_name_and_brings_unfinished_needs(tmp_path: Path) -> None:
-    jobs = jobs_of(tiny.project(tmp_path, ALL))
+    jobs = jobs_of(tiny_project.project(tmp_path, ALL))
     by_name = {job.name: job for job in jobs}
     chain = ["data", "sft-s0", "cot_sft-s0", "hybrid-s0"]
     assert names(select(jobs, [])) == names(jobs)
@@ -159,7 +159,7 @@ def test_only_selects_by_name_and_brings_unfinished_needs(tmp_path: Path) -> Non
 
 
 def test_only_refuses_what_cannot_be(tmp_path: Path) -> None:
-    jobs = jobs_of(tiny.project(tmp_path, ALL))
+    jobs = jobs_of(tiny_project.project(tmp_path, ALL))
     with pytest.raises(ParameterError, match=r"'hybird\*' matches no run.*hybrid-s0"):
         select(jobs, ["hybird*"])
     with pytest.raises(ParameterError, match="excludes cot_sft-s0, which is not finished"):
@@ -167,7 +167,7 @@ def test_only_refuses_what_cannot_be(tmp_path: Path) -> None:
 
 
 def test_a_grid_survives_being_written_down(tmp_path: Path) -> None:
-    root = tiny.project(
+    root = tiny_project.project(
         tmp_path, ALL, "{cluster: slurm, gpus: 2, setup: [module load cuda], kinds: {report: {gpus: 0}}}"
     )
     grid = Grid.load(root / "sweeps" / "miniature.yaml", [3, 4], ["steps=5", "partition=gpu"])

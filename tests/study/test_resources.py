@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from gemvg_repro.study.attempt import STALLED_OFTEN, Attempt
-from gemvg_repro.study.cluster import NETWORK, _minutes, file_system
-from gemvg_repro.study.execution import NotebookFailed, failure_of
-from gemvg_repro.study.launches import Submission
+from gemvg_repro.files.file_system import NETWORK, file_system
+from gemvg_repro.launching.notebook import NotebookFailed, failure_of
+from gemvg_repro.launching.slurm import _minutes
+from gemvg_repro.launching.slurm_arrays import arrays, gpu_hours, to_submit
+from gemvg_repro.launching.slurm_job import STALLED_OFTEN, Attempt
+from gemvg_repro.launching.status import Entry
+from gemvg_repro.launching.submissions import Submission
+from gemvg_repro.runs.directory import desk_of, stop_file
 from gemvg_repro.study.plan import Grid, plan
 from gemvg_repro.study.resources import Needs, Resources
-from gemvg_repro.study.runs import desk_of, stop_file
-from gemvg_repro.study.standing import Entry
-from gemvg_repro.study.submission import arrays, gpu_hours, to_submit
 
-from . import tiny
+from .. import tiny_project
 
 MODES = "[sft, cot_sft, hybrid]"
 
@@ -51,7 +52,7 @@ def test_wrong_resources_are_refused(wrong: dict[str, object], words: str) -> No
 
 
 def test_one_array_a_variant_over_all_seeds_in_step(tmp_path: Path) -> None:
-    known = entries(tiny.project(tmp_path, MODES), [0, 1, 2])
+    known = entries(tiny_project.project(tmp_path, MODES), [0, 1, 2])
     known["sft-s1"].state = "finished"
     made = arrays(list(known.values()), Resources(gpus=2, timeout_min=60), 1001)
     names = ["data", "sft", "cot_sft", "hybrid", "evaluate-sft", "evaluate-cot_sft", "evaluate-hybrid", "report"]
@@ -67,12 +68,12 @@ def test_one_array_a_variant_over_all_seeds_in_step(tmp_path: Path) -> None:
 
 
 def test_one_seed_makes_plain_jobs(tmp_path: Path) -> None:
-    made = arrays(list(entries(tiny.project(tmp_path, MODES), [0]).values()), Resources(), 1001)
+    made = arrays(list(entries(tiny_project.project(tmp_path, MODES), [0]).values()), Resources(), 1001)
     assert made[2].dependency({0: "7", 1: "8"}) == "afterok:7,afterok:8"
 
 
 def test_arrays_are_no_longer_than_they_may_be(tmp_path: Path) -> None:
-    made = arrays(list(entries(tiny.project(tmp_path, "[sft]"), [0, 1, 2]).values()), Resources(), 2)
+    made = arrays(list(entries(tiny_project.project(tmp_path, "[sft]"), [0, 1, 2]).values()), Resources(), 2)
     assert [(array.name, len(array.jobs)) for array in made] == [
         *(("data", 1), ("sft", 2), ("evaluate-sft", 2), ("sft", 1), ("evaluate-sft", 1), ("report", 1))
     ]
@@ -80,7 +81,7 @@ def test_arrays_are_no_longer_than_they_may_be(tmp_path: Path) -> None:
 
 
 def test_a_seed_waits_alone_for_its_run_of_an_earlier_launch(tmp_path: Path) -> None:
-    known = entries(tiny.project(tmp_path, "[sft]"), [0, 1, 2])
+    known = entries(tiny_project.project(tmp_path, "[sft]"), [0, 1, 2])
     known["data"].state = "finished"
     known["sft-s1"].state, known["sft-s1"].slurm = "running", Submission("7_1", tmp_path)
     made = arrays(list(known.values()), Resources(), 1001)
@@ -93,7 +94,7 @@ def test_a_seed_waits_alone_for_its_run_of_an_earlier_launch(tmp_path: Path) -> 
 
 
 def test_nothing_is_repeated_blindly(tmp_path: Path) -> None:
-    known = entries(tiny.project(tmp_path, MODES), [0])
+    known = entries(tiny_project.project(tmp_path, MODES), [0])
     known["data"].state = "finished"
     known["sft-s0"].state = "failed"
     standing = {e.job.name: (e.state, e.note) for e in to_submit(list(known.values()), retry=False)}
@@ -102,7 +103,7 @@ def test_nothing_is_repeated_blindly(tmp_path: Path) -> None:
 
 
 def test_an_attempt_that_never_finishes_a_step_is_not_requeued_for_ever(tmp_path: Path) -> None:
-    job = entries(tiny.project(tmp_path), [0])["sft-s0"].job
+    job = entries(tiny_project.project(tmp_path), [0])["sft-s0"].job
     desk_of(job.folder).mkdir(parents=True)
     job.folder.mkdir(parents=True)
     attempt = Attempt(job, tmp_path, Needs(timeout_min=10))

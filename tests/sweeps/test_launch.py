@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ..study import tiny
+from .. import tiny_project
 
 
 def start(root: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -49,7 +49,7 @@ def everything(root: Path) -> set[Path]:
 
 
 def test_a_failure_stops_what_needs_it_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    root = tiny.project(tmp_path / "my studies")
+    root = tiny_project.project(tmp_path / "my studies")
     status, out, error = launch(root, TINY_FAIL="sft-s0")
     assert status == 1
     for line in (
@@ -73,8 +73,8 @@ def test_a_failure_stops_what_needs_it_and_the_same_command_goes_on(tmp_path: Pa
     status, out, error = launch(root, "--only", "!report")
     assert (status, error) == (0, "")
     assert "data finished" in out.splitlines()[0]  # from the first launch
-    assert tiny.result(root, "sft-s0")["first"] == 4
-    assert tiny.result(root, "evaluate-sft-s0")["metrics"] == {"steps": tiny.STEPS}
+    assert tiny_project.result(root, "sft-s0")["first"] == 4
+    assert tiny_project.result(root, "evaluate-sft-s0")["metrics"] == {"steps": tiny_project.STEPS}
 
 
 def cpu_of_children() -> float:
@@ -84,7 +84,7 @@ def cpu_of_children() -> float:
 
 
 def test_a_dry_run_shows_the_plan_fast_and_touches_nothing(tmp_path: Path) -> None:
-    root = tiny.project(tmp_path, "[hybrid]")
+    root = tiny_project.project(tmp_path, "[hybrid]")
     before = everything(root)
     began = cpu_of_children()
     status, out, _ = launch(root, "-n", "--seeds", "0", "1", "--only", "hybrid-s1")
@@ -104,7 +104,7 @@ def test_a_dry_run_shows_the_plan_fast_and_touches_nothing(tmp_path: Path) -> No
     ],
 )
 def test_a_wrong_command_is_refused_before_anything_starts(tmp_path: Path, arguments: list[str], words: str) -> None:
-    root = tiny.project(tmp_path)
+    root = tiny_project.project(tmp_path)
     before = everything(root)
     status, _, error = launch(root, *arguments)
     assert status == 2 and words in error and "Traceback" not in error
@@ -112,7 +112,7 @@ def test_a_wrong_command_is_refused_before_anything_starts(tmp_path: Path, argum
 
 
 def test_what_a_killed_launcher_leaves_running_is_waited_for_and_never_doubled(tmp_path: Path) -> None:
-    root = tiny.project(tmp_path)
+    root = tiny_project.project(tmp_path)
     first = start(root, "--only", "sft-s0", "--only", "!report", TINY_SLOW="sft-s0")
     until_logged(root, "sft-s0", 1)
     first.kill()
@@ -123,11 +123,11 @@ def test_what_a_killed_launcher_leaves_running_is_waited_for_and_never_doubled(t
     assert (status, error) == (0, "")
     (log,) = (root / "runs").glob("sft-s0-*/log.jsonl")
     assert len({line.partition('"pid": ')[2] for line in log.read_text().splitlines()}) == 1  # one writer
-    assert tiny.result(root, "sft-s0")["first"] == 1
+    assert tiny_project.result(root, "sft-s0")["first"] == 1
 
 
 def test_ctrl_c_ends_all_children_and_says_how_to_go_on(tmp_path: Path) -> None:
-    root = tiny.project(tmp_path)
+    root = tiny_project.project(tmp_path)
     process = start(root, TINY_SLOW="sft-s0")
     until_logged(root, "sft-s0", 2)
     family = psutil.Process(process.pid).children(recursive=True)
@@ -138,7 +138,7 @@ def test_ctrl_c_ends_all_children_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_from_another_shell_it_is_looked_at_and_ended(tmp_path: Path) -> None:
-    root = tiny.project(tmp_path)
+    root = tiny_project.project(tmp_path)
     process = start(root, TINY_SLOW="sft-s0")
     until_logged(root, "sft-s0", 2)
     _, out, _ = launch(root, "--status", "--json")
@@ -154,7 +154,7 @@ def test_from_another_shell_it_is_looked_at_and_ended(tmp_path: Path) -> None:
 
 def test_all_that_runs_side_by_side_is_ended_or_one_run_alone(tmp_path: Path) -> None:
     """One signal a launcher, not one a run: a second would end it before it has ended what it started."""
-    root = tiny.project(tmp_path, "[sft]")
+    root = tiny_project.project(tmp_path, "[sft]")
     (tmp_path / "gate").write_text("2")
     only = ("--only", "sft*", "--only", "!report")
     process = start(
@@ -173,7 +173,7 @@ def test_all_that_runs_side_by_side_is_ended_or_one_run_alone(tmp_path: Path) ->
 
 
 def test_settings_replace_the_grids_and_reach_the_report(tmp_path: Path) -> None:
-    root = tiny.project(tmp_path, "[sft, hybrid]")
+    root = tiny_project.project(tmp_path, "[sft, hybrid]")
     status, out, _ = launch(root, "-n", "--set", "mode=sft", "--set", "steps=3")
     assert status == 0 and "hybrid" not in out and "sft-s0" in out
     status, _, error = launch(root, "-n", "--set", "partitoin=gpu")

@@ -15,7 +15,7 @@ from gemvg_repro.models.generation import prompt_text
 from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.training import grpo
 from gemvg_repro.training.grpo import GroundingGRPOTrainer, prompts_in_order, reinforce, reward_functions
-from gemvg_repro.training.variants import FORMS
+from gemvg_repro.training.grpo_variants import FORMS
 
 from ..qwen_tokenizer import qwen_tokenizer
 from ..tiny_model import model_and_processor, samples

@@ -1,6 +1,6 @@
 """What does the world look like in the official formats of MG-Data-240K's five sources?
 
-    python -m gemvg_repro.miniature.exports.benchmarks.sources FOLDER
+    python -m gemvg_repro.miniature.exports.sources FOLDER
 
 writes FOLDER/{coco,d3,egoexo4d,mvtrack,star}, each a root as corpora/official.py expects it: so that the data notebook,
 the readers and the composers can be tried without a download.
@@ -281,7 +281,7 @@ def _star(root: Path, rng: Random, pictures: int) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Writes PICTURES a source, of seed 0, and how to go on; 0, or 1 without just one folder."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
-        sys.stderr.write("python -m gemvg_repro.miniature.exports.benchmarks.sources FOLDER\n")
+        sys.stderr.write("python -m gemvg_repro.miniature.exports.sources FOLDER\n")
         return 1
     roots = write(Path(arguments[0]), 0, PICTURES)
     given = shlex.join(f"{name}={root.resolve()}" for name, root in roots.items())

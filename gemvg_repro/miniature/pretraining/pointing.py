@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...grounding.samples import Sample
-from ...training.collation import IGNORED, Conversation, Turn
+from ...training.collator import IGNORED, Conversation, Turn
 from ..tokenizer import build_tokenizer
 from ..world import Frame
 from .dense_targets import NOWHERE, Pointers, centre_token

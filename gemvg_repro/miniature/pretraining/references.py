@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen2VLForConditionalGeneration
 
-from ...training.collation import Conversation
+from ...training.collator import Conversation
 from ..tokenizer import build_tokenizer
 from ..world import CATEGORIES, COLOURS
 from .curriculum import REFERS

@@ -37,11 +37,11 @@ from ...models.checkpoints import WEIGHTS, write_sums
 from ...models.generation import Question, answer
 from ...models.loading import load, save
 from ...models.processor import ImageOnlyProcessor
-from ...training.arguments import build_optimiser
-from ...training.collation import IGNORED, Conversation, ConversationCollator, Turn
-from ...training.resuming import weights_hash
+from ...training.checkpointing import weights_hash
+from ...training.collator import IGNORED, Conversation, ConversationCollator, Turn
 from ...training.settings import OptimiserSettings
 from ...training.sft import WINDOW, batched_by_length
+from ...training.trainer_setup import build_optimiser
 from ..dataset import Recipe, generate
 from ..model import BASE, Sizes, deepen, save_random
 from ..questions import referential

@@ -16,10 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from ...benchmarks import gallery
-from ...benchmarks.gallery import Entry, Pixels, pixels, read
 from ...grounding.answers import write as write_targets
 from ...grounding.samples import Mode, Sample
+from ...runs import gallery
+from ...runs.gallery import Entry, Pixels, pixels, read
 from ..labels import CONTROLS, KINDS, MODES, PREDICTION, TRUTH, look
 from ..numbers.collect import Collection
 from ..page.escaping import plain

@@ -10,7 +10,7 @@ from gemvg_repro.miniature.pretraining.references import References, known, refe
 from gemvg_repro.miniature.tokenizer import COORDINATE_STEP, build_tokenizer
 from gemvg_repro.miniature.world import Frame, Thing
 from gemvg_repro.models.processor import ImageOnlyProcessor
-from gemvg_repro.training.collation import ConversationCollator, Turn
+from gemvg_repro.training.collator import ConversationCollator, Turn
 
 DISC = Thing(identity=0, category=0, colour=0, shade=8, x=0, y=0, w=10, h=10)
 SQUARE = Thing(identity=1, category=1, colour=2, shade=8, x=48, y=20, w=12, h=12)

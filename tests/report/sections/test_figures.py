@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gemvg_repro.benchmarks import gallery
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.report.numbers.collect import Collection, collect
 from gemvg_repro.report.numbers.table import numbers
 from gemvg_repro.report.sections import figures, predictions
+from gemvg_repro.runs import gallery
 
 from .. import synthetic
 

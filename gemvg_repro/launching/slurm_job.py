@@ -1,0 +1,103 @@
+"""What does a job of Slurm do with its time, and what when Slurm wants its place back?"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from submitit.core.utils import DelayedSubmission
+from submitit.helpers import Checkpointable
+
+from ..runs.directory import Interrupted, read_json, stop_file
+from ..runs.ownership import owner_of
+from ..study.plan import Job
+from ..study.resources import Needs
+from .notebook import NotebookFailed, execute, failure_of
+
+STALLED_OFTEN = 3
+"""So many time limits in a row without a step are one too many: the run would be requeued for ever."""
+
+KILLED_WITHIN_S = 600
+"""After SIGTERM alone a cancelled job is ended after the cluster's KillWait, 30 s by default. What lives so long after
+it was preempted, and waits for the end of its partition's GraceTime."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
+
+_HOLD = f"""import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {[int(number) for number in SIGNALS]})
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"""
+
+
+def interpreter() -> str:
+    """The command of a job's Python. The signals wait until an attempt listens: sent earlier they would end the job."""
+    return f"{shlex.quote(sys.executable)} -S -c {shlex.quote(_HOLD)}"
+
+
+class Attempt(Checkpointable):
+    """One job, as often as Slurm starts it: executes the notebook in processes that its signals do not reach.
+
+    SIGUSR2 (the time limit is near; or a preemption, on clusters with preempt_send_user_signal) has the training
+    save, then requeues the job: submitit does it. SIGTERM (any preemption, and scancel) only has it save; what
+    becomes of the job is for Slurm to say.
+    """
+
+    def __init__(self, job: Job, root: Path, needs: Needs, stalled: int = 0) -> None:
+        self._job = job
+        self._root = root
+        self._needs = needs
+        self._stalled = stalled
+        self._began: float | None = None
+        self._step = 0
+
+    def __call__(self) -> None:
+        """Executes the notebook, unless the run is finished."""
+        self._began, self._step = time.monotonic(), self._steps()
+        signal.signal(signal.SIGTERM, self._save)
+        told = not signal.sigpending().isdisjoint(SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        try:
+            if not told:
+                return execute(self._job, self._root)
+        except Interrupted:
+            pass
+        # To end now would be to fail. Slurm kills what is cancelled, kills and requeues what it preempts; or SIGUSR2
+        # follows, at last by ourselves.
+        time.sleep(KILLED_WITHIN_S)
+        signal.raise_signal(signal.SIGUSR2)
+
+    def checkpoint(self, *_: Any, **__: Any) -> DelayedSubmission:
+        """Called at SIGUSR2: waits until the run has saved; returns what the requeued job is to do.
+
+        Raises:
+            NotebookFailed: it has come to its time limit too often without a step.
+        """
+        self._save()
+        # The run's owner is the kernel. It gives the run up once all is on disk; it has none before it has begun.
+        deadline = time.monotonic() + self._needs.signal_s - 10
+        while owner_of(self._job.folder / "owner.lock") is not None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        long = self._began is not None and time.monotonic() - self._began > self._needs.timeout_min * 60 / 2
+        stalled = self._stalled + 1 if long and self._steps() == self._step else 0
+        if stalled >= STALLED_OFTEN:
+            why = (
+                f"{self._job.name} reached its time limit of {self._needs.timeout_min} min {stalled} times in a row"
+                " without finishing a step; raise timeout_min under `resources`, then --retry"
+            )
+            failure_of(self._job).write_text(why, encoding="utf-8")
+            raise NotebookFailed(why)
+        return DelayedSubmission(Attempt(self._job, self._root, self._needs, stalled))
+
+    def _save(self, *_: Any) -> None:
+        stop_file(self._job.folder).parent.mkdir(parents=True, exist_ok=True)
+        stop_file(self._job.folder).touch()
+
+    def _steps(self) -> int:
+        return int((read_json(self._job.folder / "progress.json") or {}).get("step", 0))
+
+
+def ride_along() -> None:
+    """What an element of an array does that has nothing to do: it keeps the indices of the others in step."""

@@ -1,0 +1,298 @@
+"""Who owns a folder, so that there is never a second writer?
+
+Two signs, since neither is enough on every file system. flock(2): the system lets go of it when its process ends,
+however it ends. But some network file systems grant it to several machines at once, and others keep it for a machine
+that is dead. And a heartbeat: an owner touches its lock file every BEAT_S seconds. Whoever wants the lock of an owner
+that it cannot look at (on another machine, or in another container) watches the file for SILENCE_S seconds of its own
+clock, and takes the lock only if nothing was touched meanwhile; no two clocks are ever compared for that.
+
+An owner that was silent so long and lives after all (its machine slept) has lost the folder: it learns so by `check`
+before its next write.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import platform
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from random import random
+from typing import IO, Literal, Self
+from uuid import uuid4
+
+import psutil
+
+from ..files.file_system import NETWORK, file_system
+
+BEAT_S = 5.0
+SILENCE_S = 60.0
+"""Long enough for an owner whose interpreter is held up by a long call, or its file system by a slow server."""
+
+_held: dict[Path, Lock] = {}
+"""The locks of this process: it may take one again (a notebook cell that is run twice), others may not."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, told apart from every other: from a later one of its number, and from one on another machine.
+
+    Attributes:
+        host: for people; containers and cloned machines share names.
+        place: where a process number means the same process: this boot of this kernel, in this container.
+        started: seconds from the boot to the start of the process; no clock that is set moves it.
+        tenure: of this one taking of the lock.
+    """
+
+    host: str
+    pid: int
+    place: str
+    started: float
+    since: str
+    tenure: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+    @property
+    def here(self) -> bool:
+        """Whether it is of this place, so that `lives` knows for certain."""
+        return self.place == _place()
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process is known to live: true only for one of this place."""
+        try:
+            return self.here and abs(_started(self.pid) - self.started) < 0.1
+        except (psutil.Error, OSError):
+            return False
+
+
+class OwnedError(RuntimeError):
+    """Somebody else owns the folder."""
+
+
+class Lock:
+    """A lock file that this process holds: by flock, by its name in the file, and by a heartbeat."""
+
+    def __init__(self, path: Path, file: IO[str], owner: Owner) -> None:
+        self.path = path
+        self._file = file
+        self._owner = owner
+
+    @classmethod
+    def take(cls, path: Path, patience_s: float | None = 0.0, silence_s: float = SILENCE_S) -> Self:
+        """Owns the lock file, waiting `patience_s` seconds (None: for ever) for another owner to end.
+
+        An owner that may be dead and cannot be looked at is watched for up to `silence_s`, whatever the patience.
+
+        Raises:
+            OwnedError: naming the owner.
+        """
+        if (mine := _held.get(path.resolve())) is not None:
+            mine.release()
+        deadline = time.monotonic() + (patience_s if patience_s is not None else float("inf"))
+        watch = _Watch(path, silence_s)
+        while True:
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
+            granted, owner = _flock(file, fcntl.LOCK_EX), _read(file)
+            sign = watch.look()
+            foreign = owner is not None and not owner.here
+            free = owner is None or (sign == "silent" or _is_local(path) if foreign else not owner.lives)
+            if granted and free and (lock := cls._begin(path, file)) is not None:
+                return lock
+            file.close()
+            if not granted and owner is not None and foreign and sign == "silent" and not _is_local(path):
+                _remove(path, owner)
+            elif time.monotonic() >= deadline and not (foreign and sign == "undecided"):
+                raise OwnedError(
+                    f"{path.parent} is being written to by {owner or 'another process'}; nothing was changed."
+                    " Wait for it, or end it, and run the same command again."
+                )
+            time.sleep(min(0.2, silence_s / 5))
+
+    @classmethod
+    def _begin(cls, path: Path, file: IO[str]) -> Self | None:
+        """Writes this process down; None if another did so at the same time, which flock did not keep apart."""
+        lock = cls(path, file, _myself())
+        file.seek(0)
+        file.write(json.dumps(asdict(lock._owner)))
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+        if not _is_local(path):
+            time.sleep(1 + random())  # whoever read the file when it was free has written by then: the last one stays
+        if not lock.holds:
+            return None
+        _held[path.resolve()] = lock
+        _beat_from_now_on()
+        return lock
+
+    @property
+    def holds(self) -> bool:
+        """Whether the file at the path is still this one's, and says so."""
+        with suppress(OSError, ValueError, TypeError), self.path.open(encoding="utf-8") as now:
+            return Owner(**json.loads(now.read())).tenure == self._owner.tenure
+        return False
+
+    def check(self) -> None:
+        """Called before a write.
+
+        Raises:
+            OwnedError: the lock was lost, since this process was silent for too long; or somebody removed it.
+        """
+        if not self.holds:
+            with suppress(OSError), self.path.open(encoding="utf-8") as now:
+                raise OwnedError(
+                    f"{self.path.parent} is no longer this process's, which did not move for {SILENCE_S:.0f} s or"
+                    f" more: {_read(now) or 'nobody'} has it. Nothing more is written; what was done is kept"
+                )
+            raise OwnedError(f"{self.path} was removed while this process wrote to the folder; give the command again")
+
+    def beat(self) -> None:
+        """Shows that the owner lives."""
+        with suppress(OSError, ValueError):
+            os.utime(self._file.fileno())
+
+    def release(self) -> None:
+        """Gives the lock up; once is enough."""
+        if _held.get(self.path.resolve()) is self:
+            del _held[self.path.resolve()]
+            if self.holds:
+                self._file.truncate(0)
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class _Watch:
+    """Whether a lock file is touched, by this process's own clock since it began to look."""
+
+    def __init__(self, path: Path, silence_s: float) -> None:
+        self._path = path
+        self._silence_s = silence_s
+        self._seen: tuple[int, int] | None = None
+        self._moved = False
+        self._since = time.monotonic()
+
+    def look(self) -> Literal["beats", "silent", "undecided"]:
+        """What the file has shown so far."""
+        try:
+            with self._path.open("rb") as file:  # opened anew: only so does NFS ask its server
+                status = os.fstat(file.fileno())
+        except FileNotFoundError:
+            return "undecided"
+        seen = status.st_ino, status.st_mtime_ns
+        if seen != self._seen:
+            self._moved = self._seen is not None
+            self._seen, self._since = seen, time.monotonic()
+        if time.monotonic() - self._since >= self._silence_s:
+            return "silent"
+        return "beats" if self._moved else "undecided"
+
+
+def owner_of(path: Path) -> Owner | None:
+    """Who holds this lock file now; None when nobody does. Asking changes nothing, and takes no time.
+
+    Of an owner on another machine, where flock tells nothing, the last heartbeat is what there is to go by; that
+    compares two clocks, and is no ground to take its lock.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            granted, owner = _flock(file, fcntl.LOCK_SH), _read(file)
+            age = abs(time.time() - os.fstat(file.fileno()).st_mtime)
+    except FileNotFoundError:
+        return None
+    if not granted:
+        return owner or Owner("unknown host", 0, "", 0.0, "just now", "")
+    if owner is None or (not owner.here and (age > SILENCE_S or _is_local(path))):
+        return None
+    return owner if owner.lives or not owner.here else None
+
+
+def _beat_from_now_on() -> None:
+    """Starts this process's heart, once; a process that was forked from it needs one of its own."""
+    global _heart_of
+    if _heart_of != os.getpid():
+        _heart_of = os.getpid()
+        threading.Thread(target=_beat, name="lock-heart", daemon=True).start()
+
+
+_heart_of: int | None = None
+
+
+def _beat() -> None:
+    while True:
+        time.sleep(BEAT_S)
+        for lock in list(_held.values()):
+            lock.beat()
+
+
+def _remove(path: Path, dead: Owner) -> None:
+    """Removes a lock file that the server of the file system keeps locked for a machine that is dead."""
+    with suppress(OSError), path.open(encoding="utf-8") as file:
+        if _read(file) == dead:  # and not that of somebody who was quicker
+            path.unlink()
+
+
+def _is_local(path: Path) -> bool:
+    """Whether the file is on a disk of this machine, where flock tells who lives."""
+    kind = file_system(path.parent)
+    return kind != "unknown" and not kind.startswith(NETWORK)
+
+
+@cache
+def _place() -> str:
+    try:
+        spaces = (os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "time"))
+        return " ".join([Path("/proc/sys/kernel/random/boot_id").read_text().strip(), *spaces])
+    except OSError:
+        return platform.node()  # not Linux
+
+
+def _started(pid: int) -> float:
+    """Seconds from the boot to the start of a process: psutil's own number moves when the clock is set.
+
+    Raises:
+        psutil.Error, OSError: there is none, or it is dead, and its parent has not asked how it ended.
+    """
+    if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        raise psutil.ZombieProcess(pid)
+    if not Path("/proc/self/stat").exists():
+        return float(psutil.Process(pid).create_time())
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()  # proc(5): starttime is the 22nd
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _myself() -> Owner:
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    return Owner(platform.node(), os.getpid(), _place(), _started(os.getpid()), since, uuid4().hex)
+
+
+def _read(file: IO[str]) -> Owner | None:
+    file.seek(0)
+    try:
+        return Owner(**json.loads(file.read()))
+    except (ValueError, TypeError):
+        return None  # empty: given up in order; torn: written right now, or its writer was killed
+
+
+def _flock(file: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        error.add_note(f"{file.name} cannot be locked; put the runs on a file system that knows flock (--runs DIR)")
+        raise
+    return True

@@ -1,0 +1,278 @@
+"""How is one model scored, in both modes and on every benchmark of the study?"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from ..benchmarks.fingerprint import fingerprint
+from ..benchmarks.generalised import score as generalised
+from ..benchmarks.generalised import shortcuts
+from ..benchmarks.predictions import PredictionLog
+from ..benchmarks.prompts import asking_at
+from ..benchmarks.registry import benchmark
+from ..benchmarks.responses import spoken
+from ..benchmarks.suites import mig_bench
+from ..grounding.answers import read
+from ..grounding.predictions import Prediction
+from ..grounding.samples import MODES, Mode, Sample
+from ..models.generation import Question, answer
+from ..models.loading import load
+from ..models.processor import ImageOnlyProcessor
+from ..runs import gallery
+from ..runs.directory import MODEL, Announcer, Run, result_of
+from ..study.hub import checkpoint_folder
+from ..study.identity import identify, locate, threads_of
+from ..study.parameters import EvaluateParameters, resolve
+from ..study.plan import Job
+from ..study.profiles import EvaluationSettings, Profile, load_profile
+from . import data as sources
+from .prerequisites import ensure
+from .train import base_of, weights_of, write_table
+
+
+@dataclass(frozen=True)
+class Task:
+    """Samples put to the model in one mode, and how the answers are scored.
+
+    `table` makes one row a sample from the texts and their numbers of tokens; `official` makes the authors' score from
+    what the texts say to their script. A task has one of them or both.
+    """
+
+    benchmark: str
+    mode: Mode
+    samples: Sequence[Sample]
+    table: Callable[[Sequence[str], Sequence[int]], pd.DataFrame] | None = None
+    official: Callable[[Sequence[str]], dict[str, Any]] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.benchmark}-{self.mode}"
+
+
+def evaluate(asked: EvaluateParameters) -> Path:
+    """Scores the model that a notebook asks for, or goes on with it; returns the run directory.
+
+    Answers are kept as they come, so that nothing is generated twice; scoring follows, and takes no model.
+    """
+    if asked.benchmark:
+        return _evaluate_published(asked)
+    profile = load_profile(asked.profile)
+    given = weights_of(checkpoint_folder(asked.checkpoint)) if asked.checkpoint else None
+    needed = ensure(asked)
+    identity = identify(asked, profile)
+    torch.set_num_threads(threads_of("evaluate", profile))
+    checkpoint = given or _trained(asked, needed, profile)
+    data, started = needed["data"].folder, time.monotonic()
+    if result_of(asked.runs_folder / identity.folder_name) is None:
+        validation, test = sources.held_out(data, asked)
+    with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
+        if run.finished is None:
+            tasks = _tasks(asked, profile.evaluate, data, test)
+            texts = _answer(run, checkpoint, tasks, profile)
+            summaries = _score(run, tasks, texts)
+            _model_free(run, validation, [s for s in test if s.choice is None][: asked.samples or None])
+            _draw(run, tasks, texts)
+            about = _about(asked, {kind: job.key for kind, job in needed.items()}, given)
+            run.finish(about | _result(summaries, texts, time.monotonic() - started))
+        return run.folder
+
+
+def _trained(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Profile) -> Path:
+    """The model of the mode that is asked for: what its run has made, or the base as it is."""
+    return base_of(profile) if asked.mode == "base" else weights_of(needed[asked.mode].folder)
+
+
+def _evaluate_published(asked: EvaluateParameters) -> Path:
+    """Puts a published benchmark to a checkpoint, in its authors' words; then scores it, as `benchmarks.score` does.
+
+    official-*.json in the run directory has the official score, ours beside it and the fingerprint of the annotations.
+    """
+    profile = load_profile(asked.profile)
+    checkpoint = weights_of(checkpoint_folder(asked.checkpoint))
+    identity = identify(asked, profile)
+    torch.set_num_threads(threads_of("evaluate", profile))
+    mode: Mode = "cot" if asked.mode == "cot" else "direct"
+    if result_of(locate(asked)) is None:
+        root = resolve(asked.root)
+        task = _published(asked.benchmark, mode, root, profile.data.most_pixels)
+        sources.check_pictures(benchmark(asked.benchmark).annotations(root), task.samples)
+    with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
+        if run.finished is None:
+            started = time.monotonic()
+            answers = _answer(run, checkpoint, [task], profile)
+            summaries = _score(run, [task], answers)
+            about = _about(asked, {}, checkpoint)
+            run.finish(about | _result(summaries, answers, time.monotonic() - started))
+        return run.folder
+
+
+def _tasks(asked: EvaluateParameters, settings: EvaluationSettings, data: Path, test: Sequence[Sample]) -> list[Task]:
+    """Every benchmark in both modes; grey and shuffled pictures on the first samples, asked directly.
+
+    Those in official formats go through the reader, the questions and the score that the real files go through.
+    """
+    grounding = [s for s in test if s.choice is None][: asked.samples or None]
+    choices = [s for s in test if s.choice is not None][: asked.samples or None]
+    tasks = []
+    for mode in MODES:
+        tasks.append(_generalised("generalised", mode, grounding))
+        tasks.append(_generalised("understanding", mode, choices))
+        for name, root in sources.exported(data).items():
+            tasks.append(_published(name, mode, root, most=asked.samples))
+    few = grounding[: settings.shortcut_samples]
+    tasks.append(_generalised("blind", "direct", shortcuts.grey(few)))
+    tasks.append(_generalised("shuffled", "direct", shortcuts.shuffled(few, seed=0)))
+    return [task for task in tasks if task.samples]
+
+
+def _generalised(benchmark: str, mode: Mode, samples: Sequence[Sample]) -> Task:
+    return Task(benchmark, mode, samples, lambda texts, tokens: generalised.score(samples, texts, mode, tokens))
+
+
+def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None, most: int = 0) -> Task:
+    """A benchmark in its authors' files, or about the first `most` samples of it."""
+    chosen = benchmark(name)
+    file = chosen.annotations(root)
+    data = chosen.load(file, None, most_pixels)
+    data = chosen.part(data, most) if most else data
+    asking = asking_at(root)
+
+    def official(texts: Sequence[str]) -> dict[str, Any]:
+        score = chosen.score(data, chosen.heard(data, texts))
+        return {
+            "headline": {metric: asdict(value) for metric, value in score.headline.items()},
+            "official": score.official,
+            "beside": score.beside,
+            "rows": score.rows,
+            "fingerprint": fingerprint(name, file, chosen.counts(data)).as_json(),
+            "asked_in": "its own asking.yaml" if len(asking.files) > 1 else "its authors' words",
+        }
+
+    def table(texts: Sequence[str], tokens: Sequence[int]) -> pd.DataFrame:
+        return mig_bench.score(data, texts, mode, tokens)
+
+    samples = chosen.samples(data, mode, asking)
+    return Task(name, mode, samples, table if name == "mig_bench" else None, official)
+
+
+Answers = dict[str, dict[str, tuple[str, int]]]
+"""By the task's name and the sample's id: the text, and its number of tokens."""
+
+
+def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile) -> Answers:
+    """All answers, from the predictions files as far as they go; the model is loaded only if any is missing.
+
+    The modes of a benchmark are asked together, for they share its pictures and most of each prompt.
+    """
+    settings = profile.evaluate
+    benchmarks: dict[str, list[Task]] = {}
+    for task in tasks:
+        benchmarks.setdefault(task.benchmark, []).append(task)
+    answers: Answers = {}
+    total = sum(len(task.samples) for task in tasks)
+    started = time.monotonic()
+    loaded: tuple[Any, ImageOnlyProcessor] | None = None
+    fresh = 0
+    announce = Announcer(run.name)
+    for together in benchmarks.values():
+        with ExitStack() as stack:
+            logs = {task.mode: stack.enter_context(_log(run, task)) for task in together}
+            questions = [(s, task.mode) for task in together for s in task.samples]
+            known = {(id, mode) for mode, log in logs.items() for id in log.done}
+            if loaded is None and not all((s.id, mode) in known for s, mode in questions):
+                loaded = load(checkpoint, profile.dtype, profile.max_pixels)
+            for batch in _batches(loaded, questions, known, settings):
+                for mode, log in logs.items():
+                    log.append(said for said in batch if said.mode == mode)
+                fresh += len(batch)
+                done = sum(map(len, answers.values())) + sum(len(log.done) for log in logs.values())
+                spent = time.monotonic() - started
+                left_s = round(spent / fresh * (total - done), 1)
+                run.progress(done, total, left_s)
+                announce(done, total, left_s, {})
+                run.stop_if_asked()
+            for task in together:
+                told = (logs[task.mode].done[s.id] for s in task.samples)
+                answers[task.name] = {said.sample: (said.text, said.tokens) for said in told}
+    return answers
+
+
+def _log(run: Run, task: Task) -> PredictionLog:
+    return PredictionLog(run.folder / f"predictions-{task.name}.jsonl", key=f"{run.id}/{task.name}")
+
+
+def _batches(
+    loaded: tuple[Any, ImageOnlyProcessor] | None,
+    questions: Sequence[Question],
+    done: Collection[tuple[str, Mode]],
+    settings: EvaluationSettings,
+) -> Iterator[list[Prediction]]:
+    if loaded is not None:
+        limits = settings.max_new_tokens
+        yield from answer(*loaded, questions, batch=settings.batch, max_new_tokens=limits, done=done)
+
+
+def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[str, float]]:
+    """Writes the scores of each task, by sample and as the authors have them, and returns what they sum up to."""
+    summaries = {}
+    for task in tasks:
+        texts, tokens = zip(*(answers[task.name][s.id] for s in task.samples), strict=True)
+        if task.table:
+            scores = task.table(texts, tokens)
+            write_table(run.folder / f"scores-{task.name}.parquet", scores)
+            summaries[task.name] = generalised.summary(scores) if not task.official else {}
+        if task.official:
+            content = task.official([spoken(text, task.mode) for text in texts])
+            run.write(f"official-{task.name}.json", content)
+            summaries[task.name] = {name: each["value"] for name, each in content["headline"].items()}
+    return summaries
+
+
+def _model_free(run: Run, validation: Sequence[Sample], test: Sequence[Sample]) -> None:
+    """The shortcuts that look at no picture, fitted on validation samples."""
+    for name, shortcut in (
+        ("constant_box", shortcuts.constant_box),
+        ("picture_prior", shortcuts.picture_prior),
+    ):
+        scores = generalised.score(test, shortcut(validation, test), "direct")
+        write_table(run.folder / f"scores-{name}-direct.parquet", scores)
+
+
+def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
+    """The gallery of predictions, which the report shows."""
+    drawn = {task.mode: task for task in tasks if task.benchmark == "generalised"}
+    chosen = gallery.choose(drawn["direct"].samples)
+    said: dict[tuple[str, str], gallery.Answer] = {}
+    for sample, mode in chosen:
+        text, _ = answers[drawn[mode].name][sample.id]
+        said[sample.id, mode] = (text, read(text, len(sample.pictures)).targets)
+    gallery.write(run.folder / "gallery", chosen, said)
+
+
+def _about(asked: EvaluateParameters, needed: Mapping[str, str], given: Path | None) -> dict[str, Any]:
+    """Whose answers these are: as asked, or, where weights are given, as their own run says, if they are of one."""
+    if given is None:
+        return {"mode": asked.mode, "seed": None if asked.mode == "base" else asked.seed, "prerequisites": {**needed}}
+    trained = (result_of(given.parent) if given.name == MODEL else None) or {}
+    before = {**trained.get("prerequisites", {}), trained["mode"]: given.parent.name} if "mode" in trained else {}
+    return {"mode": trained.get("mode"), "seed": trained.get("seed"), "prerequisites": {**before, **needed}}
+
+
+def _result(summaries: Mapping[str, Mapping[str, Any]], answers: Answers, seconds: float) -> dict[str, Any]:
+    return {
+        "metrics": summaries,
+        "cost": {
+            "seconds": round(seconds, 1),
+            "tokens_generated": sum(tokens for task in answers.values() for _, tokens in task.values()),
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        },
+    }

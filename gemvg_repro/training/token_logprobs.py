@@ -1,0 +1,51 @@
+"""Which tokens pass through the language model's head? Those whose successor has a label."""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+from torch import Tensor
+from transformers import Qwen2VLForConditionalGeneration
+from trl.kernels import ChunkedLogProbFunction
+from trl.trainer.utils import FusedCausalLMOutput
+
+from .collator import IGNORED
+
+
+def score_labels_only(
+    model: Qwen2VLForConditionalGeneration, outputs: tuple[str, ...], temperature: float = 1.0
+) -> None:
+    """Puts the head that TRL's trainers gave the model (add_fused_lm_head of trl 1.16) on labelled tokens alone.
+
+    TRL does so itself on a GPU; on a CPU it scores prompts and padding, too, and throws that away. `outputs` and
+    `temperature` are those of the trainer.
+    """
+    if model.device.type != "cpu":
+        return
+    stock = model.forward
+
+    def forward(
+        self: Qwen2VLForConditionalGeneration,
+        *args: Any,
+        fused_lm_head: bool = False,
+        labels: Tensor | None = None,
+        shift_labels: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if not fused_lm_head or (labels is None) == (shift_labels is None):
+            return stock(*args, fused_lm_head=fused_lm_head, labels=labels, shift_labels=shift_labels, **kwargs)
+        states = self.model(*args, **{**kwargs, "use_cache": False}).last_hidden_state
+        if shift_labels is None:
+            assert labels is not None
+            states, shift_labels = states[:, :-1], labels[:, 1:]
+        mask = shift_labels != IGNORED
+        weight = self.lm_head.weight
+        scored = ChunkedLogProbFunction.apply(
+            states[mask], weight, None, shift_labels[mask], temperature, len(weight), None, 1.0, outputs
+        )
+        spread = [x if x is None else x.new_zeros(mask.shape).masked_scatter(mask, x) for x in scored]
+        log_probs, entropy, _, _, is_top1 = spread
+        return FusedCausalLMOutput(log_probs=log_probs, entropy=entropy, is_top1=is_top1, label_mask=mask)
+
+    model.forward = MethodType(forward, model)

@@ -1,0 +1,39 @@
+"""Frozen code: known by its content, whole, and with where it came from."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from gemvg_repro.runs.snapshot import Frozen, of_checkout
+
+from .. import tiny_project
+
+
+def test_a_frozen_copy_is_known_by_its_content_and_is_what_is_imported(tmp_path: Path) -> None:
+    root = tiny_project.project(tmp_path / "project")
+    frozen = Frozen.of(root, tmp_path / "code")
+    assert not (tmp_path / "code").exists()  # asking writes nothing
+    folder = frozen.make()
+    assert Frozen.of(root, tmp_path / "code").make() == folder
+    assert sorted(path.name for path in folder.iterdir()) == ["code.json", "gemvg_repro", "notebooks", "sweeps"]
+    program = "import gemvg_repro.runs.snapshot as c; print(c.PACKAGE); print(c.current().commit)"
+    said = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines() == [str(folder / "gemvg_repro"), str(frozen.code.commit)]
+    (root / "notebooks" / "train.ipynb").write_text("{}")
+    assert Frozen.of(root, tmp_path / "code").folder != folder
+
+
+def test_the_difference_has_edits_and_new_files(tmp_path: Path) -> None:
+    root = tiny_project.project(tmp_path)
+    assert of_checkout(root).commit is None
+    git = ["git", "-C", str(root), "-c", "user.name=n", "-c", "user.email=e"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *words], check=True)
+    clean = of_checkout(root)
+    assert clean.commit and clean.difference == ""
+    (root / "sweeps" / "new.yaml").write_text("a new grid\n")
+    (root / "sweeps" / "miniature.yaml").write_text("an edit\n")
+    difference = of_checkout(root).difference
+    assert "+a new grid" in difference and "+an edit" in difference and clean.commit == of_checkout(root).commit

@@ -1,0 +1,85 @@
+"""A whole small project: real notebooks whose training only counts, the real launcher, a grid."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from gemvg_repro.study.parameters import (
+    DataParameters,
+    EvaluateParameters,
+    Parameters,
+    ReportParameters,
+    TrainParameters,
+)
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+STEPS = 6
+
+# Steered through the environment, which reaches the kernel: TINY_FAIL and TINY_SLOW name runs by a pattern. A step of a
+# slow one takes a second, and it waits before a step that is not yet allowed by the number in the file TINY_GATE.
+_WORK = f"""
+import os, time
+from fnmatch import fnmatch
+from pathlib import Path
+from gemvg_repro.study.identity import identify
+from gemvg_repro.runs.directory import Run
+what = identify(asked)
+run = Run.open(asked.runs_folder, what.name, what.parameters)
+log = run.log()
+first = len(log.records()) + 1
+slow = fnmatch(run.name, os.environ.get("TINY_SLOW", ""))
+gate = Path(os.environ.get("TINY_GATE", os.devnull))
+for step in range(first, {STEPS} + 1):
+    while slow and gate.is_file() and step > int(gate.read_text()):
+        run.stop_if_asked()
+        time.sleep(0.05)
+    if fnmatch(run.name, os.environ.get("TINY_FAIL", "")) and step == 4:
+        raise ValueError("the loss is not finite")
+    log.append({{"step": step, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}})
+    run.progress(step, {STEPS}, seconds_left=1.0, loss=1 / step)
+    run.stop_if_asked()
+    time.sleep(slow)
+print("a sentence of", run.name)
+run.finish({{"first": first, "metrics": {{"steps": len(log.records())}}}})
+"""
+
+_REPORT = """
+print(sorted(path.parent.name for path in asked.runs_folder.glob("*/result.json")))
+"""
+
+
+def notebook(kind: type[Parameters], work: str) -> nbformat.NotebookNode:
+    """A notebook with the parameters of its model, their validation, and one cell of work."""
+    literals = "\n".join(f"{name} = {field.default!r}" for name, field in kind.model_fields.items())
+    check = f"from gemvg_repro.study.parameters import {kind.__name__}\n"
+    check += f"asked = {kind.__name__}.from_notebook(globals())"
+    parameters = nbformat.v4.new_code_cell(literals, metadata={"tags": ["parameters"]})
+    return nbformat.v4.new_notebook(
+        cells=[parameters, *(nbformat.v4.new_code_cell(source) for source in (check, work))],
+        metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}},
+    )
+
+
+def project(root: Path, modes: str = "[sft]", resources: str = "{cluster: local, jobs: 2}") -> Path:
+    """Lays the project out in `root` and returns it."""
+    (root / "notebooks").mkdir(parents=True)
+    (root / "sweeps").mkdir()
+    for kind in (DataParameters, TrainParameters, EvaluateParameters):
+        nbformat.write(notebook(kind, _WORK), root / "notebooks" / kind.notebook)
+    nbformat.write(notebook(ReportParameters, _REPORT), root / "notebooks" / ReportParameters.notebook)
+    shutil.copy(CHECKOUT / "sweeps" / "launch.py", root / "sweeps" / "launch.py")
+    grid = f"scientific: {{mode: {modes}}}\nnuisance: {{seed: [0]}}\nfixed: {{profile: miniature}}\n"
+    (root / "sweeps" / "miniature.yaml").write_text(f"{grid}resources: {resources}\n")
+    return root
+
+
+def result(root: Path, name: str) -> dict[str, Any]:
+    """The result of the one run of this name."""
+    (folder,) = (f for f in (root / "runs").glob(f"{name}-*") if f.name.rpartition("-")[0] == name)
+    return dict(json.loads((folder / "result.json").read_text()))

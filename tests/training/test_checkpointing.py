@@ -1,0 +1,130 @@
+"""An interrupted training goes on to the same weights, to the bit; a checkpoint that is not whole is not read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gemvg_repro.files.validation import Refused
+from gemvg_repro.models.checkpoints import hashes
+from gemvg_repro.training.checkpointing import SEAL, newest_checkpoint, weights_hash
+from gemvg_repro.training.grpo import reinforce
+from gemvg_repro.training.sft import conversations, finetune
+
+from ..tiny_model import model_and_processor, samples
+from .made import GRPO, SFT
+
+
+class Stopped(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+def sft(folder: Path, stop_after: int | None = None, asked_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+    model, processor = model_and_processor()
+    entries: list[dict[str, Any]] = []
+    chosen = conversations(samples(), SFT, 0)
+    finetune(
+        model, processor, chosen, SFT, step=20, seed=0, folder=folder,
+        record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == asked_in,
+    )  # fmt: skip
+    return weights_hash(model), entries
+
+
+def grpo(folder: Path, stop_after: int | None = None, asked_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+    model, processor = model_and_processor()
+    entries: list[dict[str, Any]] = []
+    reinforce(
+        model, processor, samples(), samples("validation")[:2], "hybrid", GRPO,
+        step=20, seed=0, folder=folder, record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == asked_in,
+    )  # fmt: skip
+    return weights_hash(model), entries
+
+
+def recorder(entries: list[dict[str, Any]], stop_after: int | None) -> Callable[[dict[str, Any]], None]:
+    def record(entry: dict[str, Any]) -> None:
+        entries.append(entry)
+        if entry["step"] == stop_after:
+            raise Stopped
+
+    return record
+
+
+@pytest.mark.parametrize("stage", [sft, grpo], ids=["sft", "grpo"])
+def test_resumed_is_undisturbed(stage: Callable[..., Any], tmp_path: Path) -> None:
+    undisturbed, whole = stage(tmp_path / "undisturbed")
+    with pytest.raises(Stopped):
+        stage(tmp_path / "stopped", stop_after=3)
+    assert newest_checkpoint(tmp_path / "stopped") is not None
+    resumed, rest = stage(tmp_path / "stopped")
+    assert rest[0]["step"] == 3
+    assert resumed == undisturbed
+    shown = [k for k in whole[-1] if k in ("loss", "reward", "kl", "entropy", "length_mean", "tokens")]
+    for a, b in zip(whole[2:], rest, strict=True):
+        assert {k: a.get(k) for k in shown} == {k: b.get(k) for k in shown}
+
+
+@pytest.mark.parametrize("stage", [sft, grpo], ids=["sft", "grpo"])
+def test_asked_to_stop_it_loses_no_step(stage: Callable[..., Any], tmp_path: Path) -> None:
+    undisturbed, whole = stage(tmp_path / "undisturbed")
+    _, begun = stage(tmp_path / "asked", asked_in=3)  # in the third step; checkpoints are due every second
+    _, rest = stage(tmp_path / "asked", asked_in=len(whole) - 3)  # and in the last: there is nothing left to train
+    resumed, nothing = stage(tmp_path / "asked")
+    assert [entry["step"] for entry in begun + rest] == [entry["step"] for entry in whole] and nothing == []
+    assert resumed == undisturbed
+    assert [e.get("loss") for e in begun + rest] == [e.get("loss") for e in whole]
+
+
+def test_a_checkpoint_without_seal_is_passed_over(tmp_path: Path) -> None:
+    for step in (2, 4):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    (tmp_path / "checkpoint-2" / SEAL).write_text('{"files": {}}')
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
+    assert newest_checkpoint(tmp_path / "none") is None
+
+
+def test_an_altered_checkpoint_is_refused(tmp_path: Path) -> None:
+    """Whatever of it was altered: what the optimiser remembers and the random numbers move the weights to come."""
+    with pytest.raises(Stopped):
+        sft(tmp_path, stop_after=3)
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    for file in sorted(path for path in checkpoint.iterdir() if path.name != SEAL):
+        whole = file.read_bytes()
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 1
+        for altered in (bytes(flipped), whole[:-1], None):
+            file.unlink() if altered is None else file.write_bytes(altered)
+            with pytest.raises(Refused, match=rf"checkpoint-2 was altered .*: {file.name}\. Delete that folder"):
+                newest_checkpoint(tmp_path)
+        file.write_bytes(whole)
+    assert newest_checkpoint(tmp_path) == checkpoint
+
+
+def test_a_sealed_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        sft(tmp_path, stop_after=3)
+    checkpoint = newest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    weights = load_file(checkpoint / "model.safetensors")
+    name = sorted(weights)[0]
+    weights[name] = weights[name] + 1e-3
+    save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
+    sealed = json.loads((checkpoint / SEAL).read_text())
+    files = {name: digest for name, digest in hashes(checkpoint).items() if name != SEAL}
+    (checkpoint / SEAL).write_text(json.dumps({**sealed, "files": files}))
+    with pytest.raises(Refused, match=r"checkpoint-2: the weights as loaded .*Delete that folder"):
+        sft(tmp_path)
+
+
+def test_the_hash_sees_names_values_and_types() -> None:
+    one = torch.nn.Linear(2, 2)
+    before = weights_hash(one)
+    with torch.no_grad():
+        one.weight[0, 0] += 1e-6
+    assert weights_hash(one) != before

@@ -1,0 +1,59 @@
+"""The divergence is that of the definition, however many answers pass through the model at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from gemvg_repro.miniature.tokenizer import COORDINATE_STEP
+from gemvg_repro.models.loading import load
+from gemvg_repro.training import grpo
+from gemvg_repro.training.collator import IGNORED, Conversation, ConversationCollator, Turn
+from gemvg_repro.training.kl import Divergence
+
+from ..tiny_model import folder, model_and_processor, samples
+from .made import GRPO
+
+
+def asked() -> list[Conversation]:
+    return [[Turn(s, mode)] for mode in ("direct", "cot") for s in samples("validation")[:3]]  # type: ignore[arg-type]
+
+
+def test_it_is_the_mean_over_all_answered_tokens() -> None:
+    model, processor = model_and_processor()
+    start, _ = load(folder(), "float32")
+    collate = ConversationCollator(processor, COORDINATE_STEP)
+    whole = collate(asked())
+    found = [Divergence(model, [collate(asked()[n : n + at]) for n in range(0, 6, at)]) for at in (6, 4, 1)]
+    assert [divergence() for divergence in found] == [0.0, 0.0, 0.0]
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+        inputs = {name: value for name, value in whole.items() if name != "labels"}
+        now, before = (m.eval()(**inputs).logits[:, :-1].log_softmax(-1) for m in (model, start))
+        kl = (now.exp() * (now - before)).sum(-1)[whole["labels"][:, 1:] != IGNORED].mean()
+    model.train()
+    assert kl > 0.01
+    assert [divergence() for divergence in found] == pytest.approx([float(kl)] * 3, rel=1e-4)
+    assert model.training
+
+
+def test_no_more_answers_are_held_than_a_micro_batch_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Seen(Exception):
+        pass
+
+    def watching(_: object, batches: Sequence[dict[str, Tensor]]) -> None:
+        raise Seen(*(len(batch["input_ids"]) for batch in batches))
+
+    monkeypatch.setattr(grpo, "Divergence", watching)
+    model, processor = model_and_processor()
+    with pytest.raises(Seen) as seen:
+        grpo.reinforce(
+            model, processor, samples(), samples("validation")[:3], "hybrid", GRPO,
+            step=20, seed=0, folder=tmp_path, record=lambda entry: None,
+        )  # fmt: skip
+    assert seen.value.args == (4, 2)  # 3 samples in 2 modes

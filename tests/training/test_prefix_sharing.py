@@ -1,0 +1,103 @@
+"""Rollouts that share their prompt have the log-probabilities and gradients that TRL gives them one by one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from PIL import Image
+from transformers import Qwen2VLForConditionalGeneration
+from trl import GRPOTrainer
+
+from gemvg_repro.training.grpo import grpo_arguments, reward_functions
+from gemvg_repro.training.grpo_variants import FORMS
+from gemvg_repro.training.prefix_sharing import SharingGRPOTrainer
+from gemvg_repro.training.token_logprobs import score_labels_only
+
+from ..tiny_model import folder, model_and_processor
+from .made import GRPO
+
+SHAPES = [[(64, 64), (32, 80)], [(16, 48)], [(64, 64), (32, 80)], [(48, 48), (48, 48), (80, 16)]]
+"""Heights and widths of the pictures of four prompts; the first and the third have the same ones."""
+ROLLOUTS = 3
+
+
+def pictures(shapes: list[tuple[int, int]]) -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in shapes]
+
+
+def trainer_of(kind: type[GRPOTrainer], model: Any, out: Path) -> GRPOTrainer:
+    _, processor = model_and_processor()
+    return kind(
+        model=model,
+        reward_funcs=reward_functions([], processor),
+        args=grpo_arguments(out, GRPO, 0, FORMS["direct"], use_cpu=True),
+        train_dataset=Dataset.from_dict({"prompt": [[{"role": "user", "content": "x"}]] * 8}),
+        processing_class=processor,
+    )
+
+
+def batch() -> dict[str, Any]:
+    """As TRL lays it out: prompts padded on the left, answers of one to five tokens on the right."""
+    _, processor = model_and_processor()
+    shown = "<|vision_start|><|image_pad|><|vision_end|>"
+    asked = ["Find the red disc", "Find the disc of the same colour as in Picture 2", "Find every cross", "Find it"]
+    texts = [shown * len(s) + q + "\n" for s, q in zip(SHAPES, asked, strict=True) for _ in range(ROLLOUTS)]
+    images = [pictures(s) for s in SHAPES for _ in range(ROLLOUTS)]
+    inputs = processor(text=texts, images=images, padding=True, return_tensors="pt")
+    generator = torch.Generator().manual_seed(0)
+    answers = torch.randint(20, 200, (len(texts), 5), generator=generator)
+    ends = torch.arange(5) < torch.randint(1, 6, (len(texts), 1), generator=generator)
+    return {
+        "input_ids": torch.cat([inputs["input_ids"], answers.masked_fill(~ends, processor.tokenizer.pad_token_id)], 1),
+        "attention_mask": torch.cat([inputs["attention_mask"], ends.long()], 1),
+        "logits_to_keep": 5,
+        "pixel_values": inputs["pixel_values"],
+        "image_grid_thw": inputs["image_grid_thw"],
+        "num_images": [len(i) for i in images],
+        "mm_token_type_ids": torch.cat([inputs["mm_token_type_ids"], torch.zeros(ends.shape, dtype=torch.long)], 1),
+    }
+
+
+@pytest.mark.parametrize("size", [None, 5], ids=["at_once", "in_parts_that_cut_groups"])
+def test_log_probabilities_entropies_and_gradients_are_those_of_trl(tmp_path: Path, size: int | None) -> None:
+    ours, _ = model_and_processor()
+    stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
+    said = batch()["attention_mask"][:, -5:].bool()
+    found = []
+    for kind, model in ((GRPOTrainer, stock), (SharingGRPOTrainer, ours)):
+        trainer = trainer_of(kind, model, tmp_path)
+        if model is ours:
+            score_labels_only(ours, ("log_probs", "entropy"), GRPO.temperature)
+        log_probs, entropies, _ = trainer._get_per_token_logps_and_entropies(
+            model, **batch(), batch_size=size, compute_entropy=True
+        )
+        (log_probs * said * torch.linspace(-1, 1, said.numel()).view_as(said)).sum().backward()
+        gradients = {name: p.grad for name, p in model.named_parameters()}
+        found.append((log_probs.detach()[said], entropies.detach()[said], gradients))
+    torch.testing.assert_close(found[0][:2], found[1][:2], rtol=1e-5, atol=1e-5)
+    for name, gradient in found[0][2].items():
+        torch.testing.assert_close(found[1][2][name], gradient, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_an_answer_with_the_token_of_a_picture_is_scored_and_moves_no_other(tmp_path: Path) -> None:
+    """It is drawn now and then, as any token; transformers counts it as a picture that is not there."""
+    model, processor = model_and_processor()
+    trainer = trainer_of(SharingGRPOTrainer, model, tmp_path)
+    score_labels_only(model, ("log_probs", "entropy"), GRPO.temperature)
+    drawn = batch()
+    row = int(drawn["attention_mask"][:, -5:].sum(dim=1).argmax())
+    image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+    with torch.no_grad():
+        before, _, _ = trainer._get_per_token_logps_and_entropies(model, **drawn)
+        drawn["input_ids"][row, -4] = image_token  # the second of five
+        after, _, _ = trainer._get_per_token_logps_and_entropies(model, **drawn)
+    others = [i for i in range(len(before)) if i != row]
+    torch.testing.assert_close(after[others], before[others], rtol=1e-5, atol=1e-5)
+    assert after[row, 0] == pytest.approx(float(before[row, 0]), abs=1e-5)
+    assert bool(torch.isfinite(after[row]).all()) and bool((after[row, :5] < 0).all())

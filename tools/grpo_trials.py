@@ -1,0 +1,222 @@
+"""Which constants of GRPO are best on validation? Every form of the paper with each of SETTINGS, from the CoT SFT of
+pilot seeds, which must be there:
+
+    python sweeps/launch.py --seeds 100 101 102 --runs runs_pilot --only 'cot_sft*'
+    python -m tools.grpo_trials runs_pilot
+
+A finished trial is a file in RUNS/trials, and is not made again. Prints what each gains over its start in points of
+greedy F1@0.5 on validation, by seed (mean), and in reward of drawn answers; then what each setting gains in the forms'
+own modes. All forms share one setting, so that they differ in nothing else: the profile's, unless the best is ahead of
+it by more than one standard error over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
+from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from gemvg_repro.benchmarks.generalised import score
+from gemvg_repro.corpora.workers import pool
+from gemvg_repro.grounding.samples import MODES, Mode, Sample
+from gemvg_repro.models.generation import answer
+from gemvg_repro.models.loading import load
+from gemvg_repro.runs.directory import Announcer, run_id, write_json
+from gemvg_repro.stages import data as sources
+from gemvg_repro.stages.prerequisites import MissingPrerequisite, ensure
+from gemvg_repro.stages.train import drawn_rewards, first_of_each_scene, weights_of
+from gemvg_repro.study.parameters import TrainParameters
+from gemvg_repro.study.plan import Job
+from gemvg_repro.study.profiles import load_profile
+from gemvg_repro.training.grpo import reinforce
+from gemvg_repro.training.grpo_variants import FORMS, Variant
+from gemvg_repro.training.settings import GRPOSettings
+
+PROFILE = load_profile("miniature")
+VARIANTS: tuple[Variant, ...] = ("cot", "direct", "hybrid")
+
+TOKEN, SEQUENCE = {"loss_type": "dapo"}, {"loss_type": "grpo"}
+FULL, HALF = {"lr": 5e-5, "muon_lr": 5e-4}, {"lr": 2.5e-5, "muon_lr": 2.5e-4}
+COSINE = {"schedule": "cosine_with_min_lr", "final_lr_share": 0.05}
+FEWER = {"steps": 20, "prompts": 32}
+NO_COUNT = {"weights": {**PROFILE.grpo.weights, "count": 0.0}}
+
+SETTINGS: dict[str, Mapping[str, Any]] = {
+    "by token": {**TOKEN, "optimiser": FULL},
+    "by token, temperature .7": {**TOKEN, "optimiser": FULL, "temperature": 0.7},
+    "by token, temperature .5": {**TOKEN, "optimiser": FULL, "temperature": 0.5},
+    "by token, advantages not scaled": {**TOKEN, "optimiser": FULL, "scale_rewards": "none"},
+    "by token, no count term": {**TOKEN, "optimiser": FULL, **NO_COUNT},
+    "by token, rate falls as a cosine": {**TOKEN, "optimiser": {**FULL, **COSINE}},
+    "by token, half the rate": {**TOKEN, "optimiser": HALF},
+    "by token, 20 steps of 32 prompts": {**TOKEN, "optimiser": FULL, **FEWER},
+    "by sequence": {**SEQUENCE, "optimiser": FULL},
+    "by sequence, temperature .7": {**SEQUENCE, "optimiser": FULL, "temperature": 0.7},
+    "by sequence, temperature .5": {**SEQUENCE, "optimiser": FULL, "temperature": 0.5},
+    "by sequence, temperature .7, 20 of 32": {**SEQUENCE, "optimiser": FULL, "temperature": 0.7, **FEWER},
+    "by sequence, half the rate": {**SEQUENCE, "optimiser": HALF},
+}
+"""What each has in place of the profile's constants of GRPO."""
+
+Trial = tuple[str, Variant, int]
+"""A setting, a form and a seed; (START, "hybrid", seed) is what the trials of a seed start from."""
+Record = dict[str, Any]
+START = "start"
+
+
+def settings_of(setting: str) -> GRPOSettings:
+    """The constants of GRPO in a trial."""
+    changed = dict(SETTINGS[setting])
+    optimiser = replace(PROFILE.grpo.optimiser, **changed.pop("optimiser"))
+    return replace(PROFILE.grpo, optimiser=optimiser, **changed)
+
+
+@cache
+def asked_of(runs: Path, variant: Variant, seed: int) -> tuple[TrainParameters, dict[str, Job]]:
+    """The training of the study that a trial stands for, and the finished runs that it starts from."""
+    asked = TrainParameters.check({"runs": str(runs), "mode": variant, "seed": seed, "prerequisites": "require"})
+    return asked, ensure(asked)
+
+
+def file_of(runs: Path, trial: Trial) -> Path:
+    """Where the record of a trial is; the name is a hash of all that moves it."""
+    setting, variant, seed = trial
+    constants = {} if setting == START else asdict(settings_of(setting))
+    start = asked_of(runs, variant, seed)[1]["cot_sft"].key
+    return runs / "trials" / f"{run_id({'start': start, 'variant': variant, 'grpo': constants})}.json"
+
+
+def carry_out(runs: Path, trial: Trial) -> None:
+    """Trains, where the trial is not the start itself, and measures on validation; one thread. Writes the record."""
+    torch.set_num_threads(1)
+    setting, variant, seed = trial
+    started = time.monotonic()
+    asked, needed = asked_of(runs, variant, seed)
+    data = needed["data"].folder
+    model, processor = load(weights_of(needed["cot_sft"].folder), PROFILE.dtype, PROFILE.max_pixels)
+    validation = sources.load(data, asked, "validation")
+    steps: list[dict[str, Any]] = []
+    if setting != START:
+        constants = settings_of(setting)
+        with TemporaryDirectory() as folder:
+            reinforce(
+                model, processor, first_of_each_scene(sources.load(data, asked, "train")),
+                validation[: constants.divergence_samples], variant, constants,
+                step=PROFILE.coordinate_step, seed=seed, folder=Path(folder), record=steps.append,
+            )  # fmt: skip
+    rewards = drawn_rewards(model, processor, validation[: PROFILE.grpo.watched_samples], MODES, PROFILE, "")
+    total = rewards[rewards["term"] == "total"].groupby("mode")["value"].mean()
+    record = {
+        "trial": trial,
+        "kl": steps[-1]["kl"] if steps else 0.0,
+        "seconds": round(time.monotonic() - started, 1),
+        **{mode: {**greedy(model, processor, validation, mode), "reward": float(total[mode])} for mode in MODES},
+    }
+    write_json(file_of(runs, trial), record)
+
+
+def greedy(model: Any, processor: Any, validation: Sequence[Sample], mode: Mode) -> dict[str, float]:
+    """The measures of greedy answers to the samples of grounding; too_few/n: of those with n targets, which share is
+    answered with fewer."""
+    asked = [s for s in validation if s.choice is None]
+    limits = PROFILE.evaluate.max_new_tokens
+    batches = answer(model, processor, [(s, mode) for s in asked], batch=PROFILE.evaluate.batch, max_new_tokens=limits)
+    said = {each.sample: each.text for batch in batches for each in batch}
+    scores = score.score(asked, [said[s.id] for s in asked], mode)
+    few = scores["n_predicted"] < scores["n_true"]
+    return score.summary(scores) | {f"too_few/{n}": float(few[scores["n_true"] == n].mean()) for n in (2, 3)}
+
+
+def make(runs: Path, trials: Sequence[Trial], jobs: int) -> dict[Trial, Record]:
+    """The records of all trials, of which those that are missing are made now, so many at a time."""
+    missing = [trial for trial in trials if not file_of(runs, trial).is_file()]
+    (runs / "trials").mkdir(exist_ok=True)
+    announce, started = Announcer("trials", every_s=0.0), time.monotonic()
+    with pool(jobs) as submit:
+        for done, future in enumerate(as_completed([submit(carry_out, runs, trial) for trial in missing]), 1):
+            future.result()
+            announce(done, len(missing), (time.monotonic() - started) / done * (len(missing) - done), {})
+    return {trial: json.loads(file_of(runs, trial).read_text("utf-8")) for trial in trials}
+
+
+def gain(records: Mapping[Trial, Record], trial: Trial, mode: Mode, measure: str) -> float:
+    """What a trial has more of a measure than its start."""
+    start: Trial = (START, "hybrid", trial[-1])
+    more: float = records[trial][mode][measure] - records[start][mode][measure]
+    return more
+
+
+def points(numbers: Sequence[float]) -> str:
+    """Shares by seed, as points, and their mean."""
+    return f"{', '.join(f'{100 * x:.1f}' for x in numbers)} ({100 * statistics.mean(numbers):.1f})"
+
+
+def by_trial(records: Mapping[Trial, Record], seeds: Sequence[int]) -> Iterator[str]:
+    """A line a form and setting: greedy F1 by seed, drawn reward, samples with too few boxes in CoT, KL."""
+    yield "| | direct | CoT | reward | too few of 2 / 3, % | KL |"
+    yield "|---|---|---|---|---|---|"
+    trials: Iterable[tuple[Variant, str]] = (("hybrid", START), *product(VARIANTS, SETTINGS))
+    for variant, setting in trials:
+        its: list[Trial] = [(setting, variant, seed) for seed in seeds]
+        f1 = [points([gain(records, trial, mode, "f1") for trial in its]) for mode in MODES]
+        reward = [statistics.mean(gain(records, trial, mode, "reward") for trial in its) for mode in MODES]
+        few = [100 * statistics.mean(records[trial]["cot"][f"too_few/{n}"] for trial in its) for n in (2, 3)]
+        kl = statistics.mean(records[trial]["kl"] for trial in its)
+        name = START if setting == START else f"`{variant}` {setting}"
+        cells = [*f1, f"{reward[0]:.3f} / {reward[1]:.3f}", f"{few[0]:.1f} / {few[1]:.1f}", f"{kl:.3f}"]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def in_own_modes(records: Mapping[Trial, Record], setting: str, variant: Variant, seeds: Sequence[int]) -> list[float]:
+    """By seed: how much greedy F1 a form gains, mean over the modes that it trains."""
+    modes = FORMS[variant].modes
+    return [statistics.mean(gain(records, (setting, variant, s), mode, "f1") for mode in modes) for s in seeds]
+
+
+def by_setting(records: Mapping[Trial, Record], seeds: Sequence[int]) -> Iterator[str]:
+    """A line a setting, best first: what all forms gain in their own modes, each of them, and how far behind it is."""
+    each = {s: {v: in_own_modes(records, s, v, seeds) for v in VARIANTS} for s in SETTINGS}
+    together = {s: [statistics.mean(seed) for seed in zip(*each[s].values(), strict=True)] for s in SETTINGS}
+    order = sorted(SETTINGS, key=lambda setting: -statistics.mean(together[setting]))
+    yield f"| in own modes | all forms | {' | '.join(f'`{v}`' for v in VARIANTS)} | behind the best, +- s.e. |"
+    yield "|---|---|---|---|---|---|"
+    for setting in order:
+        behind = [100 * (a - b) for a, b in zip(together[order[0]], together[setting], strict=True)]
+        error = statistics.stdev(behind) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan
+        name = setting + " (the profile's)" * (settings_of(setting) == PROFILE.grpo)
+        forms = " | ".join(f"{100 * statistics.mean(each[setting][v]):.2f}" for v in VARIANTS)
+        yield f"| {name} | {points(together[setting])} | {forms} | {statistics.mean(behind):.2f} +- {error:.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, help="the folder of the pilot's runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102], help="(default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="trials side by side, a thread each (default: %(default)s)")
+    asked = parser.parse_args()
+    runs = asked.runs.resolve()
+    starts: list[Trial] = [(START, "hybrid", seed) for seed in asked.seeds]
+    trials = [(setting, variant, seed) for variant, setting, seed in product(VARIANTS, SETTINGS, asked.seeds)]
+    try:
+        records = make(runs, [*starts, *trials], asked.jobs)
+    except MissingPrerequisite as error:
+        parser.error(f"{error}\nor all of them by the first command that --help names")
+    print(*by_trial(records, asked.seeds), "", *by_setting(records, asked.seeds), sep="\n")
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        main()
