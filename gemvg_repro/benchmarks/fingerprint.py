@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from ..files.hashing import sha256
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
@@ -63,8 +65,7 @@ def _alike(stated: Mapping[str, int], counts: Mapping[str, int]) -> bool:
 def _digest(file: Path) -> str:
     """Of a file; of a folder, of the hashes of the annotation files in it, by path."""
     if file.is_file():
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return sha256(file)
     annotations = (path for path in file.rglob("*") if path.suffix in (".json", ".parquet", ".p") and path.is_file())
     parts = sorted((path.relative_to(file).as_posix(), _digest(path)) for path in annotations)
     return hashlib.sha256(repr(parts).encode()).hexdigest()

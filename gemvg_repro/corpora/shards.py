@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files.hashing import sha256
 from ..files.pictures import FilePicture, MarkedPicture, opened, scaled
 from ..files.validation import Refused
 from ..grounding.boxes import flaw
@@ -167,7 +168,7 @@ def finish(bucket: Path, shard: Path, roots: Mapping[str, Path] | None, most_pix
                 piece = pa.Table.from_pylist(rows, schema=SCHEMA)
             writer.write_table(piece, row_group_size=group)
     bucket.unlink()
-    return {"file": shard.name, "rows": table.num_rows, "content": _content(table), "sha256": _sha256(shard)}
+    return {"file": shard.name, "rows": table.num_rows, "content": _content(table), "sha256": sha256(shard)}
 
 
 def _content(table: pa.Table) -> str:
@@ -177,11 +178,6 @@ def _content(table: pa.Table) -> str:
     for value, *flags in zip(*columns, strict=True):
         digest.update(f"{value}{flags}\n".encode())
     return digest.hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _embedded(row: dict[str, Any], roots: Mapping[str, Path], most_pixels: int | None) -> dict[str, Any]:
@@ -249,7 +245,7 @@ def verify(folder: Path) -> None:
                 f"{folder / MANIFEST} has no sha256 of {file.name}, as older ones have not; build the data anew"
             )
         try:
-            found = _sha256(file)
+            found = sha256(file)
         except OSError as error:
             raise Refused(f"{file} cannot be read: {error.strerror}; build the data anew") from error
         if found != entry["sha256"]:

@@ -5,7 +5,6 @@ Looked at before any work begins, from the files alone: a checkpoint is not load
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import struct
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files.hashing import sha256
 from ..files.validation import Faults, read_json
 
 WEIGHTS = "model.safetensors"
@@ -28,7 +28,7 @@ _LARGEST_HEADER = 100_000_000  # bytes: safetensors' own bound
 
 def hashes(folder: Path) -> dict[str, str]:
     """sha256 of every file of a folder of weights, by name."""
-    return {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SUMS}
+    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SUMS}
 
 
 def write_sums(folder: Path) -> None:
@@ -74,7 +74,7 @@ def check(folder: Path, recorded: Mapping[str, str] | None = None) -> None:
     for name, expected in (_read_sums(folder) if recorded is None else recorded).items():
         if not (folder / name).is_file():
             faults.add(name, "is missing, and was there when the checkpoint was written")
-        elif (found := _sha256(folder / name)) != expected:
+        elif (found := sha256(folder / name)) != expected:
             faults.add(
                 name,
                 f"has sha256 {found[:12]}, and had {expected[:12]} when it was written: it was altered."
@@ -148,8 +148,3 @@ def _agree(config: Mapping[str, Any], shapes: Mapping[str, list[int]], faults: F
 
 def _numbered(names: Mapping[str, Any], pattern: str) -> Iterator[re.Match[str]]:
     return (match for name in names if (match := re.search(pattern, name)))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

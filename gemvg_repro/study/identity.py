@@ -5,7 +5,6 @@ Quick and without torch, so that the launcher, the notebooks and the report can 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from ..benchmarks.registry import benchmark
 from ..corpora import recipe
 from ..corpora.manifest import MANIFEST
 from ..corpora.sources import annotation_files
+from ..files.hashing import sha256
 from ..files.pictures import FilePicture
 from ..grounding.samples import Mode, Picture
 from ..runs.directory import MODEL, library_versions, parameters_of, read_json, run_id
@@ -141,7 +141,7 @@ def _recipe(profile: SomeProfile) -> dict[str, str]:
         return {}
     file = _PACKAGE / composition["recipe"]
     words = _words_of(file, file.stat().st_mtime_ns)
-    return {path.relative_to(_PACKAGE).as_posix(): _hash(path) for path in (file, words)}
+    return {path.relative_to(_PACKAGE).as_posix(): sha256(path) for path in (file, words)}
 
 
 @lru_cache(maxsize=16)
@@ -161,7 +161,7 @@ def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
         "embedded": [data["most_pixels"]] if parameters.embed else [],
         "sources": {name: _contents(annotation_files(name, root), root) for name, root in parameters.sources.items()},
         "benchmarks": {
-            name: [_hash(file) if file.is_file() else "", _sizes(images) if images else None]
+            name: [sha256(file) if file.is_file() else "", _sizes(images) if images else None]
             for name, (file, images) in parameters.benchmarks.items()
         },
     }
@@ -170,7 +170,7 @@ def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
 
 def _contents(files: Iterable[Path], root: Path) -> str:
     """Files below a root, by content; those that are not there are left out."""
-    return run_id({path.relative_to(root).as_posix(): _hash(path) for path in files if path.is_file()})
+    return run_id({path.relative_to(root).as_posix(): sha256(path) for path in files if path.is_file()})
 
 
 def _sizes(folder: Path) -> str:
@@ -249,13 +249,13 @@ def _picture(picture: Picture) -> str:
     if not isinstance(picture, FilePicture):
         return repr([getattr(picture, name, None) for name in ("group", "row", "column", "position")])
     file = picture.root / picture.path
-    return _hash(file) if file.is_file() else "missing"
+    return sha256(file) if file.is_file() else "missing"
 
 
 def _files(folder: Path) -> str:
     """All files of a folder, by content."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return run_id({path.relative_to(folder).as_posix(): _hash(path) for path in found})
+    return run_id({path.relative_to(folder).as_posix(): sha256(path) for path in found})
 
 
 def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[str, Any]:
@@ -285,7 +285,7 @@ def _base(profile: SomeProfile) -> str:
     if not base or not folder.is_dir():
         return base
     sums = folder / "SHA256SUMS"
-    return f"sha256:{_hash(sums) if sums.is_file() else _files(folder)}"
+    return f"sha256:{sha256(sums) if sums.is_file() else _files(folder)}"
 
 
 def _checkpoint(given: str) -> tuple[str, str]:
@@ -299,7 +299,7 @@ def _checkpoint(given: str) -> tuple[str, str]:
     files = [path for path in sorted(folder.iterdir()) if path.suffix in _READ and path.is_file()]
     if not any(path.suffix == ".safetensors" for path in files):
         raise FileNotFoundError(f"{folder} is neither a run directory nor has it any *.safetensors")
-    return _slug(folder.name), run_id({file.name: _hash(file) for file in files})
+    return _slug(folder.name), run_id({file.name: sha256(file) for file in files})
 
 
 def _slug(name: str) -> str:
@@ -312,16 +312,5 @@ def _annotations(file: Path) -> dict[str, str]:
         names = sorted(str(image["file_name"]) for image in json.loads(file.read_bytes())["images"])
     except (ValueError, KeyError, TypeError, RecursionError):
         names = []  # the reader of the data says what is wrong with the file
-    images = {name: _hash(image) for name in names if (image := file.parent / name).is_file()}
-    return {"annotations": _hash(file), "images": run_id(images)}
-
-
-def _hash(file: Path) -> str:
-    status = file.stat()
-    return _hash_of(file, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=2**18)  # COCO has 118,287 pictures
-def _hash_of(file: Path, size: int, modified_ns: int) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    images = {name: sha256(image) for name in names if (image := file.parent / name).is_file()}
+    return {"annotations": sha256(file), "images": run_id(images)}
