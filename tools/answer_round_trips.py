@@ -140,7 +140,7 @@ def main() -> int:
     asked = parser.parse_args()
     began = time.process_time()
     found = check(asked.count, asked.seed)
-    print(f"{dict(found)} in {time.process_time() - began:.1f} s of a core")  # noqa: T201
+    print(f"{dict(found)} in {time.process_time() - began:.1f} s of a core")
     return 0
 
 

@@ -344,7 +344,7 @@ def main() -> int:
 
 def say(line: str) -> None:
     """For the terminal, at once."""
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -291,7 +291,7 @@ def main() -> int:
     elif asked.what == "down":
         cluster.down()
     for name, value in cluster.environment.items():
-        print(f"export {name}={value}")  # noqa: T201
+        print(f"export {name}={value}")
     return 0
 
 
