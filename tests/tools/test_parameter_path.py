@@ -1,0 +1,117 @@
+"""The way of a parameter through a small package, each rule of the definition once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tools.parameter_path import Step, path_of
+
+FILES = {
+    "__init__.py": "",
+    "start.py": """
+        from functools import partial
+
+        from . import loading
+        from .loading import load as load_again
+        from .records import Plan, Unrelated
+        from .work import Worker, count, finish
+
+        def begin(params, other):
+            plan = Plan.of(params)
+            loading.load(params)
+            load_again(other)
+            count(params.seed + 1)
+            worker = Worker(other)
+            worker.go(plan)
+            for _ in range(2):
+                partial(finish, other, params)
+            finish(other, also=plan.sections["sft"])
+            finish(other, {k: v for k, v in dict(params).items()})
+            finish(other, Unrelated(other))
+    """,
+    "records.py": """
+        from dataclasses import dataclass
+
+        @dataclass
+        class Plan:
+            params: object
+            sections: dict
+
+            @classmethod
+            def of(cls, params) -> "Plan":
+                return cls(params, {})
+
+            def describe(self):
+                return describe(self.params)
+
+        @dataclass
+        class Unrelated:
+            other: object
+
+        def describe(params):
+            return str(params)
+    """,
+    "loading.py": """
+        def load(params):
+            if params.quick:
+                return _quick(params)
+            return None
+
+        def _quick(params):
+            from .records import describe
+
+            return describe(params)
+    """,
+    "work.py": """
+        class Worker:
+            def __init__(self, other):
+                self.other = other
+
+            def go(self, plan: "Plan | None"):
+                self._rest(plan)
+
+            def _rest(self, plan: "Plan"):
+                plan.describe()
+
+        def count(number):
+            return number
+
+        def finish(other, also):
+            return also
+
+        from .records import Plan
+    """,
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        file = tmp_path / "small" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(dedent(text), "utf-8")
+    return tmp_path
+
+
+def test_the_way_is_the_calls_that_are_given_the_parameter_in_order(project: Path) -> None:
+    start, records, loading, work = (f"small/{name}.py" for name in ("start", "records", "loading", "work"))
+    assert path_of(project, "small.start:begin") == [
+        Step(start, "begin", False),
+        Step(records, "Plan.of", False),
+        Step(loading, "load", False),  # `load_again(other)` is given something else
+        Step(records, "describe", True),
+        Step(work, "Worker.go", False),  # `params.seed + 1` is another value, and `Worker(other)` is not given it
+        Step(records, "Plan.describe", True),
+        Step(work, "finish", True),  # by `partial`, once for the loop
+        Step(work, "finish", True),  # by `also=plan.sections[...]`
+        Step(work, "finish", True),  # by the dict; `Unrelated(other)` is no carrier
+    ]
+
+
+def test_a_function_that_does_not_exist_is_refused(project: Path) -> None:
+    for name in ("small.start:end", "small.missing:begin", "small.start"):
+        with pytest.raises(ValueError, match="has no function"):
+            path_of(project, name)
