@@ -41,12 +41,12 @@ from gemvg_repro.stages.train import drawn_rewards, first_of_each_scene, weights
 from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.plan import Job
 from gemvg_repro.study.profiles import load_profile
+from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.grpo import reinforce
-from gemvg_repro.training.grpo_variants import FORMS, Variant
 from gemvg_repro.training.settings import GRPOSettings
 
 PROFILE = load_profile("miniature")
-VARIANTS: tuple[Variant, ...] = ("cot", "direct", "hybrid")
+VARIANTS: tuple[str, ...] = ("cot", "direct", "hybrid")
 
 TOKEN, SEQUENCE = {"loss_type": "dapo"}, {"loss_type": "grpo"}
 FULL, HALF = {"lr": 5e-5, "muon_lr": 5e-4}, {"lr": 2.5e-5, "muon_lr": 2.5e-4}
@@ -71,7 +71,7 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
 }
 """What each has in place of the profile's constants of GRPO."""
 
-Trial = tuple[str, Variant, int]
+Trial = tuple[str, str, int]
 """A setting, a form and a seed; (START, "hybrid", seed) is what the trials of a seed start from."""
 Record = dict[str, Any]
 START = "start"
@@ -85,7 +85,7 @@ def settings_of(setting: str) -> GRPOSettings:
 
 
 @cache
-def asked_of(runs: Path, variant: Variant, seed: int) -> tuple[TrainParameters, dict[str, Job]]:
+def asked_of(runs: Path, variant: str, seed: int) -> tuple[TrainParameters, dict[str, Job]]:
     """The training of the study that a trial stands for, and the finished runs that it starts from."""
     asked = TrainParameters.check({"runs": str(runs), "mode": variant, "seed": seed, "prerequisites": "require"})
     return asked, ensure(asked)
@@ -114,7 +114,7 @@ def carry_out(runs: Path, trial: Trial) -> None:
         with TemporaryDirectory() as folder:
             reinforce(
                 model, processor, first_of_each_scene(sources.load(data, asked, "train")),
-                validation[: constants.divergence_samples], variant, constants,
+                validation[: constants.divergence_samples], FORMS[variant], constants,
                 step=PROFILE.coordinate_step, seed=seed, folder=Path(folder), record=steps.append,
             )  # fmt: skip
     rewards = drawn_rewards(model, processor, validation[: PROFILE.grpo.watched_samples], MODES, PROFILE, "")
@@ -168,7 +168,7 @@ def by_trial(records: Mapping[Trial, Record], seeds: Sequence[int]) -> Iterator[
     """A line a form and setting: greedy F1 by seed, drawn reward, samples with too few boxes in CoT, KL."""
     yield "| | direct | CoT | reward | too few of 2 / 3, % | KL |"
     yield "|---|---|---|---|---|---|"
-    trials: Iterable[tuple[Variant, str]] = (("hybrid", START), *product(VARIANTS, SETTINGS))
+    trials: Iterable[tuple[str, str]] = (("hybrid", START), *product(VARIANTS, SETTINGS))
     for variant, setting in trials:
         its: list[Trial] = [(setting, variant, seed) for seed in seeds]
         f1 = [points([gain(records, trial, mode, "f1") for trial in its]) for mode in MODES]
@@ -180,7 +180,7 @@ def by_trial(records: Mapping[Trial, Record], seeds: Sequence[int]) -> Iterator[
         yield f"| {name} | {' | '.join(cells)} |"
 
 
-def in_own_modes(records: Mapping[Trial, Record], setting: str, variant: Variant, seeds: Sequence[int]) -> list[float]:
+def in_own_modes(records: Mapping[Trial, Record], setting: str, variant: str, seeds: Sequence[int]) -> list[float]:
     """By seed: how much greedy F1 a form gains, mean over the modes that it trains."""
     modes = FORMS[variant].modes
     return [statistics.mean(gain(records, (setting, variant, s), mode, "f1") for mode in modes) for s in seeds]

@@ -46,9 +46,9 @@ from gemvg_repro.models.generation import Question, answer, prompt_text
 from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.study.profiles import load_profile
+from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.collator import Conversation
 from gemvg_repro.training.grpo import grpo_arguments, prompts_in_order, reinforce, reward_functions, with_pictures
-from gemvg_repro.training.grpo_variants import FORMS
 from gemvg_repro.training.sft import conversations, finetune, sft_arguments
 from gemvg_repro.training.trainer_setup import build_optimiser
 from tests import drawn
@@ -186,7 +186,7 @@ def our_grpo(asked: Sequence[Sample], folder: Path) -> list[Moment]:
     watched = samples("validation", 8)
     return recorded(
         lambda record: reinforce(
-            model, processor, asked, watched, "hybrid", GRPO,
+            model, processor, asked, watched, FORMS["hybrid"], GRPO,
             step=PROFILE.coordinate_step, seed=0, folder=folder, record=record,
         )
     )  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..corpora import index, mg_data, recipe, shards
+from ..corpora import index, manifest, mg_data, recipe, shards
 from ..corpora.sources import SOURCES
 from ..corpora.user_coco import file as coco
 from ..corpora.user_coco.samples import detection, semantic
@@ -177,7 +177,7 @@ def _pictures(folder: Path) -> dict[str, Path]:
 def _facts_of_shards(folder: Path) -> dict[str, Any]:
     """What the manifest says, once every shard was held against it."""
     shards.verify(folder)
-    content = shards.manifest(folder)
+    content = manifest.manifest(folder)
     facts = {name: content[name] for name in ("content", "cells", "paper", "sources")}
     stages = {stage: sum(c["stages"][stage] for c in content["cells"].values()) for stage in recipe.STAGES}
     return {**facts, "counts": {"samples": content["rows"], **stages}}

@@ -29,11 +29,11 @@ from ..study.identity import CONTINUES, identify, threads_of
 from ..study.parameters import TrainParameters
 from ..study.plan import Job
 from ..study.profiles import Profile, load_profile
+from ..study.variants import FORMS
 from ..training.checkpointing import newest_checkpoint
 from ..training.collator import Conversation, ConversationCollator
 from ..training.compute_matching import flops_a_token, steps_of_equal_cost
 from ..training.grpo import prompts_in_order, reinforce
-from ..training.grpo_variants import FORMS, Variant
 from ..training.settings import SFTSettings
 from ..training.sft import conversations, finetune
 from . import data as sources
@@ -168,15 +168,15 @@ def _reinforce(
 ) -> None:
     """Stage 3, with the reward of answers to fixed validation prompts before and after it."""
     settings = profile.grpo.for_steps(asked.steps)
-    variant: Variant = asked.mode  # type: ignore[assignment]
-    modes = FORMS[variant].modes
+    form = FORMS[asked.mode]
+    modes = form.modes
     watched = sources.load(data, asked, "validation")[: settings.watched_samples]
     before = run.folder / "validation-reward-before.parquet"
     if not before.is_file():
         write_table(before, drawn_rewards(model, processor, watched, modes, profile, "before"))
     samples = first_of_each_scene(sources.load(data, asked, "train"))
     reinforce(
-        model, processor, samples, watched[: settings.divergence_samples], variant, settings,
+        model, processor, samples, watched[: settings.divergence_samples], form, settings,
         step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.asked_to_stop,
     )  # fmt: skip
     run.stop_if_asked()

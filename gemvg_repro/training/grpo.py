@@ -21,10 +21,10 @@ from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
 from .checkpointing import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
 from .collator import ConversationCollator, Turn
-from .grpo_variants import FORMS, Form, TakesForm, Variant
+from .grpo_variants import TakesForm
 from .kl import Divergence
 from .prefix_sharing import SharingGRPOTrainer
-from .settings import GRPOSettings
+from .settings import GRPOForm, GRPOSettings
 from .token_logprobs import score_labels_only
 from .trainer_setup import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
 
@@ -93,7 +93,7 @@ def with_pictures(samples: Sequence[Sample]) -> Callable[[list[dict[str, Any]]],
     return collate
 
 
-def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, form: Form, use_cpu: bool) -> GRPOConfig:
+def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, form: GRPOForm, use_cpu: bool) -> GRPOConfig:
     """TRL's own configuration of stage 3."""
     arguments = GRPOConfig(
         **shared_arguments(folder, settings, seed, use_cpu),
@@ -127,7 +127,7 @@ def reinforce(
     processor: ImageOnlyProcessor,
     samples: Sequence[Sample],
     watched: Sequence[Sample],
-    variant: Variant,
+    form: GRPOForm,
     settings: GRPOSettings,
     *,
     step: int,
@@ -142,7 +142,6 @@ def reinforce(
     rollouts between its modes. `watched` samples, of validation, show how far the policy has moved from
     where it began: the KL divergence in the variant's own modes, `micro_batch` answers at a time.
     """
-    form = FORMS[variant]
     modes = form.modes
     freeze_vision(model, settings.frozen_vision)
     collate = ConversationCollator(processor, step)

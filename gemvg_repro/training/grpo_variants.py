@@ -1,57 +1,21 @@
-"""In which forms does stage 3 come? The paper's three variants, and controls that tell why one of them gains."""
+"""How does a variant change TRL's GRPO trainer: the groups that advantages are normalised in, and the rewards?"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 from trl.trainer.utils import RepeatSampler
 
-from ..grounding.samples import Mode
-
-Variant = Literal["cot", "direct", "hybrid", "joint", "shuffled", "token"]
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a variant asks and rewards.
-
-    Attributes:
-        modes: in which each sample is asked; its rollouts are split between them.
-        joint: whether all answers to a sample are one group, so that its modes compete, or those of each mode.
-        shuffled: whether every answer gets the reward of an answer to another sample.
-        loss_type: TRL's name of the loss, in place of the profile's.
-    """
-
-    modes: tuple[Mode, ...]
-    joint: bool = False
-    shuffled: bool = False
-    loss_type: str | None = None
-
-    def group(self, rollouts: int) -> int:
-        """How many answers are normalised together, of so many to a sample."""
-        return rollouts if self.joint else rollouts // len(self.modes)
-
-
-FORMS: dict[Variant, Form] = {
-    "cot": Form(("cot",)),
-    "direct": Form(("direct",)),
-    "hybrid": Form(("direct", "cot")),
-    "joint": Form(("direct", "cot"), joint=True),
-    "shuffled": Form(("direct", "cot"), shuffled=True),
-    "token": Form(("direct", "cot"), loss_type="dapo"),
-}
-"""The last three are `hybrid` but for one thing: the group, the reward (which then must not help), or the loss, where
-every token counts alike, and so a long answer more than a short one."""
+from .settings import GRPOForm
 
 
 class TakesForm:
     """For TRL's GRPOTrainer: groups over modes, and rewards of other samples, as `form` says."""
 
-    form: Form
+    form: GRPOForm
     num_generations: int
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:

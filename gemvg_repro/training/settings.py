@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
+from ..grounding.samples import Mode
+
 
 @dataclass(frozen=True)
 class OptimiserSettings:
@@ -80,3 +82,24 @@ class GRPOSettings(_Stage):
     watched_samples: int
     divergence_samples: int
     optimiser: OptimiserSettings
+
+
+@dataclass(frozen=True)
+class GRPOForm:
+    """What a variant of GRPO does with a prompt's rollouts.
+
+    Attributes:
+        modes: in which each sample is prompted; its rollouts are split between them.
+        joint: whether all answers to a sample are one group, so that its modes compete, or those of each mode.
+        shuffled: whether every answer gets the reward of an answer to another sample.
+        loss_type: TRL's name of the loss, in place of the profile's.
+    """
+
+    modes: tuple[Mode, ...]
+    joint: bool = False
+    shuffled: bool = False
+    loss_type: str | None = None
+
+    def group(self, rollouts: int) -> int:
+        """How many answers are normalised together, of so many to a sample."""
+        return rollouts if self.joint else rollouts // len(self.modes)

@@ -17,7 +17,7 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from gemvg_repro.corpora import builder, recipe, shards
+from gemvg_repro.corpora import builder, manifest, recipe, shards
 from gemvg_repro.corpora.builder import prove
 from gemvg_repro.corpora.composition.composed import Composed, Rules
 from gemvg_repro.corpora.composition.oracle import Untrue
@@ -265,7 +265,7 @@ def test_the_command_makes_and_repeats(
     assert "temporal-star" in said and "paper: referential" in said and "samples, content" in said
     samples = statistics.overview(shards.samples(folder / "shards", "sft"))
     counted = statistics.tables(samples)["kind and source"]
-    assert counted.loc["All", "All"] == len(samples) == shards.manifest(folder / "shards")["rows"]
+    assert counted.loc["All", "All"] == len(samples) == manifest.manifest(folder / "shards")["rows"]
     assert mg_data.main(command) == 1
     assert "exists" in capsys.readouterr().err
 
@@ -331,5 +331,5 @@ def test_another_process_makes_the_same_of_the_same_files(tmp_path: Path) -> Non
         command = [sys.executable, "-m", "gemvg_repro.corpora.mg_data", str(tmp_path / seed), "--share", "0.0005"]
         command += ["--workers", "1", *(f"--root={name}={root}" for name, root in roots.items())]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed})
-        found.append(shards.manifest(tmp_path / seed / "shards"))
+        found.append(manifest.manifest(tmp_path / seed / "shards"))
     assert found[0] == found[1] and found[0]["rows"] > 20

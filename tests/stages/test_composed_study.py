@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from gemvg_repro.corpora import builder, recipe, shards
+from gemvg_repro.corpora import builder, manifest, recipe, shards
 from gemvg_repro.corpora.index import Index, split_of
 from gemvg_repro.miniature.exports.sources import PICTURES, write
 from gemvg_repro.stages import data
@@ -52,7 +52,7 @@ def shards_of(runs: Path) -> Path:
 
 
 def test_official_files_become_a_training_set(composed: Path) -> None:
-    content = shards.manifest(shards_of(composed))
+    content = manifest.manifest(shards_of(composed))
     made = {name: cell["made"] for name, cell in content["cells"].items()}
     assert made["referential-coco"] == 36 and made["understanding"] == 30 and made["temporal-star"] == 0
     assert content["sources"]["coco"]["skipped"]["in refcoco, by name"] == 1
@@ -78,7 +78,7 @@ def test_the_notebook_tells_what_is_in_it(composed: Path) -> None:
 
 def test_training_reads_each_stage_s_samples(composed: Path) -> None:
     folder = shards_of(composed)
-    rows = shards.manifest(folder)["rows"]
+    rows = manifest.manifest(folder)["rows"]
     by_mode = {
         mode: data.load(composed, TrainParameters(mode=mode, data=str(folder)), "train")  # type: ignore[arg-type]
         for mode in ("sft", "cot_sft", "sft_more", "hybrid")

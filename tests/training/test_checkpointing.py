@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
+from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.checkpointing import SEAL, newest_checkpoint, weights_hash
 from gemvg_repro.training.grpo import reinforce
 from gemvg_repro.training.sft import conversations, finetune
@@ -40,7 +41,7 @@ def grpo(folder: Path, stop_after: int | None = None, asked_in: int | None = Non
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
     reinforce(
-        model, processor, samples(), samples("validation")[:2], "hybrid", GRPO,
+        model, processor, samples(), samples("validation")[:2], FORMS["hybrid"], GRPO,
         step=20, seed=0, folder=folder, record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == asked_in,
     )  # fmt: skip
     return weights_hash(model), entries

@@ -13,9 +13,9 @@ from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.rewards import TERMS
 from gemvg_repro.models.generation import prompt_text
 from gemvg_repro.models.processor import ImageOnlyProcessor
+from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training import grpo
 from gemvg_repro.training.grpo import GroundingGRPOTrainer, prompts_in_order, reinforce, reward_functions
-from gemvg_repro.training.grpo_variants import FORMS
 
 from ..qwen_tokenizer import qwen_tokenizer
 from ..tiny_model import model_and_processor, samples
@@ -87,7 +87,7 @@ def test_trl_asks_what_evaluation_asks(tmp_path: Path, monkeypatch: pytest.Monke
     log: list[dict[str, Any]] = []
     asked = samples()
     reinforce(
-        model, processor, asked, samples("validation")[:2], "hybrid", GRPO.for_steps(1),
+        model, processor, asked, samples("validation")[:2], FORMS["hybrid"], GRPO.for_steps(1),
         step=20, seed=0, folder=tmp_path, record=log.append,
     )  # fmt: skip
     rows = prompts_in_order(asked, FORMS["hybrid"].modes, GRPO.prompts, seed=0)

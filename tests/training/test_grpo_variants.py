@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from trl import GRPOTrainer
 
+from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.grpo import GroundingGRPOTrainer, reinforce
-from gemvg_repro.training.grpo_variants import FORMS, Variant
 
 from ..tiny_model import model_and_processor, samples
 from .made import GRPO
 
 
-def step(variant: Variant, folder: Path, patch: pytest.MonkeyPatch, reward: Any) -> dict[str, Any]:
+def step(variant: str, folder: Path, patch: pytest.MonkeyPatch, reward: Any) -> dict[str, Any]:
     """One step with these rewards, (modes of the answers) -> (answers,): what was asked, and the advantages."""
     seen: dict[str, Any] = {}
 
@@ -36,7 +36,7 @@ def step(variant: Variant, folder: Path, patch: pytest.MonkeyPatch, reward: Any)
     patch.setattr(GroundingGRPOTrainer, "_generate_and_score_completions", scored)
     model, processor = model_and_processor()
     reinforce(
-        model, processor, samples(), samples("validation")[:2], variant, GRPO.for_steps(1),
+        model, processor, samples(), samples("validation")[:2], FORMS[variant], GRPO.for_steps(1),
         step=20, seed=0, folder=folder, record=lambda entry: None,
     )  # fmt: skip
     return seen
@@ -79,12 +79,12 @@ def test_a_reward_cannot_be_shuffled_with_itself(tmp_path: Path) -> None:
     alone = replace(GRPO, prompts=1, steps=1)
     with pytest.raises(ValueError, match="`prompts` must be 2 or more"):
         reinforce(
-            model, processor, samples(), samples("validation")[:2], "shuffled", alone,
+            model, processor, samples(), samples("validation")[:2], FORMS["shuffled"], alone,
             step=20, seed=0, folder=tmp_path, record=lambda entry: None,
         )  # fmt: skip
 
 
 @pytest.mark.parametrize(("variant", "loss"), [("hybrid", GRPO.loss_type), ("token", "dapo")])
-def test_the_loss_by_token(variant: Variant, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loss_by_token(variant: str, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert GRPO.loss_type == "grpo" and FORMS["token"].modes == FORMS["hybrid"].modes
     assert step(variant, tmp_path, monkeypatch, direct_is_right)["loss"] == loss

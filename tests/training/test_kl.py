@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gemvg_repro.miniature.tokenizer import COORDINATE_STEP
 from gemvg_repro.models.loading import load
+from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training import grpo
 from gemvg_repro.training.collator import IGNORED, Conversation, ConversationCollator, Turn
 from gemvg_repro.training.kl import Divergence
@@ -53,7 +54,7 @@ def test_no_more_answers_are_held_than_a_micro_batch_has(tmp_path: Path, monkeyp
     model, processor = model_and_processor()
     with pytest.raises(Seen) as seen:
         grpo.reinforce(
-            model, processor, samples(), samples("validation")[:3], "hybrid", GRPO,
+            model, processor, samples(), samples("validation")[:3], FORMS["hybrid"], GRPO,
             step=20, seed=0, folder=tmp_path, record=lambda entry: None,
         )  # fmt: skip
     assert seen.value.args == (4, 2)  # 3 samples in 2 modes

@@ -13,8 +13,8 @@ from PIL import Image
 from transformers import Qwen2VLForConditionalGeneration
 from trl import GRPOTrainer
 
+from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.grpo import grpo_arguments, reward_functions
-from gemvg_repro.training.grpo_variants import FORMS
 from gemvg_repro.training.prefix_sharing import SharingGRPOTrainer
 from gemvg_repro.training.token_logprobs import score_labels_only
 
