@@ -51,8 +51,8 @@ TRAINED: Mapping[str, Variant] = {
     "shuffled": _grpo("GRPO, shuffled reward", GRPOForm(("direct", "cot"), shuffled=True)),
     "token": _grpo("GRPO, by token", GRPOForm(("direct", "cot"), loss_type="dapo")),
 }
-"""By the `mode` that a user types: the paper's two stages of SFT and three variants of GRPO, then the controls. `sft_more`
-continues by SFT; the last three are `hybrid` but for one thing: the group, the reward (which then must not help), the loss."""
+"""By the `mode` that a user types: the two stages of SFT and the three variants of the paper, then the controls.
+`sft_more` continues by SFT; the last three are `hybrid` but for one thing: group, reward (must not help), loss."""
 
 FORMS: Mapping[str, GRPOForm] = {name: variant.grpo for name, variant in TRAINED.items() if variant.grpo}
 """Of GRPO, by variant."""
