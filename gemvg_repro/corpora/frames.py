@@ -14,6 +14,9 @@ EVERYTHING = "*"
 CROSSING = 1.0
 """Pixels by which a box may cross an edge of its image, the rounding of many exporters; it is clipped."""
 
+WITHOUT_AREA = "box without area"
+"""The class of fault of a box that gives no target and is no error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -120,7 +123,7 @@ def unit_box(xyxy: tuple[float, float, float, float], width: int, height: int) -
         return "box outside its image"
     box = (max(x1 / width, 0.0), max(y1 / height, 0.0), min(x2 / width, 1.0), min(y2 / height, 1.0))
     if min(box[2] - box[0], box[3] - box[1]) < 1e-9 or flaw(box):
-        return "box without area"
+        return WITHOUT_AREA
     return box
 
 

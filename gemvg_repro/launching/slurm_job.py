@@ -12,7 +12,7 @@ from typing import Any
 from submitit.core.utils import DelayedSubmission
 from submitit.helpers import Checkpointable
 
-from ..runs.directory import Interrupted, read_json, stop_file
+from ..runs.directory import Interrupted, read_json_or_none, stop_file
 from ..runs.ownership import owner_of
 from ..study.plan import Job
 from ..study.resources import Needs
@@ -96,7 +96,7 @@ class Attempt(Checkpointable):
         stop_file(self._job.folder).touch()
 
     def _steps(self) -> int:
-        return int((read_json(self._job.folder / "progress.json") or {}).get("step", 0))
+        return int((read_json_or_none(self._job.folder / "progress.json") or {}).get("step", 0))
 
 
 def ride_along() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..files.validation import printable
-from ..runs.directory import read_json
+from ..runs.directory import read_json_or_none
 from ..study.plan import Job
 from . import slurm as cluster
 from .notebook import ANSI, at_it, failure_of, log_of, told
@@ -54,7 +54,7 @@ class Entry:
     @property
     def progress(self) -> dict[str, Any]:
         """The last progress.json of the run, empty before the first."""
-        return dict(read_json(self.job.folder / "progress.json") or {})
+        return dict(read_json_or_none(self.job.folder / "progress.json") or {})
 
     @property
     def active(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runs.directory import read_json, write_json
+from ..runs.directory import read_json_or_none, write_json
 from .slurm import QueuedJob
 
 
@@ -49,14 +49,14 @@ class Launches:
     def confirm(self, launch: str, number: int, job: str) -> None:
         """Writes down the number that Slurm gave the array."""
         record = self._record(launch, number)
-        write_json(record, {**read_json(record), "job": job})
+        write_json(record, {**read_json_or_none(record), "job": job})
 
     def latest(self, queue: Mapping[str, QueuedJob]) -> dict[str, Submission]:
         """By run directory, the last submission of each run; one that never reached Slurm is none."""
         commented = {job.comment: job.id.partition("_")[0] for job in queue.values()}
         found: dict[str, Submission] = {}
         for record in sorted(self.folder.glob("*/array-*.json"), key=_order):
-            content = read_json(record)
+            content = read_json_or_none(record)
             number = int(record.stem.rpartition("-")[2])
             job = content["job"] or commented.get(comment_of(record.parent.name, number))
             for index, key in enumerate(content["keys"]):

@@ -69,7 +69,7 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
+def read_json_or_none(path: Path) -> Any:
     """The content of a JSON file, or None where there is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -95,7 +95,7 @@ def result_of(folder: Path) -> dict[str, Any] | None:
     Raises:
         RunError: when the result is another run's.
     """
-    result: dict[str, Any] | None = read_json(folder / "result.json")
+    result: dict[str, Any] | None = read_json_or_none(folder / "result.json")
     if result is not None and not folder.name.endswith(f"-{result.get('id')}"):
         raise RunError(
             f"{folder}/result.json is of run {result.get('id')}; a run directory keeps the name it was given"
@@ -109,7 +109,7 @@ def parameters_of(folder: Path) -> dict[str, Any] | None:
     Raises:
         RunError: what is written down is another run's, or an edited one's.
     """
-    known = read_json(folder / "parameters.json")
+    known = read_json_or_none(folder / "parameters.json")
     if known is None:
         return None
     parameters = {k: v for k, v in known.items() if k != "id"} if isinstance(known, dict) else {}
@@ -289,7 +289,7 @@ class Run:
         """Writes what the run is and where it runs."""
         if parameters_of(self.folder) is None:
             self.write("parameters.json", {"id": self.id, **self.parameters})
-        earlier = read_json(self.folder / "environment.json") or {"earlier": []}
+        earlier = read_json_or_none(self.folder / "environment.json") or {"earlier": []}
         before = [*earlier.pop("earlier"), earlier] if len(earlier) > 1 else []
         code, patch = current(), None
         if code.difference:

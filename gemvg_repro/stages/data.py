@@ -11,10 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..corpora import index, manifest, mg_data, recipe, shards
+from ..corpora import index, manifest, mg_data, recipe, shards, user_coco
 from ..corpora.sources import SOURCES
-from ..corpora.user_coco import file as coco
-from ..corpora.user_coco.samples import detection, semantic
 from ..files.atomic import writing
 from ..files.pictures import sliver
 from ..files.validation import Faults, Refused
@@ -101,8 +99,8 @@ def _check_prompts(given: Path, counts: Mapping[str, int], profile: Profile, ste
 
 
 def _facts_of_file(file: Path, settings: DataSettings) -> dict[str, Any]:
-    read = coco.load(file, settings.most_pixels)
-    return {"counts": {"images": len(read.images)}, "left_out": list(map(str, read.left_out))}
+    coco = user_coco.load(file, settings.most_pixels)
+    return {"counts": {"images": len(coco.images)}, "left_out": list(coco.left_out)}
 
 
 def check_pictures(file: Path, samples: Sequence[Sample]) -> None:
@@ -216,9 +214,11 @@ def load(folder: Path, asked: Parameters, split: index.Split) -> list[Sample]:
     if (composed := resolve(data) if data else folder / MG_FOLDER / mg_data.SHARDS).is_dir():
         roots = _pictures(folder) if not data and drawn.is_file() else None
         return _of_shards(composed, getattr(asked, "mode", "sft"), split, settings, roots)
-    read = coco.load(resolve(data), settings.most_pixels)
-    samples = detection(read)
-    return samples + semantic(read, settings.seed, settings.composed) if split == "train" else samples
+    coco = user_coco.load(resolve(data), settings.most_pixels)
+    detection = user_coco.detection(coco)
+    if split != "train":
+        return detection
+    return detection + user_coco.semantic(coco, settings.seed, settings.composed)
 
 
 def held_out(folder: Path, asked: Parameters) -> tuple[list[Sample], list[Sample]]:

@@ -22,7 +22,7 @@ from ..corpora.sources import annotation_files
 from ..files.hashing import sha256
 from ..files.pictures import FilePicture
 from ..grounding.samples import Mode, Picture
-from ..runs.directory import MODEL, library_versions, parameters_of, read_json, run_id
+from ..runs.directory import MODEL, library_versions, parameters_of, read_json_or_none, run_id
 from .hub import checkpoint_folder, commit_of
 from .parameters import DataParameters, EvaluateParameters, Parameters, TrainMode, TrainParameters, is_hub_name, resolve
 from .profiles import load_profile
@@ -124,7 +124,7 @@ def _data(data: str, profile: SomeProfile) -> Identity:
     """Data that is drawn is known by the profile's settings, data that is given by its content."""
     section = profile.model_dump().get("data") or {}
     if data and resolve(data).is_dir():
-        content = (read_json(resolve(data) / MANIFEST) or {}).get("content", "")
+        content = (read_json_or_none(resolve(data) / MANIFEST) or {}).get("content", "")
         known = {"results_version": RESULTS_VERSION, "most_pixels": section.get("most_pixels"), "shards": content}
         return Identity("data", {"kind": "data", **known})
     if data:

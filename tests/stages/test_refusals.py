@@ -88,7 +88,10 @@ BAD_DATA: dict[str, tuple[Callable[[Document, Path], Any], tuple[str, ...]]] = {
     "inverted": (_edit("annotations", 3, "bbox", [50, 50, -10, 10]), ("annotations[3].bbox", "negative width", MEND)),
     "outside": (_edit("annotations", 3, "bbox", [150, 50, 60, 10]), ("annotations[3].bbox", "200x100 pixels", MEND)),
     "no area": (_only_without_area, ("no box to learn from", "expected `annotations`")),
-    "no key": (lambda c, f: c["annotations"][3].pop("category_id"), ("annotations[3].category_id: missing", MEND)),
+    "no key": (
+        lambda c, f: c["annotations"][3].pop("category_id"),
+        ("annotations[3].category_id: annotation of an unknown category", "it is missing", MEND),
+    ),
     "image missing": (lambda c, f: (f / "4.png").unlink(), ("images[2].file_name", "'4.png'", "no such file", MEND)),
     "image cut off": (_cut, ("images[1].file_name", "'2.png'", "truncated", MEND)),
     "image garbled": (lambda c, f: (f / "2.png").write_text("<svg/>"), ("images[1].file_name", "cannot be read", MEND)),
@@ -97,7 +100,10 @@ BAD_DATA: dict[str, tuple[Callable[[Document, Path], Any], tuple[str, ...]]] = {
         lambda c, f: (f / "2.png").write_bytes(bomb(9_000, 9_000)),
         ("'2.png'", "has 9000x9000 pixels", f"at most {MOST_STORED_PIXELS}", MEND),
     ),
-    "climbs": (_edit("images", 2, "file_name", "../4.png"), ("images[2].file_name", "leads out of this folder", MEND)),
+    "climbs": (
+        _edit("images", 2, "file_name", "../4.png"),
+        ("images[2].file_name", "stays in the images' folder", MEND),
+    ),
     "two": (lambda c, f: [_cut(c, f), (f / "4.png").unlink()], ("2 faults", "'2.png'", "'4.png'")),
 }
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...files import coco
 from ...files.validation import Refused
 from ..frames import EVERYTHING, Frame, Instance, Skips, clean_phrase
 from . import fields, json_stream
@@ -30,99 +31,124 @@ def read(file: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame]:
     with tempfile.TemporaryDirectory() as scratch, json_stream.Groups(Path(scratch)) as groups:
         for n, record in enumerate(json_stream.items(file, "images.item")):
             _image(record, f"images[{n}]", groups, folder, skips)
-        _annotations(file, names, groups, skips)
+        _annotations(file, groups, skips)
         for head, parts in groups.taken_out():
             yield _frame(head, parts, names, skips)
 
 
-def _categories(file: Path, skips: Skips) -> dict[str, str]:
+def _counting(skips: Skips) -> coco.Report:
+    """Counts every fault by its class."""
+    return lambda where, fault, _: skips.add(fault, where)
+
+
+def _categories(file: Path, skips: Skips) -> dict[coco.Id, str]:
     """Names by id; two categories of one id are none."""
-    names: dict[str, str] = {}
-    twice: set[str] = set()
+    names: dict[coco.Id, str] = {}
+    ambiguous: set[coco.Id] = set()
     for n, record in enumerate(json_stream.items(file, "categories.item")):
-        known = isinstance(record, dict) and fields.is_id(record.get("id"))
-        name = clean_phrase(record.get("name")) if known else None
-        if name is None:
-            skips.add("category without a usable id and name", f"categories[{n}]")
+        where = f"categories[{n}]"
+        category = coco.category(_object(record), where, (), _counting(skips))
+        name = clean_phrase(category.name) if category else None
+        if category is None:
             continue
-        key = repr(record["id"])
-        if names.get(key, name) != name:
-            twice.add(key)
-            skips.add("category id twice", f"categories[{n}].id")
-        names[key] = name
+        if name is None:
+            skips.add("category whose name cannot be asked for", f"{where}.name")
+            continue
+        if names.setdefault(category.id, name) != name:
+            ambiguous.add(category.id)
+            skips.add("category id twice", f"{where}.id")
     if not names:
         raise Refused(f"{file} is no COCO file: it has no `categories` with id and name")
-    return {key: name for key, name in names.items() if key not in twice}
+    return {key: name for key, name in names.items() if key not in ambiguous}
+
+
+def _object(record: Any) -> dict[str, Any]:
+    """The record; one that is no object has no fields."""
+    return record if isinstance(record, dict) else {}
 
 
 def _image(record: Any, where: str, groups: json_stream.Groups, folder: fields.Folder, skips: Skips) -> None:
-    if not isinstance(record, dict) or not fields.is_id(record.get("id")):
-        skips.add("image without an id", where)
+    image = coco.image(_object(record), where, (), _counting(skips))
+    if image is None:
         return
-    size, path = fields.size(record.get("width"), record.get("height")), fields.path(record.get("file_name"))
+    size, path = fields.size(image.width, image.height), fields.path(image.file_name)
     if size is None or path is None:
         skips.add("image without a usable size" if size is None else "image without a usable file name", where)
     elif not folder.has(path):
         skips.add("image file missing", f"{where}: {path}")
-    elif not groups.head(repr(record["id"]), [record["id"], path, *size, _aliases(record, path)]):
+    elif not groups.head(repr(image.id), [image.id, path, *size, _aliases(record, path)]):
         skips.add("image id twice", f"{where}.id")
 
 
-def _aliases(record: dict[str, Any], path: str) -> list[str]:
+def _aliases(record: Mapping[str, Any], path: str) -> list[str]:
     """Names by which other datasets know the picture."""
     aliases = [f"coco:{int(digits)}" for digits in re.findall(r"(?<!\d)(\d{12})(?!\d)", path)]
     flickr = fields.flickr(record.get("flickr_url"))
     return [*aliases, flickr] if flickr else aliases
 
 
-def _annotations(file: Path, names: dict[str, str], groups: json_stream.Groups, skips: Skips) -> None:
-    seen = 0
+def _annotations(file: Path, groups: json_stream.Groups, skips: Skips) -> None:
+    empty = True
     for n, record in enumerate(json_stream.items(file, "annotations.item")):
-        seen += 1
-        where = f"annotations[{n}]"
-        if not isinstance(record, dict) or not fields.is_id(record.get("image_id")):
-            skips.add("annotation without an image", where)
-            continue
-        key = repr(record["image_id"])
-        if not groups.known(key):
-            skips.add("annotation of an unknown image", f"{where}.image_id")
-            continue
-        id_ = record.get("id")
-        name = names.get(repr(record.get("category_id")))
-        box, crowd = record.get("bbox"), record.get("iscrowd", 0)
-        groups.part(key, [n, str(id_) if fields.is_id(id_) else None, name, box, crowd])
-    if not seen:
+        empty = False
+        image = coco.identifier(_object(record).get("image_id"))
+        if image is None:
+            skips.add("annotation without an image", f"annotations[{n}].image_id")
+        elif not groups.known(repr(image)):
+            skips.add("annotation of an unknown image", f"annotations[{n}].image_id")
+        else:
+            kept = {key: record[key] for key in ("id", "category_id", "bbox", "iscrowd") if key in record}
+            groups.part(repr(image), [n, kept])
+    if empty:
         raise Refused(f"{file} is no COCO file: it has no `annotations`")
 
 
-def _frame(head: Any, parts: list[Any], names: dict[str, str], skips: Skips) -> Frame:
+def _frame(head: Any, parts: list[Any], names: Mapping[coco.Id, str], skips: Skips) -> Frame:
     image, path, width, height, aliases = head
-    instances: list[Instance] = []
+    instances: dict[str, Instance] = {}
     unclear: set[str] = set()
     taken: set[str] = set()
-    for n, id_, name, value, crowd in parts:
-        box = fields.box(value, "xywh", (width, height))
-        fault = None
-        if name is None:
-            fault = "annotation of an unknown category"
-        elif id_ is None or id_ in taken:
-            fault = "annotation without an id" if id_ is None else "annotation id twice"
-        elif crowd not in (0, 1) or isinstance(crowd, float):
-            fault = "iscrowd that is neither 0 nor 1"
-        elif crowd:
-            fault = "crowd"
-        elif isinstance(box, str):
-            fault = box
-        if fault:
-            skips.add(fault, f"annotations[{n}]")
-            unclear.add(name or EVERYTHING)
-            if fault == "annotation id twice":  # which of the two is meant is not known
-                unclear.update(i.category for i in instances if i.id == id_)
-                instances = [i for i in instances if i.id != id_]
-        elif not isinstance(box, str):
+    for n, record in parts:
+        id_ = str(coco.identifier(record.get("id")))
+        instance = None if id_ in taken else _instance(record, f"annotations[{n}]", names, (width, height), skips)
+        if instance:
             taken.add(id_)
-            instances.append(Instance(id_, name, box))
+            instances[id_] = instance
+            continue
+        unclear.add(_name(record, names))
+        if id_ in taken:  # which of the two is meant is not known
+            skips.add("annotation id twice", f"annotations[{n}].id")
+            if earlier := instances.pop(id_, None):
+                unclear.add(earlier.category)
     return Frame(
-        str(image), f"image/{image}", path, width, height, tuple(instances),
+        str(image), f"image/{image}", path, width, height, tuple(instances.values()),
         unclear=frozenset(unclear), aliases=tuple(aliases),
     )  # fmt: skip
+
+
+def _name(record: Mapping[str, Any], names: Mapping[coco.Id, str]) -> str:
+    category = coco.identifier(record.get("category_id"))
+    return EVERYTHING if category is None else names.get(category, EVERYTHING)
+
+
+def _instance(
+    record: Mapping[str, Any], where: str, names: Mapping[coco.Id, str], size: fields.Size, skips: Skips
+) -> Instance | None:
+    """The object; None for a crowd, and after a fault."""
+    report = _counting(skips)
+    category, id_ = coco.reference(record, "category_id", names, where, report), coco.identifier(record.get("id"))
+    if category is None:
+        return None
+    if id_ is None:
+        skips.add("annotation without an id", f"{where}.id")
+        return None
+    crowd = coco.crowd(record, where, report)
+    if crowd is not False:
+        if crowd:
+            skips.add("crowd", where)
+        return None
+    xywh = coco.bbox(record, where, report)
+    box = None if xywh is None else fields.box(xywh, "xywh", size)
+    if isinstance(box, str):
+        skips.add(box, f"{where}.bbox")
+    return None if box is None or isinstance(box, str) else Instance(str(id_), names[category], box)

@@ -5,8 +5,7 @@ import pytest
 
 from gemvg_repro.benchmarks.generalised.score import score, summary
 from gemvg_repro.benchmarks.generalised.shortcuts import best_box, constant_box, grey, picture_prior, shuffled
-from gemvg_repro.corpora.user_coco import file
-from gemvg_repro.corpora.user_coco import samples as composers
+from gemvg_repro.corpora import user_coco
 from gemvg_repro.grounding.answers import read, write
 from gemvg_repro.grounding.boxes import pairwise_iou
 from gemvg_repro.grounding.samples import Sample, Target
@@ -97,7 +96,7 @@ def test_what_cannot_be_shuffled_is_left_out() -> None:
 
 @pytest.mark.skipif(not RACCOON.exists(), reason=f"{RACCOON} is not there")
 def test_real_photographs_and_the_best_constant_box() -> None:
-    samples = composers.detection(file.load(RACCOON))
+    samples = user_coco.detection(user_coco.load(RACCOON))
     targets = [target.box for one in samples for target in one.targets]
     hit = pairwise_iou([best_box(samples)], targets)[0] >= 0.5
     assert hit.mean() == 0.75  # as ../shared/facts/miniature.md has it: 33 of 44, every target for itself

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemvg_repro.corpora.user_coco import file as coco
+from gemvg_repro.corpora import user_coco
 from gemvg_repro.files.validation import Refused
 
 from ..made import Document, document, pixels, write
 
 
 def test_boxes_are_converted_and_unclear_ones_left_out(tmp_path: Path) -> None:
-    found = coco.load(write(tmp_path))
+    found = user_coco.load(write(tmp_path))
     first, second, third = found.images
     dogs, cat = (
         [("dog", (0.05, 0.2, 0.55, 0.7)), ("dog", (0.6, 0.0, 1.0, 1.0))],
@@ -31,14 +31,14 @@ def test_boxes_are_converted_and_unclear_ones_left_out(tmp_path: Path) -> None:
 def test_a_box_across_the_edge_by_a_pixel_is_clipped(tmp_path: Path) -> None:
     content = document()
     content["annotations"][1]["bbox"] = [120.4, -0.7, 80.5, 101.3]
-    assert coco.load(write(tmp_path, content)).images[0].objects[1] == ("dog", (0.602, 0.0, 1.0, 1.0))
+    assert user_coco.load(write(tmp_path, content)).images[0].objects[1] == ("dog", (0.602, 0.0, 1.0, 1.0))
 
 
 @pytest.mark.parametrize("box", [[10, 10, 0, 5], [10, 10, 5, 0], [200, 10, 1, 5]])
 def test_a_box_without_area_is_named_and_its_category_not_asked_about(tmp_path: Path, box: list[int]) -> None:
     content = document()
     content["annotations"][1]["bbox"] = box
-    found = coco.load(write(tmp_path, content))
+    found = user_coco.load(write(tmp_path, content))
     assert found.left_out[0] == "annotations[1]: a box without area"
     assert found.images[0].categories == ["cat"]
 
@@ -47,7 +47,7 @@ def test_categories_of_one_name_are_one(tmp_path: Path) -> None:
     content = document()
     content["categories"].append({"id": 0, "name": "dog "})
     content["annotations"][0]["category_id"] = 0
-    assert coco.load(write(tmp_path, content)).images[0].categories == ["cat", "dog"]
+    assert user_coco.load(write(tmp_path, content)).images[0].categories == ["cat", "dog"]
 
 
 def _set(key: str, n: int, field: str, value: Any) -> Callable[[Document], None]:
@@ -117,7 +117,7 @@ def test_a_broken_file_is_refused_with_record_and_key(tmp_path: Path, name: str)
     file = write(tmp_path, content)
     before = _hashes(tmp_path)
     with pytest.raises(Refused) as caught:
-        coco.load(file)
+        user_coco.load(file)
     assert str(file) in str(caught.value)
     assert f"  {culprit}: " in str(caught.value)
     assert _hashes(tmp_path) == before
@@ -140,13 +140,13 @@ def test_what_is_no_coco_file_is_refused(tmp_path: Path, content: bytes) -> None
     file = write(tmp_path)
     file.write_bytes(content)
     with pytest.raises(Refused, match=r"annotations\.json"):
-        coco.load(file)
+        user_coco.load(file)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for file in (tmp_path / "none.json", tmp_path):
         with pytest.raises(Refused, match="cannot be read"):
-            coco.load(file)
+            user_coco.load(file)
 
 
 def test_broken_images_are_named_and_many_faults_are_counted(tmp_path: Path) -> None:
@@ -155,13 +155,13 @@ def test_broken_images_are_named_and_many_faults_are_counted(tmp_path: Path) -> 
     (tmp_path / "2.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "4.png").write_text("no image")
     with pytest.raises(Refused) as caught:
-        coco.load(file)
+        user_coco.load(file)
     assert "2 faults" in str(caught.value)
     assert "'2.png'" in str(caught.value) and "'4.png'" in str(caught.value)
     content = document()
     content["annotations"] = [{**content["annotations"][0], "image_id": 99} for _ in range(25)]
     with pytest.raises(Refused, match=r"27 faults(?s:.)*and 7 more$"):
-        coco.load(write_annotations(file, content))
+        user_coco.load(write_annotations(file, content))
 
 
 def write_annotations(file: Path, content: Document) -> Path:
@@ -174,7 +174,7 @@ def test_only_crowds_is_nothing_to_learn_from(tmp_path: Path) -> None:
     for annotation in content["annotations"]:
         annotation["iscrowd"] = 1
     with pytest.raises(Refused, match="no box to learn from"):
-        coco.load(write(tmp_path, content))
+        user_coco.load(write(tmp_path, content))
 
 
 def test_a_photograph_is_checked_and_scaled(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_photograph_is_checked_and_scaled(tmp_path: Path) -> None:
     content["images"][0] |= {"width": 3000, "height": 1500}
     file = write(tmp_path, content)
     Image.fromarray(pixels(1, 3000, 1500)).save(tmp_path / "1.png")
-    assert coco.load(file, most_pixels=20_000).images[0].picture.pixels().shape == (100, 200, 3)
+    assert user_coco.load(file, most_pixels=20_000).images[0].picture.pixels().shape == (100, 200, 3)
 
 
 def test_an_image_too_slender_for_qwen2_vl_is_named(tmp_path: Path) -> None:
@@ -191,6 +191,6 @@ def test_an_image_too_slender_for_qwen2_vl_is_named(tmp_path: Path) -> None:
     content["annotations"] = content["annotations"][3:]
     file = write(tmp_path, content)
     Image.fromarray(pixels(1, 3000, 15)).save(tmp_path / "1.png")
-    assert coco.load(file).images[0].picture.pixels().shape == (15, 3000, 3)
+    assert user_coco.load(file).images[0].picture.pixels().shape == (15, 3000, 3)
     with pytest.raises(Refused, match=r"images\[0\]\.file_name: '1\.png' has 1183x5 pixels: one side is more than 200"):
-        coco.load(file, most_pixels=7000)  # which takes a part of the last pixel row away
+        user_coco.load(file, most_pixels=7000)  # which takes a part of the last pixel row away

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemvg_repro.corpora.user_coco import file as coco
-from gemvg_repro.corpora.user_coco import samples as composers
+from gemvg_repro.corpora import user_coco
 from gemvg_repro.files.pictures import CutOut, FilePicture
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.answers import completion, read
@@ -20,7 +19,7 @@ DOGS = ((0.05, 0.2, 0.55, 0.7), (0.6, 0.0, 1.0, 1.0))
 
 
 def test_detection_asks_for_every_category_that_is_clear(tmp_path: Path) -> None:
-    samples = composers.detection(coco.load(write(tmp_path)))
+    samples = user_coco.detection(user_coco.load(write(tmp_path)))
     assert [sample.query for sample in samples] == [
         "Find every cat.",
         "Find every dog.",
@@ -34,8 +33,8 @@ def test_detection_asks_for_every_category_that_is_clear(tmp_path: Path) -> None
 
 
 def test_semantic_association_is_true_of_the_annotation(tmp_path: Path) -> None:
-    found = coco.load(write(tmp_path))
-    samples = composers.semantic(found, seed=3, count=300)
+    found = user_coco.load(write(tmp_path))
+    samples = user_coco.semantic(found, seed=3, count=300)
     truth = {
         ("1.png", "dog"): DOGS,
         ("2.png", "dog"): (DOG,),
@@ -60,24 +59,24 @@ def test_semantic_association_is_true_of_the_annotation(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_samples(tmp_path: Path) -> None:
-    found = coco.load(write(tmp_path))
-    assert composers.semantic(found, 1, 20) == composers.semantic(found, 1, 30)[:20]
-    assert composers.semantic(found, 1, 20) != composers.semantic(found, 2, 20)
+    found = user_coco.load(write(tmp_path))
+    assert user_coco.semantic(found, 1, 20) == user_coco.semantic(found, 1, 30)[:20]
+    assert user_coco.semantic(found, 1, 20) != user_coco.semantic(found, 2, 20)
 
 
 def test_what_shares_a_scene_shares_its_pictures(tmp_path: Path) -> None:
     """Training asks the samples of a scene in one conversation; GRPO takes one sample of each scene."""
-    found = coco.load(write(tmp_path))
-    associated = composers.semantic(found, 0, 50)
+    found = user_coco.load(write(tmp_path))
+    associated = user_coco.semantic(found, 0, 50)
     of_scene: dict[str, set[tuple[Picture, ...]]] = {}
-    for sample in (*composers.detection(found), *associated):
+    for sample in (*user_coco.detection(found), *associated):
         of_scene.setdefault(sample.scene, set()).add(sample.pictures)
     assert all(len(shown) == 1 for shown in of_scene.values())
     assert len(of_scene) == len(found.images) + len(associated)
 
 
 def test_the_reference_is_cut_out(tmp_path: Path) -> None:
-    sample = composers.semantic(coco.load(write(tmp_path)), 0, 1)[0]
+    sample = user_coco.semantic(user_coco.load(write(tmp_path)), 0, 1)[0]
     reference = sample.pictures[0]
     assert isinstance(reference, CutOut) and isinstance(reference.of, FilePicture)
     x1, y1, x2, y2 = (round(v * side) for v, side in zip(reference.box, (200, 100, 200, 100), strict=True))
@@ -88,7 +87,7 @@ def test_a_category_in_one_image_only_cannot_be_associated(tmp_path: Path) -> No
     content = document()
     content["annotations"] = content["annotations"][:3]
     with pytest.raises(Refused, match="a category with boxes in two images"):
-        composers.semantic(coco.load(write(tmp_path, content)), 0, 1)
+        user_coco.semantic(user_coco.load(write(tmp_path, content)), 0, 1)
 
 
 @pytest.mark.parametrize("most_pixels", [None, 100_000])
@@ -101,19 +100,19 @@ def test_no_reference_is_a_sliver(tmp_path: Path, most_pixels: int | None) -> No
     content["annotations"].append({"id": 9, "image_id": 2, "category_id": 18, "bbox": [0, 0, 10, 10]})
     file = write(tmp_path, content)
     Image.fromarray(pixels(1, 4000, 100)).save(tmp_path / "1.png")
-    found = composers.semantic(coco.load(file, most_pixels), 0, 100)
+    found = user_coco.semantic(user_coco.load(file, most_pixels), 0, 100)
     shapes = {sample.pictures[0].pixels().shape for sample in found}
     assert len(shapes) == 3 and all(max(shape) <= 200 * min(shape[:2]) for shape in shapes)
     content["annotations"] = [a for a in content["annotations"] if a["id"] in (0, 3, 9)]
     file.write_text(json.dumps(content))
     with pytest.raises(Refused, match="sides of at most 200 to 1"):
-        composers.semantic(coco.load(file, most_pixels), 0, 1)
+        user_coco.semantic(user_coco.load(file, most_pixels), 0, 1)
 
 
 @pytest.mark.skipif(not RACCOON.exists(), reason=f"{RACCOON} is not there")
 def test_forty_real_photographs_of_one_category() -> None:
-    found = coco.load(RACCOON)
-    alone, associated = composers.detection(found), composers.semantic(found, 0, 100)
+    found = user_coco.load(RACCOON)
+    alone, associated = user_coco.detection(found), user_coco.semantic(found, 0, 100)
     assert (len(alone), sum(len(sample.targets) for sample in alone)) == (40, 44)
     assert all(sample.targets for sample in associated)
 
