@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -17,29 +15,10 @@ from numpy.typing import NDArray
 
 from ..files.validation import Refused
 from .frames import EVERYTHING, Conversation, Frame, Instance, Question, Skips
-from .naming import Families, spelled_out
+from .naming import Families
 
 INDEX_VERSION = 5
 """Raised by hand when a reader or this file changes what an index holds."""
-
-_TABLES = """
-PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;
-CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE frames (n INTEGER PRIMARY KEY, id TEXT UNIQUE, scene TEXT, view TEXT, time INT, split TEXT, content TEXT);
-CREATE TABLE phrases (p INTEGER PRIMARY KEY, phrase TEXT UNIQUE);
-CREATE TABLE occurs (p INT, n INT, PRIMARY KEY (p, n)) WITHOUT ROWID;
-CREATE TABLE questions (q INTEGER PRIMARY KEY, id TEXT UNIQUE, content TEXT);
-CREATE TABLE conversations (c INTEGER PRIMARY KEY, id TEXT UNIQUE, content TEXT);
-BEGIN;
-"""
-_INDEXES = """
-CREATE INDEX by_moment ON frames (scene, time, view);
-CREATE INDEX by_view ON frames (scene, view, time);
-CREATE INDEX by_frame ON occurs (n);
-CREATE INDEX by_split ON frames (split);
-PRAGMA optimize;
-"""
-
 
 Split = Literal["train", "validation", "test"]
 
@@ -49,16 +28,6 @@ def split_of(source: str, scene: str) -> Split:
     digest = hashlib.blake2b(f"{source}/{scene}".encode(), digest_size=8).digest()
     held: dict[int, Split] = {0: "validation", 1: "test"}
     return held.get(int.from_bytes(digest, "big") % 50, "train")
-
-
-Record = Frame | Question | Conversation
-"""What a reader gives."""
-
-
-def _packed(frame: Frame) -> str:
-    instances = [[i.id, i.category, i.box, i.identity, i.attributes] for i in frame.instances]
-    rest = [frame.path, frame.width, frame.height, frame.member, sorted(frame.unclear), frame.aliases]
-    return json.dumps([*rest, instances], ensure_ascii=False, separators=(",", ":"))
 
 
 def _unpacked(row: Sequence[Any]) -> Frame:
@@ -71,83 +40,6 @@ def _unpacked(row: Sequence[Any]) -> Frame:
     return Frame(
         id_, scene, path, width, height, found, view, time, member, frozenset(unclear), tuple(aliases)
     )  # fmt: skip
-
-
-def build(
-    file: Path,
-    source: str,
-    read: Callable[[Skips], Iterable[Record]],
-    *,
-    exhaustive: bool,
-    facts: dict[str, str] | None = None,
-    families: Families = MappingProxyType({}),
-) -> Index:
-    """Reads a source into a new index, which stands under its name only when it is whole.
-
-    `exhaustive`: what a frame does not show is known to be absent. `families`: phrases of attributes that names may say
-    (naming.py). A frame that comes twice with the same content is one; with another content, neither is used. Raises
-    Refused like the reader.
-    """
-    partial = file.with_name(f"{file.name}.{os.getpid()}.part")
-    partial.unlink(missing_ok=True)
-    base = sqlite3.connect(partial, isolation_level=None)
-    skips = Skips()
-    try:
-        base.executescript(_TABLES)
-        records = (spelled_out(r, families) if isinstance(r, Frame) else r for r in read(skips))
-        _fill(base, source, records, skips)
-        base.executescript(_INDEXES)
-        count = base.execute("SELECT count(*) FROM frames").fetchone()[0]
-        if not count:
-            raise Refused(f"{source}: no frame could be used; skipped were {skips.counts or 'none'}")
-        known = {"version": str(INDEX_VERSION), "source": source, "exhaustive": str(int(exhaustive)), **(facts or {})}
-        known["families"] = json.dumps({name: [*phrases] for name, phrases in families.items()}, sort_keys=True)
-        known["skips"] = json.dumps({"counts": skips.counts, "places": skips.places})
-        base.executemany("INSERT INTO facts VALUES (?, ?)", known.items())
-        base.close()
-        partial.replace(file)
-    finally:
-        base.close()
-        partial.unlink(missing_ok=True)
-    return Index(file)
-
-
-def _fill(base: sqlite3.Connection, source: str, records: Iterable[Record], skips: Skips) -> None:
-    phrases: dict[str, int] = {}
-    disagreeing: set[str] = set()
-    for record in records:
-        if isinstance(record, Question):
-            row = json.dumps([record.scene, record.text, record.answer, record.frames])
-            if not base.execute("INSERT OR IGNORE INTO questions VALUES (NULL, ?, ?)", (record.id, row)).rowcount:
-                skips.add("question id twice", record.id)
-            continue
-        if isinstance(record, Conversation):
-            row = json.dumps([record.images, record.turns])
-            base.execute("INSERT INTO conversations VALUES (NULL, ?, ?)", (record.id, row))
-            continue
-        content = _packed(record)
-        added = base.execute(
-            "INSERT OR IGNORE INTO frames VALUES (NULL, ?, ?, ?, ?, ?, ?)",
-            (record.id, record.scene, record.view, record.time, split_of(source, record.scene), content),
-        )
-        if not added.rowcount:
-            same = base.execute("SELECT content = ? FROM frames WHERE id = ?", (content, record.id)).fetchone()[0]
-            if not same and record.id not in disagreeing:
-                disagreeing.add(record.id)
-                skips.add("frame twice, not the same", record.id)
-            continue
-        for phrase in sorted({p for i in record.instances if i.visible for p in i.phrases} - record.unclear):
-            if phrase not in phrases:
-                phrases[phrase] = len(phrases) + 1
-                base.execute("INSERT INTO phrases VALUES (?, ?)", (phrases[phrase], phrase))
-            base.execute("INSERT INTO occurs VALUES (?, ?)", (phrases[phrase], added.lastrowid))
-    for id_ in disagreeing:
-        _drop(base, id_)
-
-
-def _drop(base: sqlite3.Connection, id_: str) -> None:
-    base.execute("DELETE FROM occurs WHERE n = (SELECT n FROM frames WHERE id = ?)", (id_,))
-    base.execute("DELETE FROM frames WHERE id = ?", (id_,))
 
 
 class Index:
@@ -276,29 +168,6 @@ class Index:
     def conversation_by_id(self, id_: str) -> Conversation | None:
         row = self._base.execute("SELECT c FROM conversations WHERE id = ?", (id_,)).fetchone()
         return self.conversation(row[0]) if row else None
-
-
-def exclude(file: Path, ids: Iterable[str], reason: str) -> int:
-    """Takes frames out of an index, and the whole scene of a frame that is part of a video; returns how many."""
-    base = sqlite3.connect(file, isolation_level=None)
-    try:
-        base.execute("BEGIN")
-        before = base.execute("SELECT count(*) FROM frames").fetchone()[0]
-        for id_ in ids:
-            row = base.execute("SELECT scene, view FROM frames WHERE id = ?", (id_,)).fetchone()
-            if row and row[1]:
-                base.execute("DELETE FROM occurs WHERE n IN (SELECT n FROM frames WHERE scene = ?)", (row[0],))
-                base.execute("DELETE FROM frames WHERE scene = ?", (row[0],))
-            elif row:
-                _drop(base, id_)
-        gone: int = before - base.execute("SELECT count(*) FROM frames").fetchone()[0]
-        skips = json.loads(base.execute("SELECT value FROM facts WHERE key = 'skips'").fetchone()[0])
-        skips["counts"][reason] = skips["counts"].get(reason, 0) + gone
-        base.execute("UPDATE facts SET value = ? WHERE key = 'skips'", (json.dumps(skips),))
-        base.execute("COMMIT")
-    finally:
-        base.close()
-    return gone
 
 
 def unclear(frame: Frame, phrase: str) -> bool:

@@ -25,7 +25,8 @@ from PIL import Image
 from ..files import pickles
 from ..files.pictures import FilePicture
 from ..files.validation import Refused, read_json
-from .index import Index, exclude
+from .index import Index
+from .index_builder import exclude
 from .readers import fields
 from .readers.videos import VideoPicture
 

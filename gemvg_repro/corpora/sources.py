@@ -16,9 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..files.validation import Refused
-from . import index
+from . import index_builder
 from .frames import Frame, Question, Skips
-from .index import Index, Record
+from .index import Index
+from .index_builder import Record
 from .naming import Families
 from .readers import coco, conversations, d3, egoexo, mvtrack, star
 
@@ -103,7 +104,7 @@ def indexed(source: str, root: Path, file: Path, look: bool = True, families: Fa
     if not root.is_dir():
         raise Refused(f"{source}: {root} is no folder; expected the root of its official files")
     known = SOURCES[source]
-    return index.build(
+    return index_builder.build(
         file, source, lambda skips: known.read(root, skips, look),
         exhaustive=known.exhaustive, facts={"licence": known.licence}, families=families,
     )  # fmt: skip

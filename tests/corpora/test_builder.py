@@ -17,12 +17,14 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from gemvg_repro.corpora import builder, manifest, recipe, shards
-from gemvg_repro.corpora.builder import prove
+from gemvg_repro.corpora import builder, cells, recipe, shards
+from gemvg_repro.corpora.cells import prove
 from gemvg_repro.corpora.composition.composed import Composed, Rules
 from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
+from gemvg_repro.corpora.manifest import MANIFEST, manifest
+from gemvg_repro.corpora.shard_schema import SCHEMA
 from gemvg_repro.files import pictures
 from gemvg_repro.files.pictures import MarkedPicture
 from gemvg_repro.files.validation import Refused
@@ -139,10 +141,10 @@ def test_changed_missing_and_foreign_shards_are_refused(indexes: dict[str, Index
     with pytest.raises(Refused, match="cannot be read"):
         shards.verify(folder)
     older = {**made, "shards": [{k: v for k, v in e.items() if k != "sha256"} for e in made["shards"]]}
-    (folder / shards.MANIFEST).write_text(json.dumps(older))
+    (folder / MANIFEST).write_text(json.dumps(older))
     with pytest.raises(Refused, match=r"has no sha256 of train-.*; build the data anew"):
         shards.verify(folder)
-    (folder / shards.MANIFEST).write_text("{}")
+    (folder / MANIFEST).write_text("{}")
     with pytest.raises(Refused, match="no manifest"):
         shards.verify(folder)
 
@@ -164,7 +166,7 @@ def test_a_target_that_cannot_be_is_refused_on_reading(
     file = next(folder / e["file"] for e in built[1]["shards"] if e["rows"])
     found = pq.read_table(file).to_pylist()
     next(row for row in found if row["targets"])["targets"][0].update(change)
-    pq.write_table(pa.Table.from_pylist(found, schema=shards.SCHEMA), file)
+    pq.write_table(pa.Table.from_pylist(found, schema=SCHEMA), file)
     with pytest.raises(Refused, match=message):
         list(shards.samples(folder, "sft", roots=dict.fromkeys(built[1]["sources"], tmp_path)))
 
@@ -186,11 +188,11 @@ def test_pictures_by_reference_and_embedded_are_the_same(
             assert np.abs(p.pixels().astype(int) - q.pixels()).mean() < 2
             drawn += isinstance(p, MarkedPicture)
     assert drawn > 3
-    manifest = tmp_path / "by-reference" / shards.MANIFEST
-    shards.verify(manifest.parent)
-    manifest.write_text(manifest.read_text().replace(str(pictures["star"].resolve()), "/moved/away"))
+    manifest_file = tmp_path / "by-reference" / MANIFEST
+    shards.verify(manifest_file.parent)
+    manifest_file.write_text(manifest_file.read_text().replace(str(pictures["star"].resolve()), "/moved/away"))
     with pytest.raises(Refused, match="were in /moved/away"):
-        shards.verify(manifest.parent)
+        shards.verify(said.parent)
     builder.build(SMALL, files, tmp_path / "nowhere")
     with pytest.raises(Refused, match="no folder of them is known"):
         next(iter(shards.samples(tmp_path / "nowhere", "sft")))
@@ -241,13 +243,13 @@ def test_a_wrong_recipe_is_refused(tmp_path: Path, change: dict[str, Any], messa
 def test_a_composer_that_errs_stops_the_build(
     indexes: dict[str, Index], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    honest = builder._one
+    honest = cells.compose
 
     def err(*arguments: Any) -> Composed:
         sample = honest(*arguments)
         return replace(sample, targets=sample.targets[1:]) if sample.targets else sample
 
-    monkeypatch.setattr(builder, "_one", err)
+    monkeypatch.setattr(cells, "compose", err)
     with pytest.raises(Untrue, match="composers"):
         builder.build(SMALL, {"d3": indexes["d3"].file}, tmp_path / "data")
     assert not (tmp_path / "data").exists()
@@ -265,7 +267,7 @@ def test_the_command_makes_and_repeats(
     assert "temporal-star" in said and "paper: referential" in said and "samples, content" in said
     samples = statistics.overview(shards.samples(folder / "shards", "sft"))
     counted = statistics.tables(samples)["kind and source"]
-    assert counted.loc["All", "All"] == len(samples) == manifest.manifest(folder / "shards")["rows"]
+    assert counted.loc["All", "All"] == len(samples) == manifest(folder / "shards")["rows"]
     assert mg_data.main(command) == 1
     assert "exists" in capsys.readouterr().err
 
@@ -331,5 +333,5 @@ def test_another_process_makes_the_same_of_the_same_files(tmp_path: Path) -> Non
         command = [sys.executable, "-m", "gemvg_repro.corpora.mg_data", str(tmp_path / seed), "--share", "0.0005"]
         command += ["--workers", "1", *(f"--root={name}={root}" for name, root in roots.items())]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed})
-        found.append(manifest.manifest(tmp_path / seed / "shards"))
+        found.append(manifest(tmp_path / seed / "shards"))
     assert found[0] == found[1] and found[0]["rows"] > 20

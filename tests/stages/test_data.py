@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from gemvg_repro.corpora import shards
+from gemvg_repro.corpora.manifest import MANIFEST
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.runs.directory import result_of
 from gemvg_repro.stages import data
@@ -86,7 +87,7 @@ def test_a_moved_run_is_trained_on(made: list[Path], tmp_path: Path) -> None:
     before, _ = run_in(made[1])
     there = tmp_path / before.name
     shutil.copytree(before, there)
-    manifest = there / data.MG_FOLDER / "shards" / shards.MANIFEST
+    manifest = there / data.MG_FOLDER / "shards" / MANIFEST
     manifest.write_text(manifest.read_text().replace(str(made[1]), "/nowhere"))
     samples = data.load(there, asked, "train")
     assert all(p.pixels().shape == (64, 64, 3) for s in samples[:20] for p in s.pictures)

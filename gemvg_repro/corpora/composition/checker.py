@@ -19,7 +19,8 @@ from pathlib import Path
 
 from ..frames import Conversation, Frame, Question
 from .composed import Composed
-from .oracle import MEANINGS, NUMBERS, Meaning, Untrue, attributes, patterns, phrases_of, require
+from .oracle import MEANINGS, Meaning, Untrue, phrases_of, require
+from .patterns import NUMBERS, attributes, patterns
 
 
 def check(

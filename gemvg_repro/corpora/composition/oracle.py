@@ -6,73 +6,17 @@ It shares the wordings with the composers, but none of their code.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
-
-import yaml
 
 from ..frames import Frame, Question
 from .composed import Composed
-
-NUMBERS = {
-    "no": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6,
-    "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12,
-}  # fmt: skip
-
-_SLOTS = {
-    "phrase": r'[^"]+?',
-    "question": r'[^"]+?',
-    "picture": r"[1-9][0-9]?",
-    "count": r"[a-z]+|[0-9]+",
-    "place": r"[a-z]+(?: [a-z]+)?",
-    "places": r"[a-z]+(?: [a-z]+)?(?:, [a-z]+(?: [a-z]+)?)*",
-    "marked": r".+?",
-    "second": r"[1-9][0-9]?",
-    "third": r"[1-9][0-9]?",
-    "attribute": r"[a-z]+",
-    "link": r"[a-z]+",
-    "name": r'[^"]+?',
-    "options": r"A\. .+",
-} | {corner: "[0-9]{1,4}" for corner in ("x1", "y1", "x2", "y2")}
+from .patterns import NUMBERS, Patterns
 
 
 class Untrue(ValueError):
     """What a sample says does not follow from the annotation; the message says what, and where."""
-
-
-Patterns = dict[str, dict[str, list[re.Pattern[str]]]]
-
-
-@cache
-def patterns(file: Path) -> Patterns:
-    """The wordings of a file as patterns that find their slots."""
-    content = yaml.safe_load(file.read_text("utf-8"))
-    one = "|".join(re.sub(r"\?P<\w+>", "?:", _pattern(text)) for text in content["chains"].get("told", ()))
-    told = {"told": f"(?:{one})(?:, (?:{one}))*"}
-    return {
-        group: {name: [re.compile(_pattern(text, told)) for text in texts] for name, texts in content[group].items()}
-        for group in ("queries", "marks", "chains")
-    }
-
-
-@cache
-def attributes(file: Path) -> dict[str, list[str]]:
-    """The phrases of each attribute."""
-    found: dict[str, list[str]] = yaml.safe_load(file.read_text("utf-8")).get("attributes", {})
-    return found
-
-
-def _pattern(template: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A phrase without quotation marks around it ends at a full stop, or it would reach into the next sentence."""
-    slots = {**_SLOTS, **more}
-    if '"{phrase}"' not in template:
-        slots |= {"phrase": r'[^".:]+?', "name": r'[^".:]+?'}
-    parts = re.split(r"\{(\w+)\}", template)
-    return "".join(f"(?P<{part}>{slots[part]})" if n % 2 else re.escape(part) for n, part in enumerate(parts))
 
 
 def require(true: bool, what: str) -> None:

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from gemvg_repro.corpora.builder import prove
+from gemvg_repro.corpora.cells import prove
 from gemvg_repro.corpora.composition import attributes, follow_up, moving, multiple_choice
 from gemvg_repro.corpora.composition.composed import Bench, Composed, Rules, Unfit
 from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.composition.wording import wording
 from gemvg_repro.corpora.frames import Frame, Instance
-from gemvg_repro.corpora.index import build
+from gemvg_repro.corpora.index_builder import build
 from gemvg_repro.grounding.samples import Box
 from gemvg_repro.miniature.exports import sources
 

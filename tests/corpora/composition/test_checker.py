@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gemvg_repro.corpora.builder import prove
+from gemvg_repro.corpora.cells import prove
 from gemvg_repro.corpora.composition.composed import Composed, Found
-from gemvg_repro.corpora.composition.oracle import Untrue, patterns
+from gemvg_repro.corpora.composition.oracle import Untrue
+from gemvg_repro.corpora.composition.patterns import patterns
 from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
 

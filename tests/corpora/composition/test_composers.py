@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from gemvg_repro.corpora.builder import _one, anchors, prove
+from gemvg_repro.corpora.cells import anchors, compose, prove
 from gemvg_repro.corpora.composition.composed import Bench, Composed, Rules, Unfit
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.recipe import Cell
@@ -26,7 +26,7 @@ def composed(index: Index, kind: str, rules: Rules | None = None, most: int = 15
     bench, phrases = Bench(index, rules or Rules()), index.phrases()
     for n, anchor in enumerate(anchors(index, cell, seed)[:most].tolist()):
         try:
-            yield _one(cell, bench, phrases, anchor, Random(f"{seed}/{n}"))
+            yield compose(cell, bench, phrases, anchor, Random(f"{seed}/{n}"))
         except Unfit:
             continue
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.corpora.builder import prove
+from gemvg_repro.corpora.cells import prove
 from gemvg_repro.corpora.composition.composed import Bench, Rules, Unfit
 from gemvg_repro.corpora.composition.conversations import compose
 from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.frames import Conversation, Frame, Skips
-from gemvg_repro.corpora.index import Index, exclude
+from gemvg_repro.corpora.index import Index
+from gemvg_repro.corpora.index_builder import exclude
 from gemvg_repro.corpora.readers import conversations
 from gemvg_repro.corpora.sources import indexed
 from gemvg_repro.files.validation import Refused

@@ -13,7 +13,7 @@ import pytest
 
 from gemvg_repro import miniature
 from gemvg_repro.corpora import mg_data, recipe, shards
-from gemvg_repro.corpora.builder import _one, anchors, prove
+from gemvg_repro.corpora.cells import anchors, compose, prove
 from gemvg_repro.corpora.composition.composed import Bench, Unfit
 from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.index import Index
@@ -167,7 +167,7 @@ def test_a_lie_in_the_miniature_s_words_is_found(made: tuple[Path, dict[str, Any
         bench, phrases = Bench(index, RECIPE.rules_of(cell), RECIPE.wording), index.phrases()
         for anchor in anchors(index, cell, 3)[:20].tolist():
             try:
-                sample = _one(cell, bench, phrases, anchor, Random(f"{anchor}"))
+                sample = compose(cell, bench, phrases, anchor, Random(f"{anchor}"))
             except Unfit:
                 continue
             prove(sample, index, RECIPE.wording)
