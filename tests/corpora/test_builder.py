@@ -192,7 +192,7 @@ def test_pictures_by_reference_and_embedded_are_the_same(
     shards.verify(manifest_file.parent)
     manifest_file.write_text(manifest_file.read_text().replace(str(pictures["star"].resolve()), "/moved/away"))
     with pytest.raises(Refused, match="were in /moved/away"):
-        shards.verify(said.parent)
+        shards.verify(manifest_file.parent)
     builder.build(SMALL, files, tmp_path / "nowhere")
     with pytest.raises(Refused, match="no folder of them is known"):
         next(iter(shards.samples(tmp_path / "nowhere", "sft")))

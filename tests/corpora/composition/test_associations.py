@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from gemvg_repro import miniature
 from gemvg_repro.corpora.cells import prove
 from gemvg_repro.corpora.composition import attributes, follow_up, moving, multiple_choice
 from gemvg_repro.corpora.composition.composed import Bench, Composed, Rules, Unfit
@@ -15,9 +16,8 @@ from gemvg_repro.corpora.composition.wording import wording
 from gemvg_repro.corpora.frames import Frame, Instance
 from gemvg_repro.corpora.index_builder import build
 from gemvg_repro.grounding.samples import Box
-from gemvg_repro.miniature.exports import sources
 
-WORDS = Path(sources.__file__).with_name("wording.yaml")
+WORDS = Path(miniature.__file__).with_name("wording.yaml")
 RULES = Rules(pictures=(2, 3), targets=(0.2, 0.4, 0.4), alone=1, first=True, smallest_reference=0.05, least_gap=1)
 SQUARE: Box = (0.1, 0.1, 0.3, 0.3)
 PLACES: Sequence[Box] = ((0.1, 0.1, 0.3, 0.3), (0.5, 0.1, 0.7, 0.3), (0.1, 0.5, 0.3, 0.7), (0.5, 0.5, 0.7, 0.7))
