@@ -46,9 +46,10 @@ from gemvg_repro.launching.slurm import SlurmError, answers, cancel_jobs, larges
 from gemvg_repro.launching.slurm_arrays import Submitter, arrays, gpu_hours, settle, to_submit
 from gemvg_repro.launching.status import Entry, explain, log_file, printed, states
 from gemvg_repro.launching.status_table import as_json, line, table
-from gemvg_repro.runs.directory import RunError, desk_of
+from gemvg_repro.runs.json_files import RunError
+from gemvg_repro.runs.layout import REPORT_PAGE, job_folder, launcher_folder, snapshots
 from gemvg_repro.runs.ownership import Lock, OwnedError
-from gemvg_repro.runs.snapshot import Frozen
+from gemvg_repro.runs.snapshot import Snapshot
 from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
 from gemvg_repro.study.plan import Grid, Job, named, plan, select
 from gemvg_repro.study.resources import Resources
@@ -123,7 +124,7 @@ def launch(jobs: tuple[Job, ...], grid: Grid, asked: argparse.Namespace, runs: P
     if why and not asked.json:
         print(f"cluster: {name}, since {why}")
     check_data(jobs)
-    code = Frozen.of(ROOT, runs / ".jobs" / "code")
+    code = Snapshot.of(ROOT, snapshots(runs))
     if name == "slurm":
         limit = {"parallel": asked.jobs} if asked.jobs else {}
         return submit(jobs, grid, grid.resources.model_copy(update=limit), asked, Submitter(runs, code), console)
@@ -174,7 +175,7 @@ def choose(cluster: str) -> tuple[str, str]:
 def pinned(jobs: tuple[Job, ...], grid: Grid, runs: Path) -> tuple[Job, ...]:
     """The same jobs, the report with the grid as it is now: with --set, and whatever becomes of its file."""
     text = grid.dump().encode()
-    file = runs / ".jobs" / "grids" / f"{hashlib.sha256(text).hexdigest()[:12]}.yaml"
+    file = launcher_folder(runs) / "grids" / f"{hashlib.sha256(text).hexdigest()[:12]}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(file, text)
     report = {"grid": str(file)}
@@ -201,7 +202,7 @@ def submit(
             print(f"\n# --- {array.name}\n{submitter.script(number, array, ids)}")
         return 0
     jobs = pinned(jobs, grid, runs)
-    with turn(runs / ".jobs" / "launch.lock"):  # of two launchers the second finds all done
+    with turn(launcher_folder(runs) / "launch.lock"):  # of two launchers the second finds all done
         entries = to_submit(states(jobs), asked.retry)
         made = arrays(entries, resources, largest_array())
         submitter.check(made, resources)
@@ -306,7 +307,7 @@ def cancel(jobs: tuple[Job, ...], asked: argparse.Namespace) -> int:
     launchers: dict[int, psutil.Process] = {}
     for entry in tuple(ended):
         if entry.slurm:
-            desk_of(entry.job.folder).mkdir(parents=True, exist_ok=True)
+            job_folder(entry.job.folder).mkdir(parents=True, exist_ok=True)
             failure_of(entry.job).write_text(f"{entry.job.name} was ended by --cancel; --retry goes on with it")
         elif not (launcher := launcher_of(entry.job)):
             print(f"{entry.job.name} is left alone: no launcher on this machine started it ({entry.note})")
@@ -326,10 +327,10 @@ def cancel(jobs: tuple[Job, ...], asked: argparse.Namespace) -> int:
     return 0
 
 
-def run(jobs: tuple[Job, ...], resources: Resources, code: Frozen, as_json_too: bool, console: Console) -> int:
+def run(jobs: tuple[Job, ...], resources: Resources, code: Snapshot, as_json_too: bool, console: Console) -> int:
     """Runs the jobs here to their end, showing how they stand."""
     root = code.make()
-    report = next((job.folder / "report.html" for job in jobs if job.is_report), None)
+    report = next((job.folder / REPORT_PAGE for job in jobs if job.is_report), None)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     os.chdir(root)  # what runs is what was launched, whatever becomes of the checkout
     schedule = Schedule([replace(j, notebook=root / "notebooks" / j.notebook.name) for j in jobs], resources, root)

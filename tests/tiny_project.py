@@ -37,13 +37,13 @@ slow = fnmatch(run.name, os.environ.get("TINY_SLOW", ""))
 gate = Path(os.environ.get("TINY_GATE", os.devnull))
 for step in range(first, {STEPS} + 1):
     while slow and gate.is_file() and step > int(gate.read_text()):
-        run.stop_if_asked()
+        run.stop_if_requested()
         time.sleep(0.05)
     if fnmatch(run.name, os.environ.get("TINY_FAIL", "")) and step == 4:
         raise ValueError("the loss is not finite")
     log.append({{"step": step, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]}})
     run.progress(step, {STEPS}, seconds_left=1.0, loss=1 / step)
-    run.stop_if_asked()
+    run.stop_if_requested()
     time.sleep(slow)
 print("a sentence of", run.name)
 run.finish({{"first": first, "metrics": {{"steps": len(log.records())}}}})

@@ -34,7 +34,9 @@ from gemvg_repro.corpora.workers import pool
 from gemvg_repro.grounding.samples import MODES, Mode, Sample
 from gemvg_repro.models.generation import answer
 from gemvg_repro.models.loading import load
-from gemvg_repro.runs.directory import Announcer, run_id, write_json
+from gemvg_repro.runs.directory import run_id
+from gemvg_repro.runs.json_files import write_json
+from gemvg_repro.runs.progress import ProgressPrinter
 from gemvg_repro.stages import data as sources
 from gemvg_repro.stages.prerequisites import MissingPrerequisite, ensure
 from gemvg_repro.stages.train import drawn_rewards, first_of_each_scene, weights_of
@@ -144,7 +146,7 @@ def make(runs: Path, trials: Sequence[Trial], jobs: int) -> dict[Trial, Record]:
     """The records of all trials, of which those that are missing are made now, so many at a time."""
     missing = [trial for trial in trials if not file_of(runs, trial).is_file()]
     (runs / "trials").mkdir(exist_ok=True)
-    announce, started = Announcer("trials", every_s=0.0), time.monotonic()
+    announce, started = ProgressPrinter("trials", every_s=0.0), time.monotonic()
     with pool(jobs) as submit:
         for done, future in enumerate(as_completed([submit(carry_out, runs, trial) for trial in missing]), 1):
             future.result()

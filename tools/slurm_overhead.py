@@ -25,7 +25,8 @@ import nbformat
 
 from gemvg_repro.launching.notebook import execute
 from gemvg_repro.launching.slurm_arrays import Array, Submitter
-from gemvg_repro.runs.snapshot import Frozen
+from gemvg_repro.runs.layout import snapshots
+from gemvg_repro.runs.snapshot import Snapshot
 from gemvg_repro.study.plan import Grid, Job, plan
 from gemvg_repro.study.resources import Resources
 from tests import tiny_project
@@ -84,7 +85,7 @@ def measure(root: Path, cluster: Cluster) -> dict[str, float]:
     """Seconds of each leg of one run."""
     job = project(root)
     needs = Resources(setup=[f"date +%s.%N > {root}/began"], timeout_min=10, signal_s=30).needs("data")
-    submitter = Submitter(root / "runs", Frozen.of(root, root / "runs" / ".jobs" / "code"))
+    submitter = Submitter(root / "runs", Snapshot.of(root, snapshots(root / "runs")))
     submitter._code.make()
     at = [time.time()]
     ids = submitter.submit([Array("data", (job,), needs)])

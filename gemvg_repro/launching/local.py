@@ -9,7 +9,7 @@ from pathlib import Path
 import submitit
 
 from ..files.atomic import NotWritten, writing
-from ..runs.directory import desk_of
+from ..runs.layout import job_folder, job_lock
 from ..runs.ownership import owner_of
 from ..study.plan import Job
 from ..study.resources import Resources
@@ -61,7 +61,7 @@ class Schedule:
 
     def _start(self, entry: Entry) -> None:
         # A folder for every attempt: a local job's id is a process number, which the system uses again.
-        desk = desk_of(entry.job.folder)
+        desk = job_folder(entry.job.folder)
         needs = self._resources.needs(entry.job.kind)
         folder = next(f for n in count(1) if not (f := desk / f"attempt-{n}").exists())
         words = {"timeout_min": needs.timeout_min, "gpus_per_node": needs.gpus, "stderr_to_stdout": True}
@@ -77,7 +77,7 @@ class Schedule:
 
     def _look(self, entry: Entry) -> None:
         """The end of a job is judged by what it left on disk."""
-        if not entry.submission.done() or owner_of(desk_of(entry.job.folder) / "job.lock") is not None:
+        if not entry.submission.done() or owner_of(job_lock(entry.job.folder)) is not None:
             return
         failure = failure_of(entry.job)
         outcome = entry.submission.paths.result_pickle

@@ -18,7 +18,19 @@ from typing import Any
 import psutil
 
 from ..files.validation import printable
-from ..runs.directory import Interrupted, desk_of, stop_file
+from ..runs.directory import Interrupted
+from ..runs.layout import (
+    NOTEBOOK,
+    REPORT_NOTEBOOK,
+    RESULT,
+    failure_file,
+    job_folder,
+    job_lock,
+    job_log,
+    owner_lock,
+    partial_notebook,
+    stop_file,
+)
 from ..runs.ownership import Lock, Owner, owner_of
 from ..study.plan import Job
 
@@ -52,12 +64,12 @@ class NotebookFailed(RuntimeError):
 
 def log_of(job: Job) -> Path:
     """What the last execution of the job's notebook printed, cell by cell as it ran."""
-    return desk_of(job.folder) / "log.txt"
+    return job_log(job.folder)
 
 
 def failure_of(job: Job) -> Path:
     """Why the last execution of the job failed; there is no such file when it did not."""
-    return desk_of(job.folder) / "failure.txt"
+    return failure_file(job.folder)
 
 
 def told(job: Job) -> str:
@@ -71,12 +83,12 @@ def told(job: Job) -> str:
 
 def at_it(job: Job) -> Owner | None:
     """Who executes the job now, from this machine or from another."""
-    return owner_of(job.folder / "owner.lock") or owner_of(desk_of(job.folder) / "job.lock")
+    return owner_of(owner_lock(job.folder)) or owner_of(job_lock(job.folder))
 
 
 def launcher_of(job: Job) -> psutil.Process | None:
     """The launcher on this machine that executes the job now, if one does."""
-    owner = owner_of(desk_of(job.folder) / "job.lock")
+    owner = owner_of(job_lock(job.folder))
     if owner is None or not owner.lives:
         return None
     above = psutil.Process(owner.pid).parents()
@@ -97,19 +109,18 @@ def execute(job: Job, root: Path) -> None:
         NotebookFailed: with the error of the failing cell, and the paths of the log and the half notebook.
         Interrupted: the run was asked to stop (`stop_file`) and has.
     """
-    desk = desk_of(job.folder)
-    desk.mkdir(parents=True, exist_ok=True)
+    job_folder(job.folder).mkdir(parents=True, exist_ok=True)
     failure = failure_of(job)
     if (owner := at_it(job)) is not None:
         print(f"{job.name}: waiting for {owner}, who is at it already", flush=True)  # noqa: T201
-    lock = Lock.take(desk / "job.lock", patience_s=None)
+    lock = Lock.take(job_lock(job.folder), patience_s=None)
     try:
         failure.unlink(missing_ok=True)
         stop_file(job.folder).unlink(missing_ok=True)
-        while owner_of(job.folder / "owner.lock") is not None:
+        while owner_of(owner_lock(job.folder)) is not None:
             time.sleep(0.5)  # for a notebook that a person executes, or for the kernel of a killed one
         if not job.finished:
-            _execute(job, root, desk / "notebook.part.ipynb")
+            _execute(job, root, partial_notebook(job.folder))
     except Interrupted:
         raise
     except Exception as error:
@@ -122,7 +133,7 @@ def execute(job: Job, root: Path) -> None:
 
 def end(job: Job) -> None:
     """Ends what executes the job on this machine, and that alone; as after any kill, what it wrote is whole."""
-    if (owner := owner_of(desk_of(job.folder) / "job.lock")) is None:
+    if (owner := owner_of(job_lock(job.folder))) is None:
         return
     failure_of(job).write_text(f"{job.name} was ended by --cancel; the same command goes on with it", encoding="utf-8")
     with suppress(psutil.NoSuchProcess):
@@ -190,7 +201,7 @@ def _execute(job: Job, root: Path, part: Path) -> None:
     if status or not (job.is_report or job.finished):
         raise NotebookFailed(_why(job, part, status))
     job.folder.mkdir(parents=True, exist_ok=True)
-    executed = job.folder / ("report.ipynb" if job.is_report else "notebook.ipynb")
+    executed = job.folder / (REPORT_NOTEBOOK if job.is_report else NOTEBOOK)
     os.replace(part, executed)
     if job.is_report:
         export_html(executed)
@@ -229,4 +240,4 @@ def _why(job: Job, part: Path, status: int) -> str:
                 return f"{where} in cell [{cell['execution_count']}]: {text}\n{half}"
     if status:
         return f"{where}: papermill ended with status {status}, without an error; was its kernel killed?\n{half}"
-    return f"{where}: it was executed to its end and wrote no {job.folder / 'result.json'}\n{half}"
+    return f"{where}: it was executed to its end and wrote no {job.folder / RESULT}\n{half}"

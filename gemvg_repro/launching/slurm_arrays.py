@@ -11,7 +11,8 @@ from typing import Any
 
 import submitit
 
-from ..runs.snapshot import Frozen
+from ..runs.layout import REPORT_PAGE, RESULT
+from ..runs.snapshot import Snapshot
 from ..study.plan import Job
 from ..study.resources import Needs, Resources
 from .notebook import failure_of
@@ -150,8 +151,8 @@ def _variant(job: Job) -> str:
 
 def _stale(report: Entry, entries: Sequence[Entry]) -> bool:
     """Whether a run has come to its end, or is about to, since the report was made."""
-    page = report.job.folder / "report.html"
-    results = [e.job.folder / "result.json" for e in entries if e.state == "finished" and not e.job.is_report]
+    page = report.job.folder / REPORT_PAGE
+    results = [e.job.folder / RESULT for e in entries if e.state == "finished" and not e.job.is_report]
     made = page.stat().st_mtime if page.is_file() else 0.0
     return any(e.active for e in entries) or any(result.stat().st_mtime > made for result in results)
 
@@ -164,7 +165,7 @@ class Submitter:
         code: what the jobs run.
     """
 
-    def __init__(self, runs: Path, code: Frozen) -> None:
+    def __init__(self, runs: Path, code: Snapshot) -> None:
         self._launches = Launches(runs)
         self._launch = self._launches.name()
         self._code = code

@@ -12,8 +12,10 @@ from typing import Any
 from submitit.core.utils import DelayedSubmission
 from submitit.helpers import Checkpointable
 
-from ..runs.directory import Interrupted, read_json_or_none, stop_file
+from ..runs.directory import Interrupted
+from ..runs.layout import owner_lock, stop_file
 from ..runs.ownership import owner_of
+from ..runs.progress import progress_of
 from ..study.plan import Job
 from ..study.resources import Needs
 from .notebook import NotebookFailed, execute, failure_of
@@ -78,7 +80,7 @@ class Attempt(Checkpointable):
         self._save()
         # The run's owner is the kernel. It gives the run up once all is on disk; it has none before it has begun.
         deadline = time.monotonic() + self._needs.signal_s - 10
-        while owner_of(self._job.folder / "owner.lock") is not None and time.monotonic() < deadline:
+        while owner_of(owner_lock(self._job.folder)) is not None and time.monotonic() < deadline:
             time.sleep(0.1)
         long = self._began is not None and time.monotonic() - self._began > self._needs.timeout_min * 60 / 2
         stalled = self._stalled + 1 if long and self._steps() == self._step else 0
@@ -96,7 +98,7 @@ class Attempt(Checkpointable):
         stop_file(self._job.folder).touch()
 
     def _steps(self) -> int:
-        return int((read_json_or_none(self._job.folder / "progress.json") or {}).get("step", 0))
+        return int(progress_of(self._job.folder).get("step", 0))
 
 
 def ride_along() -> None:

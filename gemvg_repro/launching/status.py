@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..files.validation import printable
-from ..runs.directory import read_json_or_none
+from ..runs.layout import REPORT_PAGE, RESULT
+from ..runs.progress import progress_of
 from ..study.plan import Job
 from . import slurm as cluster
 from .notebook import ANSI, at_it, failure_of, log_of, told
@@ -28,7 +29,7 @@ _MEANS = {
     "NODE_FAIL": "its node failed, and Slurm did not requeue it",
     "PREEMPTED": "it made room for another job, and its partition does not requeue",
     "FAILED": "its process was killed, or could not write; its log may say more",
-    "COMPLETED": "it came to its end and left no result.json",
+    "COMPLETED": f"it came to its end and left no {RESULT}",
 }
 
 
@@ -54,7 +55,7 @@ class Entry:
     @property
     def progress(self) -> dict[str, Any]:
         """The last progress.json of the run, empty before the first."""
-        return dict(read_json_or_none(self.job.folder / "progress.json") or {})
+        return progress_of(self.job.folder)
 
     @property
     def active(self) -> bool:
@@ -128,7 +129,7 @@ def _entry(job: Job, submission: Submission | None, known: dict[str, QueuedJob])
 
 def _is_made(report: Job, queued: QueuedJob | None) -> bool:
     """A report has no result.json; once Slurm has forgotten its job, the page itself has to say that it was made."""
-    return queued.state == "COMPLETED" if queued else (report.folder / "report.html").is_file()
+    return queued.state == "COMPLETED" if queued else (report.folder / REPORT_PAGE).is_file()
 
 
 def _why(submission: Submission, queued: QueuedJob | None) -> str:

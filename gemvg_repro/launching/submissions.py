@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runs.directory import read_json_or_none, write_json
+from ..runs.json_files import read_json_or_none, write_json
+from ..runs.layout import launcher_folder
 from .slurm import QueuedJob
 
 
@@ -34,7 +35,7 @@ class Launches:
     """All launches into one folder of runs."""
 
     def __init__(self, runs: Path) -> None:
-        self.folder = runs / ".jobs" / "launches"
+        self.folder = launcher_folder(runs) / "launches"
 
     def name(self) -> str:
         """A name for a new launch, sorted after those of all before whatever clocks say; nothing is made."""
@@ -49,14 +50,14 @@ class Launches:
     def confirm(self, launch: str, number: int, job: str) -> None:
         """Writes down the number that Slurm gave the array."""
         record = self._record(launch, number)
-        write_json(record, {**read_json_or_none(record), "job": job})
+        write_json(record, {**(read_json_or_none(record) or {}), "job": job})
 
     def latest(self, queue: Mapping[str, QueuedJob]) -> dict[str, Submission]:
         """By run directory, the last submission of each run; one that never reached Slurm is none."""
         commented = {job.comment: job.id.partition("_")[0] for job in queue.values()}
         found: dict[str, Submission] = {}
         for record in sorted(self.folder.glob("*/array-*.json"), key=_order):
-            content = read_json_or_none(record)
+            content = read_json_or_none(record) or {"keys": [], "job": None}
             number = int(record.stem.rpartition("-")[2])
             job = content["job"] or commented.get(comment_of(record.parent.name, number))
             for index, key in enumerate(content["keys"]):

@@ -33,6 +33,8 @@ Answer = tuple[str, Sequence[Target]]
 
 SIZE = 12
 
+FILE = "gallery.json"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -85,13 +87,13 @@ def write(folder: Path, chosen: Sequence[tuple[Sample, Mode]], answers: Mapping[
                 Image.fromarray(np.asarray(picture.pixels())).save(folder / name)
         rows = (tuple((t.picture, *t.box) for t in targets) for targets in (sample.targets, predicted))
         entries.append(Entry(sample.id, sample.kind, mode, sample.query, text, names, *rows))
-    write_bytes(folder / "gallery.json", json.dumps([asdict(entry) for entry in entries], indent=1).encode())
-    return folder / "gallery.json"
+    write_bytes(folder / FILE, json.dumps([asdict(entry) for entry in entries], indent=1).encode())
+    return folder / FILE
 
 
 def read(folder: Path) -> list[Entry]:
     """The entries, in order; none where the folder has no gallery.json."""
-    path = folder / "gallery.json"
+    path = folder / FILE
     if not path.is_file():
         return []
     entries = []
@@ -108,6 +110,6 @@ def pixels(folder: Path, name: str) -> Pixels:
         ValueError: the name leads out of the folder.
     """
     if Path(name).name != name:
-        raise ValueError(f"picture {name!r} of {folder}/gallery.json is no plain file name; evaluate the run again")
+        raise ValueError(f"picture {name!r} of {folder / FILE} is no plain file name; evaluate the run again")
     with Image.open(folder / name) as image:
         return np.asarray(image.convert("RGB"))

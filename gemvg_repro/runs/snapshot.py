@@ -53,7 +53,7 @@ def of_checkout(root: Path) -> Code:
 
 
 @dataclass(frozen=True)
-class Frozen:
+class Snapshot:
     """A copy of package, notebooks and sweeps, known by its content: `make` writes it unless it is there.
 
     Attributes:
@@ -65,7 +65,7 @@ class Frozen:
     code: Code
 
     @classmethod
-    def of(cls, root: Path, below: Path) -> Frozen:
+    def of(cls, root: Path, below: Path) -> Snapshot:
         """The copy of the project `root` and of this package, in a folder below `below`; writes nothing."""
         code = of_checkout(PACKAGE.parent)
         digest = hashlib.sha256(json.dumps(asdict(code)).encode())

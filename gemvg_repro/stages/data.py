@@ -20,7 +20,8 @@ from ..grounding.samples import Sample
 from ..miniature import dataset
 from ..miniature.exports import benchmarks as exports
 from ..miniature.exports import sources
-from ..runs.directory import Announcer, Run, result_of, run_id
+from ..runs.directory import Run, result_of, run_id
+from ..runs.progress import ProgressPrinter
 from ..study.identity import CONTINUES, identify, locate, threads_of
 from ..study.parameters import DataParameters, ParameterError, Parameters, resolve
 from ..study.profiles import DataSettings, Profile, load_profile
@@ -110,7 +111,7 @@ def check_pictures(file: Path, samples: Sequence[Sample]) -> None:
         Refused: with the sample of every picture that cannot be read, or is too slender for Qwen2-VL.
     """
     faults = Faults(file)
-    announce = Announcer("pictures")
+    announce = ProgressPrinter("pictures")
     started = time.monotonic()
     for done, sample in enumerate(samples, 1):
         for number, picture in enumerate(sample.pictures, 1):

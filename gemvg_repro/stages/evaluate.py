@@ -28,7 +28,9 @@ from ..models.generation import Question, answer
 from ..models.loading import load
 from ..models.processor import ImageOnlyProcessor
 from ..runs import gallery
-from ..runs.directory import MODEL, Announcer, Run, result_of
+from ..runs.directory import Run, result_of
+from ..runs.layout import GALLERY, MODEL, OFFICIAL, PREDICTIONS, SCORES
+from ..runs.progress import ProgressPrinter
 from ..study.hub import checkpoint_folder
 from ..study.identity import identify, locate, threads_of
 from ..study.parameters import EvaluateParameters, resolve
@@ -182,7 +184,7 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
     started = time.monotonic()
     loaded: tuple[Any, ImageOnlyProcessor] | None = None
     fresh = 0
-    announce = Announcer(run.name)
+    announce = ProgressPrinter(run.name)
     for together in benchmarks.values():
         with ExitStack() as stack:
             logs = {task.mode: stack.enter_context(_log(run, task)) for task in together}
@@ -199,7 +201,7 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
                 left_s = round(spent / fresh * (total - done), 1)
                 run.progress(done, total, left_s)
                 announce(done, total, left_s, {})
-                run.stop_if_asked()
+                run.stop_if_requested()
             for task in together:
                 told = (logs[task.mode].done[s.id] for s in task.samples)
                 answers[task.name] = {said.sample: (said.text, said.tokens) for said in told}
@@ -207,7 +209,7 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
 
 
 def _log(run: Run, task: Task) -> PredictionLog:
-    return PredictionLog(run.folder / f"predictions-{task.name}.jsonl", key=f"{run.id}/{task.name}")
+    return PredictionLog(run.folder / PREDICTIONS.name(task.name), key=f"{run.id}/{task.name}")
 
 
 def _batches(
@@ -228,11 +230,11 @@ def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[
         texts, tokens = zip(*(answers[task.name][s.id] for s in task.samples), strict=True)
         if task.table:
             scores = task.table(texts, tokens)
-            write_table(run.folder / f"scores-{task.name}.parquet", scores)
+            write_table(run.folder / SCORES.name(task.name), scores)
             summaries[task.name] = generalised.summary(scores) if not task.official else {}
         if task.official:
             content = task.official([spoken(text, task.mode) for text in texts])
-            run.write(f"official-{task.name}.json", content)
+            run.write(OFFICIAL.name(task.name), content)
             summaries[task.name] = {name: each["value"] for name, each in content["headline"].items()}
     return summaries
 
@@ -244,7 +246,7 @@ def _model_free(run: Run, validation: Sequence[Sample], test: Sequence[Sample]) 
         ("picture_prior", shortcuts.picture_prior),
     ):
         scores = generalised.score(test, shortcut(validation, test), "direct")
-        write_table(run.folder / f"scores-{name}-direct.parquet", scores)
+        write_table(run.folder / SCORES.name(f"{name}-direct"), scores)
 
 
 def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
@@ -255,7 +257,7 @@ def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
     for sample, mode in chosen:
         text, _ = answers[drawn[mode].name][sample.id]
         said[sample.id, mode] = (text, read(text, len(sample.pictures)).targets)
-    gallery.write(run.folder / "gallery", chosen, said)
+    gallery.write(run.folder / GALLERY, chosen, said)
 
 
 def _about(asked: EvaluateParameters, needed: Mapping[str, str], given: Path | None) -> dict[str, Any]:

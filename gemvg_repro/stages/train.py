@@ -23,7 +23,10 @@ from ..models.checkpoints import check, hashes
 from ..models.generation import answer
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
-from ..runs.directory import MODEL, Announcer, Log, Run, parameters_of, result_of
+from ..runs.directory import Run, parameters_of, result_of
+from ..runs.layout import CHECKPOINTS, MODEL, PARAMETERS, VALIDATION_REWARD, VALIDATION_REWARD_BEFORE
+from ..runs.log import Log
+from ..runs.progress import ProgressPrinter
 from ..study.hub import checkpoint_folder
 from ..study.identity import CONTINUES, identify, threads_of
 from ..study.parameters import TrainParameters
@@ -39,7 +42,6 @@ from ..training.sft import conversations, finetune
 from . import data as sources
 from .prerequisites import ensure
 
-CHECKPOINTS = "checkpoints"
 _SEED_OF_REWARDS = 0
 
 
@@ -49,8 +51,8 @@ def weights_of(given: Path) -> Path:
     Raises:
         Refused: the run is not finished, or the weights are not whole, or not those that it wrote.
     """
-    run = given.parent if given.name == MODEL and (given.parent / "parameters.json").is_file() else given
-    if not (run / "parameters.json").is_file():
+    run = given.parent if given.name == MODEL and (given.parent / PARAMETERS).is_file() else given
+    if not (run / PARAMETERS).is_file():
         check(given)
         return given
     parameters_of(run)
@@ -102,7 +104,7 @@ def _carry_out(
     model, processor = load(start, profile.dtype, profile.max_pixels)
     data = needed["data"].folder
 
-    announce = Announcer(asked.mode)
+    announce = ProgressPrinter(asked.mode)
 
     def record(entry: dict[str, Any]) -> None:
         log.append({**entry, "seconds": round(entry["seconds"] + spent_before, 3)})
@@ -118,9 +120,9 @@ def _carry_out(
         passes = flops_a_token(settings)
         finetune(
             model, processor, chosen, settings,
-            step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.asked_to_stop,
+            step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.stop_requested,
         )  # fmt: skip
-        run.stop_if_asked()
+        run.stop_if_requested()
     partial = run.folder / f"{MODEL}.part"
     shutil.rmtree(partial, ignore_errors=True)
     if not (run.folder / MODEL).is_dir():
@@ -171,17 +173,17 @@ def _reinforce(
     form = FORMS[asked.mode]
     modes = form.modes
     watched = sources.load(data, asked, "validation")[: settings.watched_samples]
-    before = run.folder / "validation-reward-before.parquet"
+    before = run.folder / VALIDATION_REWARD_BEFORE
     if not before.is_file():
         write_table(before, drawn_rewards(model, processor, watched, modes, profile, "before"))
     samples = first_of_each_scene(sources.load(data, asked, "train"))
     reinforce(
         model, processor, samples, watched[: settings.divergence_samples], form, settings,
-        step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.asked_to_stop,
+        step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.stop_requested,
     )  # fmt: skip
-    run.stop_if_asked()
+    run.stop_if_requested()
     after = drawn_rewards(model, processor, watched, modes, profile, "after")
-    write_table(run.folder / "validation-reward.parquet", pd.concat([pd.read_parquet(before), after]))
+    write_table(run.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), after]))
 
 
 def drawn_rewards(

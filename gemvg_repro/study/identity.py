@@ -22,7 +22,10 @@ from ..corpora.sources import annotation_files
 from ..files.hashing import sha256
 from ..files.pictures import FilePicture
 from ..grounding.samples import Mode, Picture
-from ..runs.directory import MODEL, library_versions, parameters_of, read_json_or_none, run_id
+from ..runs.directory import parameters_of, run_id
+from ..runs.environment import library_versions
+from ..runs.json_files import read_json_or_none
+from ..runs.layout import MODEL
 from .hub import checkpoint_folder, commit_of
 from .parameters import DataParameters, EvaluateParameters, Parameters, TrainMode, TrainParameters, is_hub_name, resolve
 from .profiles import load_profile

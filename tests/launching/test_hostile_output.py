@@ -18,7 +18,8 @@ from gemvg_repro.launching.notebook import _why, failure_of, log_of
 from gemvg_repro.launching.status import Entry, explain, states
 from gemvg_repro.launching.status_table import as_json, line, table
 from gemvg_repro.report.page.escaping import escaped_html, escaped_latex
-from gemvg_repro.runs.directory import Log, desk_of
+from gemvg_repro.runs.layout import job_folder
+from gemvg_repro.runs.log import Log
 from gemvg_repro.study.parameters import ParameterError, TrainParameters
 from gemvg_repro.study.plan import Grid, Job, plan
 
@@ -43,7 +44,7 @@ def failed(tmp_path: Path) -> Job:
     root = tiny_project.project(tmp_path)
     file = root / "sweeps" / "miniature.yaml"
     job = next(j for j in plan(Grid.load(file), file, root, root / "runs") if j.name == "sft-s0")
-    desk_of(job.folder).mkdir(parents=True)
+    job_folder(job.folder).mkdir(parents=True)
     failure_of(job).write_text(f"{HOSTILE}\n{HOSTILE * 100}", "utf-8", "surrogatepass")
     log_of(job).write_bytes((HOSTILE * 20_000 + "\n" + HOSTILE + "\n").encode("utf-8", "surrogatepass"))
     return job

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gemvg_repro.runs.directory import Log, Run, RunError, parameters_of, result_of, run_id, write_json
+from gemvg_repro.runs.directory import Run, parameters_of, result_of, run_id
+from gemvg_repro.runs.json_files import RunError, write_json
+from gemvg_repro.runs.log import Log
 from gemvg_repro.runs.ownership import OwnedError, owner_of
 
 WHAT = {"kind": "train", "seed": 0, "settings": {"lr": 0.001}}
@@ -190,7 +192,7 @@ def test_a_log_is_rewound_to_the_checkpoint(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from gemvg_repro.runs.directory import write_json
+from gemvg_repro.runs.json_files import write_json
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 write_json(Path(sys.argv[1]), "x" * 5000)
 """

@@ -202,7 +202,7 @@ def test_whoever_lost_its_lock_learns_so_before_it_writes(tmp_path: Path) -> Non
     """As a laptop that slept through a minute of silence."""
     run = Run.open(tmp_path, "sft-s0", {"seed": 0})
     path = write(run.folder / "owner.lock", elsewhere())
-    for attempt in (lambda: run.write("result.json", {}), run.asked_to_stop, lambda: run.progress(1, 2), run.log):
+    for attempt in (lambda: run.write("result.json", {}), run.stop_requested, lambda: run.progress(1, 2), run.log):
         with pytest.raises(OwnedError, match=r"no longer this process.*process \d+ on node-7.*what was done is kept"):
             attempt()
     run.close()

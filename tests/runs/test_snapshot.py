@@ -1,4 +1,4 @@
-"""Frozen code: known by its content, whole, and with where it came from."""
+"""Snapshots of the code: known by its content, whole, and with where it came from."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gemvg_repro.runs.snapshot import Frozen, of_checkout
+from gemvg_repro.runs.snapshot import Snapshot, of_checkout
 
 from .. import tiny_project
 
 
 def test_a_frozen_copy_is_known_by_its_content_and_is_what_is_imported(tmp_path: Path) -> None:
     root = tiny_project.project(tmp_path / "project")
-    frozen = Frozen.of(root, tmp_path / "code")
+    frozen = Snapshot.of(root, tmp_path / "code")
     assert not (tmp_path / "code").exists()  # asking writes nothing
     folder = frozen.make()
-    assert Frozen.of(root, tmp_path / "code").make() == folder
+    assert Snapshot.of(root, tmp_path / "code").make() == folder
     assert sorted(path.name for path in folder.iterdir()) == ["code.json", "gemvg_repro", "notebooks", "sweeps"]
     program = "import gemvg_repro.runs.snapshot as c; print(c.PACKAGE); print(c.current().commit)"
     said = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     assert said.stdout.splitlines() == [str(folder / "gemvg_repro"), str(frozen.code.commit)]
     (root / "notebooks" / "train.ipynb").write_text("{}")
-    assert Frozen.of(root, tmp_path / "code").folder != folder
+    assert Snapshot.of(root, tmp_path / "code").folder != folder
 
 
 def test_the_difference_has_edits_and_new_files(tmp_path: Path) -> None:

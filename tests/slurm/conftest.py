@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from gemvg_repro.runs.directory import write_bytes
+from gemvg_repro.files.atomic import write_bytes
 from gemvg_repro.study.plan import Grid, Job, plan
 from tools import one_host_slurm as one_host
 from tools.one_host_slurm import Cluster

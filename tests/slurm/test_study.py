@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gemvg_repro.report.numbers.table import COSTS
-from gemvg_repro.runs.directory import stop_file
+from gemvg_repro.runs.layout import stop_file
 from gemvg_repro.runs.ownership import owner_of
 from gemvg_repro.stages.train import CHECKPOINTS
 from gemvg_repro.study import profiles

@@ -21,7 +21,8 @@ from gemvg_repro.models.loading import save
 from gemvg_repro.report.numbers import table
 from gemvg_repro.report.page import figure as pictures
 from gemvg_repro.report.page.html import export_html
-from gemvg_repro.runs.directory import Log, write_json
+from gemvg_repro.runs.json_files import write_json
+from gemvg_repro.runs.log import Log
 from gemvg_repro.stages.train import write_table
 from gemvg_repro.training.checkpointing import newest_checkpoint
 

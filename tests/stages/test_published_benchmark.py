@@ -9,7 +9,8 @@ import pytest
 from gemvg_repro.benchmarks.score import main
 from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.models.checkpoints import hashes
-from gemvg_repro.runs.directory import MODEL, Run
+from gemvg_repro.runs.directory import Run
+from gemvg_repro.runs.layout import MODEL
 from gemvg_repro.stages.evaluate import evaluate
 from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import EvaluateParameters, ParameterError

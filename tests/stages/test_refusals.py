@@ -21,7 +21,8 @@ from gemvg_repro.files.pictures import MOST_STORED_PIXELS
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.models.loading import load
-from gemvg_repro.runs.directory import Run, RunError, run_id
+from gemvg_repro.runs.directory import Run, run_id
+from gemvg_repro.runs.json_files import RunError
 from gemvg_repro.stages.data import make
 from gemvg_repro.stages.evaluate import evaluate
 from gemvg_repro.stages.train import train

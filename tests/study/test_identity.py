@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from gemvg_repro.corpora.manifest import MANIFEST
-from gemvg_repro.runs.directory import RunError, run_id
+from gemvg_repro.runs.directory import run_id
+from gemvg_repro.runs.json_files import RunError
 from gemvg_repro.study import identity
 from gemvg_repro.study.identity import Identity, identify, locate, threads_of
 from gemvg_repro.study.parameters import (

@@ -16,7 +16,7 @@ from gemvg_repro.launching.slurm_arrays import arrays, gpu_hours, to_submit
 from gemvg_repro.launching.slurm_job import STALLED_OFTEN, Attempt
 from gemvg_repro.launching.status import Entry
 from gemvg_repro.launching.submissions import Submission
-from gemvg_repro.runs.directory import desk_of, stop_file
+from gemvg_repro.runs.layout import job_folder, stop_file
 from gemvg_repro.study.plan import Grid, plan
 from gemvg_repro.study.resources import Needs, Resources
 
@@ -104,7 +104,7 @@ def test_nothing_is_repeated_blindly(tmp_path: Path) -> None:
 
 def test_an_attempt_that_never_finishes_a_step_is_not_requeued_for_ever(tmp_path: Path) -> None:
     job = entries(tiny_project.project(tmp_path), [0])["sft-s0"].job
-    desk_of(job.folder).mkdir(parents=True)
+    job_folder(job.folder).mkdir(parents=True)
     job.folder.mkdir(parents=True)
     attempt = Attempt(job, tmp_path, Needs(timeout_min=10))
     for _ in range(STALLED_OFTEN - 1):

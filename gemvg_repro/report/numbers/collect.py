@@ -11,6 +11,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from ...runs.directory import result_of
+from ...runs.json_files import RunError, read_json_or_none
+from ...runs.layout import ENVIRONMENT, LOG, OFFICIAL, PARAMETERS, RESULT, SCORES, failure_file
+from ...runs.progress import progress_of
 from ..labels import position
 
 Purpose = Literal["data", "training", "evaluation"]
@@ -21,8 +25,6 @@ State = Literal["finished", "unfinished", "failed", "unreadable"]
 _DIRECTORY = re.compile(
     r"(?P<name>(?P<evaluate>evaluate-)?(?P<variant>[a-z0-9][a-z0-9_.-]*?)(?:-s(?P<seed>\d+))?)-(?P<id>[0-9a-f]{10})"
 )
-_SCORES = re.compile(r"scores-(?P<benchmark>[a-z][a-z0-9_]*)-(?P<mode>direct|cot)\.parquet")
-_OFFICIAL = re.compile(r"official-(?P<benchmark>[a-z][a-z0-9_+]*)-(?P<mode>direct|cot)\.json")
 
 
 @dataclass(frozen=True)
@@ -44,27 +46,18 @@ class Run:
     def log(self) -> pd.DataFrame:
         """One row a training step, indexed by step. A line cut off by a kill is left out; of a step that was
         logged twice (before a kill, and after the resume) the later line counts."""
-        rows = [row for row in map(_parsed, _lines(self.directory / "log.jsonl")) if "step" in row]
+        rows = [row for row in map(_parsed, _lines(self.directory / LOG)) if "step" in row]
         table = pd.DataFrame(list({row["step"]: row for row in rows}.values()), columns=None if rows else ["step"])
         return table.set_index("step").sort_index()
 
     def scores(self) -> dict[tuple[str, str], pd.DataFrame]:
         """The scores of every sample, one row each, by (benchmark, mode)."""
-        found = (_SCORES.fullmatch(path.name) for path in sorted(self.directory.glob("scores-*.parquet")))
-        return {
-            (match["benchmark"], match["mode"]): pd.read_parquet(self.directory / match.string)
-            for match in found
-            if match
-        }
+        return {task: pd.read_parquet(path) for task, path in SCORES.find(self.directory).items()}
 
     def official(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
         """The headline of every official score: by (benchmark, mode), by metric, its value, n and share."""
-        found = (_OFFICIAL.fullmatch(path.name) for path in sorted(self.directory.glob("official-*.json")))
-        return {
-            (match["benchmark"], match["mode"]): _document(self.directory / match.string).get("headline", {})
-            for match in found
-            if match
-        }
+        files = OFFICIAL.find(self.directory)
+        return {task: (read_json_or_none(path) or {}).get("headline", {}) for task, path in files.items()}
 
 
 @dataclass(frozen=True)
@@ -138,8 +131,6 @@ def _read(directory: Path) -> Run | None:
     match = _DIRECTORY.fullmatch(directory.name)
     if match is None or not directory.is_dir():
         return None
-    result = _document(directory / "result.json")
-    state, note = _state(directory, result)
     purpose: Purpose = "training"
     if match["evaluate"]:
         purpose = "evaluation"
@@ -152,32 +143,38 @@ def _read(directory: Path) -> Run | None:
         purpose=purpose,
         variant=match["variant"],
         seed=int(match["seed"]) if match["seed"] is not None else None,
-        state=state,
-        note=note,
-        parameters=_document(directory / "parameters.json"),
-        environment=_document(directory / "environment.json"),
-        result=result,
+        **_documents(directory),
     )
 
 
-def _state(directory: Path, result: dict[str, Any]) -> tuple[State, str]:
-    if result:
-        return "finished", ""
-    if (directory / "result.json").exists():
-        return "unreadable", "result.json is damaged: move the directory away and launch again"
-    progress = {"step": 0, "total": "?"} | _document(directory / "progress.json")
-    at = f"step {progress['step']} of {progress['total']}"
-    failure = directory.parent / ".jobs" / directory.name / "failure.txt"  # the launcher's; gone on success
+def _documents(directory: Path) -> dict[str, Any]:
+    """The run's JSON files, and the state that they show."""
+    try:
+        result = result_of(directory)
+        documents = {
+            "parameters": read_json_or_none(directory / PARAMETERS),
+            "environment": read_json_or_none(directory / ENVIRONMENT),
+        }
+        state, note = ("finished", "") if result else _unfinished(directory)
+    except RunError as error:
+        return {"state": "unreadable", "note": str(error)}
+    return {"state": state, "note": note, "result": result or {}} | {k: v or {} for k, v in documents.items()}
+
+
+def _unfinished(directory: Path) -> tuple[State, str]:
+    progress = {"step": 0, "total": "?"} | progress_of(directory)
+    step = f"step {progress['step']} of {progress['total']}"
+    failure = failure_file(directory)
     if failure.is_file():
-        return "failed", f"{at}; {failure.read_text('utf-8', errors='replace')[:300]}"
-    return "unfinished", f"{at}; launching again goes on from there"
+        return "failed", f"{step}; {failure.read_text('utf-8', errors='replace')[:300]}"
+    return "unfinished", f"{step}; launching again resumes there"
 
 
 def _newest(found: list[Run]) -> set[str]:
     """Of the runs of one name, the finished one whose result was written last; else the last by its id."""
 
     def age(run: Run) -> tuple[float, str]:
-        return (run.directory / "result.json").stat().st_mtime if run.state == "finished" else 0.0, run.id
+        return (run.directory / RESULT).stat().st_mtime if run.state == "finished" else 0.0, run.id
 
     newest = {run.name: run for run in sorted(found, key=age)}
     return {run.directory.name for run in newest.values()}
@@ -198,7 +195,3 @@ def _parsed(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _document(path: Path) -> dict[str, Any]:
-    return _parsed(path.read_text("utf-8", errors="replace")) if path.is_file() else {}

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ...files.atomic import write_bytes
 from ...grounding.samples import GROUNDING_KINDS
+from ...runs.layout import NUMBERS, VALIDATION_REWARD
 from ..labels import MODEL_FREE, REFERENCES, SHORTCUTS, position
 from . import official_scores, paired_seeds, slices
 from .collect import PURPOSES, Collection, Run
@@ -20,9 +21,6 @@ from .estimates import Estimate, Resampling, estimates, hit_rate, mean, percenti
 COLUMNS = ["run", "variant", "seed", "mode", "benchmark", "kind", "metric", "value", "low", "high", "n"]
 
 COSTS = ("seconds", "tokens_trained", "tokens_generated", "flops", "peak_memory_mb")
-
-REWARDS = "validation-reward.parquet"
-"""In the directory of a GRPO run: columns prompt, mode, when (before | after), term, value."""
 
 _Row = tuple[object, ...]
 Draw = Callable[[pd.DataFrame], Resampling]
@@ -102,8 +100,8 @@ def save(table: pd.DataFrame, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     table.to_parquet(content, index=False)
-    write_bytes(out / "numbers.parquet", content.getvalue())
-    return out / "numbers.parquet"
+    write_bytes(out / NUMBERS, content.getvalue())
+    return out / NUMBERS
 
 
 def pick(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
@@ -259,8 +257,8 @@ def _rewards(collection: Collection, resamples: int, seed: int) -> Iterator[_Row
     """The reward on the fixed validation prompts before and after GRPO, term by term."""
     found: dict[str, list[tuple[Run, pd.DataFrame]]] = {}
     for run in collection.finished("training"):
-        if (run.directory / REWARDS).is_file():
-            found.setdefault(run.variant, []).append((run, pd.read_parquet(run.directory / REWARDS)))
+        if (run.directory / VALIDATION_REWARD).is_file():
+            found.setdefault(run.variant, []).append((run, pd.read_parquet(run.directory / VALIDATION_REWARD)))
     for variant, each in found.items():
         runs, tables = (tuple(part) for part in zip(*each, strict=True))
         scores = _Scores("validation_reward", "", variant, runs, tables)

@@ -20,6 +20,7 @@ from ...grounding.answers import write as write_targets
 from ...grounding.samples import Mode, Sample
 from ...runs import gallery
 from ...runs.gallery import Entry, Pixels, pixels, read
+from ...runs.layout import GALLERY
 from ..labels import CONTROLS, KINDS, MODES, PREDICTION, TRUTH, look
 from ..numbers.collect import Collection
 from ..page.escaping import plain
@@ -47,10 +48,10 @@ def drawings(collection: Collection, out: Path) -> Picture:
     caption = "Predictions beside the truth."
     last_first = reversed(collection.finished("evaluation"))
     for run in sorted(last_first, key=lambda run: (run.variant != "hybrid", run.variant in CONTROLS)):
-        if entries := read(run.directory / "gallery"):
+        if entries := read(run.directory / GALLERY):
             seed = "" if run.seed is None else f" (seed {run.seed})"
             caption = f"Predictions of {look(run.variant).label}{seed} beside the truth."
-            return save(draw(run.directory / "gallery", entries), out, "predictions", caption)
+            return save(draw(run.directory / GALLERY, entries), out, "predictions", caption)
     return Picture(caption)
 
 

@@ -9,14 +9,15 @@ from gemvg_repro.report.numbers.collect import collect, completeness
 
 from .. import synthetic
 
-DONE = {"id": "0123456789", "name": "sft-s0", "cost": {"seconds": 1.0}}
+DONE = {"cost": {"seconds": 1.0}}
 
 
-def make(runs: Path, directory: str, **files: object) -> Path:
+def make(runs: Path, directory: str, **files: dict[str, object]) -> Path:
     folder = runs / directory
     folder.mkdir(parents=True)
     for name, content in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
+        identified = {"id": directory[-10:]} if name == "result" else {}
+        (folder / f"{name}.json").write_text(json.dumps(identified | content))
     return folder
 
 
@@ -43,6 +44,8 @@ def test_only_a_result_says_that_a_run_is_finished(tmp_path: Path) -> None:
         "direct-s0-0123456789": "failed",
         "hybrid-s0-0123456789": "unreadable",
     }
+    make(tmp_path, "sft-s1-0123456789", result={"id": "aaaaaaaaaa"})
+    assert states(tmp_path)["sft-s1-0123456789"] == "unreadable"
     notes = completeness(collect(tmp_path)).set_index("run")["note"]
     assert "step 7 of 9" in notes["cot-s0"] and "ValueError: no" in notes["direct-s0"]
 

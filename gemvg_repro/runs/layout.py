@@ -1,0 +1,108 @@
+"""What is each file of a runs folder called? Every name is stated here once.
+
+runs/NAME-ID/            a run: what it is, how far it is, what it made
+runs/.jobs/NAME-ID/      the executions of that run's notebook: locks, logs, the partly executed notebook
+runs/.jobs/launches/     the submissions to Slurm;  code/, grids/: what was launched
+runs/report/             the report on all of them
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..grounding.samples import MODES
+
+RESULT = "result.json"
+"""Written last: the only sign that a run is finished."""
+
+PARAMETERS = "parameters.json"
+"""Everything that can move the run's numbers; its hash is the run's id."""
+
+ENVIRONMENT = "environment.json"
+PROGRESS = "progress.json"
+LOG = "log.jsonl"
+NOTEBOOK = "notebook.ipynb"
+MODEL = "model"
+"""The folder of a training's weights."""
+
+CHECKPOINTS = "checkpoints"
+VALIDATION_REWARD = "validation-reward.parquet"
+"""Of a GRPO run: columns prompt, mode, when (before | after), term, value."""
+
+VALIDATION_REWARD_BEFORE = "validation-reward-before.parquet"
+GALLERY = "gallery"
+
+REPORT_NOTEBOOK = "report.ipynb"
+REPORT_PAGE = "report.html"
+NUMBERS = "numbers.parquet"
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """A file that an evaluation writes for each of its tasks, that is, for a benchmark in a mode."""
+
+    prefix: str
+    suffix: str
+
+    def name(self, task: str) -> str:
+        """The file's name for a task such as `generalised-cot`."""
+        return f"{self.prefix}-{task}{self.suffix}"
+
+    def find(self, run: Path) -> dict[tuple[str, str], Path]:
+        """The files in a run directory, by (benchmark, mode), in the order of their names."""
+        task = re.compile(rf"{self.prefix}-([a-z][a-z0-9_+]*)-({'|'.join(MODES)}){re.escape(self.suffix)}")
+        matches = ((task.fullmatch(path.name), path) for path in sorted(run.glob(self.name("*"))))
+        return {(match[1], match[2]): path for match, path in matches if match}
+
+
+PREDICTIONS = TaskFile("predictions", ".jsonl")
+SCORES = TaskFile("scores", ".parquet")
+OFFICIAL = TaskFile("official", ".json")
+"""The score by the benchmark authors' rules."""
+
+
+def owner_lock(run: Path) -> Path:
+    """Held by the process that writes to the run directory."""
+    return run / "owner.lock"
+
+
+def launcher_folder(runs: Path) -> Path:
+    """The launcher's own folder within a folder of runs."""
+    return runs / ".jobs"
+
+
+def snapshots(runs: Path) -> Path:
+    """The folder of the code that was launched."""
+    return launcher_folder(runs) / "code"
+
+
+def job_folder(run: Path) -> Path:
+    """What belongs to the executions of a run's notebook, and not to the run."""
+    return launcher_folder(run.parent) / run.name
+
+
+def job_lock(run: Path) -> Path:
+    """Held by the process that executes the run's notebook."""
+    return job_folder(run) / "job.lock"
+
+
+def job_log(run: Path) -> Path:
+    """What the last execution printed, cell by cell as it ran."""
+    return job_folder(run) / "log.txt"
+
+
+def failure_file(run: Path) -> Path:
+    """Why the last execution failed; there is no such file when it did not."""
+    return job_folder(run) / "failure.txt"
+
+
+def stop_file(run: Path) -> Path:
+    """While it exists, the run is to stop as soon as all it did is on disk."""
+    return job_folder(run) / "stop"
+
+
+def partial_notebook(run: Path) -> Path:
+    """The notebook while it is executed."""
+    return job_folder(run) / "notebook.part.ipynb"
