@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .boxes import flaw, to_grid
+from .number_words import ORDINALS
 from .samples import Box, Mode, Sample, Target
 
 NONE = "none"
@@ -188,13 +189,12 @@ def _inside_answer(rest: str, after_thought: bool, problems: list[str]) -> str:
 # Every repetition is bounded, so that the time is linear in the text.
 _NUMBER = r" ?(-?[0-9]{1,30}(?:\.[0-9]{1,30})?) ?"
 _CORNERS = rf"\({_NUMBER},{_NUMBER}\) ?,? ?\({_NUMBER},{_NUMBER}\)"
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
 _NOUN = "(?:picture|image|img|photo|frame)"
 _PIECE = re.compile(
     rf"(?P<box>(?P<open><\|box_start\|> ?)?{_CORNERS}(?P<close> ?<\|box_end\|>)?)"
     rf"|\b{_NOUN}[ _#-]{{0,2}}(?P<number>[0-9]{{1,9}})\b ?:?"
     r"|\b(?:(?:in )?the )?"
-    rf"(?:(?P<nth>[0-9]{{1,9}})(?:st|nd|rd|th)|(?P<ordinal>{'|'.join(_ORDINALS)})) {_NOUN}\b ?:?"
+    rf"(?:(?P<nth>[0-9]{{1,9}})(?:st|nd|rd|th)|(?P<ordinal>{'|'.join(ORDINALS)})) {_NOUN}\b ?:?"
     rf"|\b(?P<none>{NONE})\b",
     re.ASCII | re.IGNORECASE,
 )
@@ -290,7 +290,7 @@ def _read_proper(thought: str | None, said: str, pictures: int, problems: list[s
 
 def _picture(name: re.Match[str]) -> int:
     ordinal = name["ordinal"]
-    return _ORDINALS.index(ordinal.lower()) + 1 if ordinal else int(name["number"] or name["nth"])
+    return ORDINALS.index(ordinal.lower()) + 1 if ordinal else int(name["number"] or name["nth"])
 
 
 def _few(problems: list[str]) -> tuple[str, ...]:

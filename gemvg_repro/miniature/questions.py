@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from ..grounding.number_words import CARDINALS
 from ..grounding.samples import Kind, Sample, Target
 from .world import (
     CATEGORIES,
@@ -20,21 +21,6 @@ from .world import (
     step_in_time,
 )
 
-NUMBERS = (
-    "no",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
 LETTERS = ("A", "B", "C", "D")
 
 _TARGETS = (0, 1, 2, 3)
@@ -137,7 +123,7 @@ def _find(frames: Sequence[Frame], pattern: Pattern, first: int = 0) -> tuple[tu
 def _evidence(found: Sequence[tuple[int, int]], pictures: int, first: int = 0) -> str:
     """How many were found in each picture, in words: "one in Picture 1, no in Picture 2"."""
     counts = [sum(p == picture for p, _ in found) for picture in range(pictures)]
-    return ", ".join(f"{NUMBERS[counts[p]]} in Picture {p + 1}" for p in range(first, pictures)) + "."
+    return ", ".join(f"{CARDINALS[counts[p]]} in Picture {p + 1}" for p in range(first, pictures)) + "."
 
 
 def some_pattern(rng: Random) -> Pattern:
@@ -364,9 +350,9 @@ def how_many(rng: Random, pictures: int) -> Question:
     pattern = some_pattern(rng)
     frames = _scene_with(rng, pattern, _spread(rng, pictures))
     found = _find(frames, pattern)
-    wrong = [NUMBERS[n] for n in rng.sample([n for n in range(5) if n != len(found)], 3)]
+    wrong = [CARDINALS[n] for n in rng.sample([n for n in range(5) if n != len(found)], 3)]
     chain = f"{pattern}: {_evidence(found, pictures)}"
-    return _lettered(rng, frames, f"How many times is there a {pattern}?", NUMBERS[len(found)], wrong, chain)
+    return _lettered(rng, frames, f"How many times is there a {pattern}?", CARDINALS[len(found)], wrong, chain)
 
 
 COMPOSERS = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from .questions import LETTERS, NUMBERS
+from ..grounding.number_words import CARDINALS
+from .questions import LETTERS
 from .world import CATEGORIES, COLOURS
 
 COORDINATE_STEP = 20
@@ -69,7 +70,7 @@ def _vocabulary() -> list[str]:
     pieces = [form.format(n) for form in COORDINATE_FORMS for n in COORDINATES]
     pieces += [form.format(k) for form in ("Picture {}: ", "Picture {}", " Picture {}") for k in range(1, 7)]
     pieces += ["<think>", "</think>", "<answer>", "</answer>", "; "]
-    words = [*_WORDS, *CATEGORIES, *COLOURS, *NUMBERS, *LETTERS]
+    words = [*_WORDS, *CATEGORIES, *COLOURS, *CARDINALS, *LETTERS]
     pieces += [form + word for word in dict.fromkeys(words) for form in ("", " ")]
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     spelled = [to_bytes.pre_tokenize_str(piece)[0][0] for piece in pieces]

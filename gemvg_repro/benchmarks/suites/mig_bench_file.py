@@ -20,13 +20,13 @@ from scipy.sparse.csgraph import connected_components
 
 from ...files.pictures import FilePicture, store
 from ...files.validation import Faults, Refused, leaves_folder, numbers, read_json
+from ...grounding.number_words import ORDINALS
 from ...grounding.samples import Box, Kind, Picture, Sample, Target
 
 FOLDER = "MIG-Bench"
 FILE = "MIG_data.json"
 
 _NTH = re.compile(r"in the ([0-9]{1,3})th image")
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class MigRecord:
             return int(nth[1]) - 1 if nth else None
         if where == "additional_info":
             words = self.additional_info.split()
-            return next((_ORDINALS.index(word) for word in words if word in _ORDINALS), None)
+            return next((ORDINALS.index(word) for word in words if word in ORDINALS), None)
         return where if isinstance(where, int) else None
 
 

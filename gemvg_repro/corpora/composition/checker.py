@@ -17,10 +17,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from ...grounding.number_words import CARDINALS
 from ..frames import Conversation, Frame, Question
 from .composed import Composed
 from .oracle import MEANINGS, Meaning, Untrue, phrases_of, require
-from .patterns import NUMBERS, attributes, patterns
+from .patterns import attributes, patterns
 
 
 def check(
@@ -173,7 +174,7 @@ def _evidence(name: str, slots: dict[str, str], n: int, meaning: Meaning) -> Non
         require(not wanted, f"{where} overlooks {len(wanted)}")
         return
     word = slots.get("count", "one")
-    number = NUMBERS[word] if word in NUMBERS else int(word)
+    number = CARDINALS.index(word) if word in CARDINALS else int(word)
     require(tallied or number > 0, f"{where} says that there are none as if there were")
     require(number == len(wanted), f"{where} counts {number}, but there are {len(wanted)}")
     places = slots.get("place" if name == "seen" else "places")  # not every wording says them

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from ...grounding.number_words import CARDINALS
 from ..frames import Frame, Question
 from .composed import Composed
-from .patterns import NUMBERS, Patterns
+from .patterns import Patterns
 
 
 class Untrue(ValueError):
@@ -108,7 +109,7 @@ class Meaning:
     def by_count(self) -> None:
         self.by_phrase()
         number = sum(len(self.wanted(n)) for n in self.asked)
-        self._choose(next(word for word, value in NUMBERS.items() if value == number), {*NUMBERS})
+        self._choose(CARDINALS[number], {*CARDINALS})
 
     def _singles(self) -> list[Any]:
         """The one object of each picture, which are not asked for; the chain says what each is."""

@@ -10,11 +10,6 @@ from types import MappingProxyType
 
 import yaml
 
-NUMBERS = {
-    "no": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6,
-    "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12,
-}  # fmt: skip
-
 _SLOTS = {
     "phrase": r'[^"]+?',
     "question": r'[^"]+?',

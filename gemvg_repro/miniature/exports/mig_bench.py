@@ -8,10 +8,9 @@ from random import Random
 
 from ...benchmarks.suites import mig_bench_file
 from ...benchmarks.suites.mig_bench_file import MigRecord
+from ...grounding.number_words import ORDINALS
 from ..questions import COMPOSERS, Question, shared
 from ..world import Frame, close_up, frame, from_another_view, place
-
-_ORDINALS = ("first", "second", "third")
 
 
 def write(folder: Path, seed: int, each: int) -> Path:
@@ -40,7 +39,7 @@ def _record(task: str, question: Question, where: str = "") -> MigRecord:
     picture, thing = question.found[0]
     query = question.query.rstrip(".") + where.format(k=picture + 1) + "."
     box = question.frames[picture].things[thing].box
-    told = f"It is in the {_ORDINALS[picture]} image." if task == "group_grounding" else ""
+    told = f"It is in the {ORDINALS[picture]} image." if task == "group_grounding" else ""
     return MigRecord(task, question.frames, query, box, told, task != "group_grounding")
 
 

@@ -19,10 +19,10 @@ from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.sources import SOURCES
 from gemvg_repro.files.pictures import FilePicture
+from gemvg_repro.grounding.number_words import CARDINALS
 from gemvg_repro.grounding.samples import GROUNDING_KINDS
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.miniature.exports import sources as official_export
-from gemvg_repro.miniature.questions import NUMBERS
 from gemvg_repro.miniature.tokenizer import build_tokenizer
 from gemvg_repro.miniature.world import CATEGORIES, COLOURS
 from gemvg_repro.stages import data
@@ -114,7 +114,7 @@ def test_spatial_association_goes_from_the_close_view(made: tuple[Path, dict[str
 
 def _shape(text: str) -> str:
     """A sentence without its names, numbers and how many pictures it tells of."""
-    names = "|".join([*CATEGORIES, *COLOURS, "object", *NUMBERS])
+    names = "|".join([*CATEGORIES, *COLOURS, "object", *CARDINALS])
     words = re.sub(rf"\b({names})\b( ({names})\b)*", "X", re.sub(r"\d", "N", text))
     return re.sub(r"X in Picture N(, X in Picture N)*", "X in Picture N", words)
 
