@@ -33,8 +33,8 @@ MOST_BYTES = 2**30
 MEMORY = 2**30, 30
 """How much memory reading may take, in bytes: so much, and so much for each byte of the file."""
 
-SECONDS = 30.0, 1e-6
-"""How long it may compute: so much, and so much for each byte of the file."""
+SECONDS = 0.25, 1e-6
+"""How much CPU time reading may take, in seconds, after the reader has started: so much, and so much for each byte."""
 
 _KINDS = "biuf"
 
@@ -135,8 +135,11 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to something outside of itself")
 
 
-def load(file: Path, most_bytes: int = MOST_BYTES) -> Any:
+def load(file: Path, most_bytes: int = MOST_BYTES, encoding: str = "latin-1") -> Any:
     """The content of a pickle: dict, list, tuple, set, text, numbers, bytes, numeric numpy arrays.
+
+    `encoding` is that of the texts that Python 2 wrote as bytes: "latin-1" keeps the arrays among them, "utf-8" reads
+    their words (a sign that is none becomes U+FFFD).
 
     Raises Refused if it is missing, larger than `most_bytes`, cut off, takes more than MEMORY or SECONDS, is nested
     deeper than Python's pickle would write, or holds anything else.
@@ -147,30 +150,30 @@ def load(file: Path, most_bytes: int = MOST_BYTES) -> Any:
         raise Refused(f"{file} cannot be read: {error.strerror}") from error
     if size > most_bytes:
         raise Refused(f"{file} has {size} bytes; a pickle of at most {most_bytes} is opened")
-    memory, seconds = (int(base + rate * size) for base, rate in (MEMORY, SECONDS))
+    memory, seconds = (base + rate * size for base, rate in (MEMORY, SECONDS))
     reader = subprocess.run(
-        [sys.executable, "-m", __name__, str(file), str(memory), str(max(seconds, 1))],
+        [sys.executable, "-m", __name__, str(file), str(int(memory)), str(seconds), encoding],
         capture_output=True,
         env=os.environ
         | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "OPENBLAS_NUM_THREADS": "1"},
     )
     if reader.returncode:
         said = reader.stderr.decode("utf-8", "replace").strip()[-300:]
-        if reader.returncode == -signal.SIGXCPU:
-            said = f"it is not read after {seconds} s of computing"
+        if reader.returncode == -signal.SIGPROF:
+            said = f"it is not read after {seconds:.2f} s of computing"
         raise Refused(f"{file} is no pickle of plain data: {said or f'its reader ended with {reader.returncode}'}")
     return _read(io.BytesIO(reader.stdout))
 
 
-def _main(file: str, memory: str, seconds: str) -> None:
+def _main(file: str, memory: str, seconds: str, encoding: str) -> None:
     """What the process does that `load` starts: reads the file, and writes it to standard output as Python would."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
+    signal.setitimer(signal.ITIMER_PROF, float(seconds))  # SIGPROF ends the process, within one operation too
     with suppress(ValueError, OSError):  # macOS
         resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
     try:
         with Path(file).open("rb") as content:
-            pickle.dump(_read(content), sys.stdout.buffer, 5)
+            pickle.dump(_read(content, encoding), sys.stdout.buffer, 5)
     except MemoryError:
         sys.exit(f"it takes more than {int(memory) / 2**30:.1f} GiB of memory")
     except RecursionError:
@@ -179,8 +182,8 @@ def _main(file: str, memory: str, seconds: str) -> None:
         sys.exit(f"{error!s:.200}" or type(error).__name__)
 
 
-def _read(content: IO[bytes]) -> Any:
-    return _finished(_Unpickler(content, encoding="latin-1").load())
+def _read(content: IO[bytes], encoding: str = "latin-1") -> Any:
+    return _finished(_Unpickler(content, encoding=encoding, errors="replace").load())
 
 
 _LEAVES = (str, bytes, bytearray, int, float, type(None), np.ndarray)

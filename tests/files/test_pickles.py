@@ -45,6 +45,12 @@ def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
     assert pickles.load(put(tmp_path, numpy_1))["bbox"].tolist() == [1.0, 2.0]
 
 
+def test_words_of_python_2_are_read_in_the_encoding_that_is_named(tmp_path: Path) -> None:
+    file = put(tmp_path, b"\x80\x02U\x06caf\xc3\xa9\xff.")
+    assert pickles.load(file, encoding="utf-8") == "caf\u00e9\ufffd"
+    assert pickles.load(file) == "caf\u00c3\u00a9\u00ff"
+
+
 class _Runs:
     def __init__(self, call: Any, *arguments: Any) -> None:
         self.call, self.arguments = call, arguments
@@ -158,3 +164,13 @@ def test_what_would_fill_the_memory_or_never_end_is_refused(
     assert time.process_time() - started[0] < 2, "nothing of it may fall to this process"
     assert spent.ru_utime + spent.ru_stime - started[1].ru_utime - started[1].ru_stime < 4
     assert spent.ru_maxrss < 2**20, "KiB"
+
+
+def test_a_small_file_whose_key_takes_years_is_refused_in_half_a_second(tmp_path: Path) -> None:
+    """With the limits that are in use: 60 tuples of two equal tuples are a key that is hashed 2 to the 60th times."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with pytest.raises(Refused, match=r"a\.pkl is no pickle of plain data: it is not read after 0\.25 s"):
+        pickles.load(put(tmp_path, long_key(60, same=True)))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+    assert after.ru_maxrss < 2**20, "KiB"

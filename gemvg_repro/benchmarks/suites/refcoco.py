@@ -10,20 +10,19 @@ A reply's box is the first list of four numbers in square brackets, x1, y1, x2, 
 tasks/refcoco/utils_rec.py:50-75, 60e0ba9f); without one, the first box in Qwen2-VL's notation, thousandths. It is right
 if its IoU with the true box is at least 0.5. Without a box a reply is wrong.
 
-A pickle can run code. This one is read by an unpickler that knows no class and no function: lists, dicts, texts and
-numbers are all that can come of it.
+The refs are a pickle, which could run code: `files.pickles` reads it in a process of its own, as data alone.
 """
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from ...files import pickles
 from ...files.pictures import FilePicture
 from ...files.records import expect, identifier, inner_path, objects, side, unmarked
 from ...files.validation import Faults, Refused, read_json
@@ -38,7 +37,6 @@ SPLITS = ("val", "testA", "testB", "test")
 THRESHOLD = 0.5
 
 _LIST = re.compile(r"\[\s*" + r",\s*".join([r"(-?\d{1,30}(?:\.\d{1,30})?)"] * 4) + r"\s*\]")
-_MOST_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +48,6 @@ class Expression:
     picture: FilePicture
     image: int
     box: Box
-
-
-class _DataOnly(pickle._Unpickler):  # the C one can be made to fill the memory
-    """Unpickles data and nothing else."""
-
-    # Of this one the length that the file claims is filled with zeros before it is read; refs have none.
-    dispatch: ClassVar = {
-        code: read for code, read in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it wants to call {module}.{name}; only data is read")
-
-
-def read_pickle(file: Path) -> Any:
-    """The lists, dicts, texts and numbers of a pickle of Python 2 or 3.
-
-    Raises Refused if it is missing, cut off, larger than a gigabyte, or names any class or function.
-    """
-    try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise Refused(f"{file} has more than {_MOST_BYTES} bytes; expected the refs of RefCOCO")
-        with file.open("rb") as content:
-            return _DataOnly(content, encoding="utf-8", errors="replace").load()
-    except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}; expected refs(unc).p or the like") from error
-    except Refused:
-        raise
-    except Exception as error:  # an unpickler raises all sorts on a broken file
-        raise Refused(f"{file} is no pickle of plain data: {str(error) or repr(error):.200}") from error
 
 
 class RefCoco(TextBenchmark[Expression]):
@@ -96,7 +64,7 @@ class RefCoco(TextBenchmark[Expression]):
 
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[Expression]:
         """The refs file, with instances.json beside it; images lie below `root`, by default train2014/ beside it."""
-        refs = read_pickle(file)
+        refs = pickles.load(file, encoding="utf-8")
         if not isinstance(refs, list) or not refs:
             raise Refused(f"{file}: expected a list of refs")
         images, found = _instances(file.with_name("instances.json"))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gemvg_repro.benchmarks.registry import benchmark
-from gemvg_repro.benchmarks.suites.refcoco import box_of, read_pickle
+from gemvg_repro.benchmarks.suites.refcoco import box_of
 from gemvg_repro.files.validation import Refused
 
 from ..published import refcoco, write_refcoco
@@ -41,8 +41,8 @@ def test_a_pickle_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "refs(unc).p"
     file.write_bytes(pickle.dumps([Evil()], protocol=protocol))
-    with pytest.raises(Refused, match="only data is read"):
-        read_pickle(file)
+    with pytest.raises(Refused, match=r"refs\(unc\)\.p is no pickle of plain data: it names .*eval"):
+        benchmark("refcoco").load(file)
     assert not (tmp_path / "evil").exists()
 
 
@@ -70,6 +70,10 @@ def test_a_broken_pickle_is_refused_with_its_name(tmp_path: Path, content: bytes
 
 
 def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
-    file = tmp_path / "refs(unc).p"
-    file.write_bytes(b"(lp0\n(dp1\nS'split'\np2\nS'val'\np3\nsS'ann_id'\np4\nI11\nsa.")
-    assert read_pickle(file) == [{"split": "val", "ann_id": 11}]
+    file = write_refcoco(tmp_path)
+    file.write_bytes(
+        b"(lp0\n(dp1\nS'split'\np2\nS'val'\np3\nsS'ann_id'\np4\nI11\nsS'image_id'\np5\nI1\nsS'sentences'\np6\n(lp7\n"
+        b"(dp8\nS'sent'\np9\nS'the caf\\xc3\\xa9'\np10\nsasa."
+    )
+    (expression,) = benchmark("refcoco").load(file)
+    assert (expression.split, expression.text) == ("val", "the caf\u00e9")
