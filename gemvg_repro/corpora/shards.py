@@ -42,7 +42,7 @@ def stored(root: Path, picture: Mapping[str, Any], most_pixels: int | None) -> P
 class EmbeddedPicture:
     """Picture `position` of a row of a row group of a shard, read when asked for: a quarter of a million samples whose
     pictures are embedded fit into memory. With `most_pixels`, a larger one is scaled down to so many, as a FilePicture
-    is. `pixels` raises Refused if it cannot be read or decoded, or is larger than MOST_STORED_PIXELS."""
+    is. `pixels` raises Refused if it cannot be read or decoded, or is larger than MAX_STORED_PIXELS."""
 
     shard: Path
     group: int

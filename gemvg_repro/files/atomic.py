@@ -1,4 +1,4 @@
-"""How is a file written so that a kill or a full disk costs nothing that was there?"""
+"""Atomic writing: after a kill or on a full disk, a file has its old content or its new, never a part."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-_ROOM = 65_536  # bytes: with less than this a disk is full, whatever a library says of its error
+_LEAST_FREE = 65_536  # bytes: with less than this a disk counts as full, whatever error a library raises
 
 
 class NotWritten(OSError):
-    """A file was not written, for want of room; what was there before is whole."""
+    """A file was not written because the disk is full; its previous content is intact."""
 
 
 @contextmanager
 def writing(path: Path, size: int | None = None) -> Iterator[None]:
-    """While something is written to `path`, a file or a folder: a full disk is told with what that takes.
+    """Turns any error of the block into NotWritten, with sizes, where the disk of `path` is full.
 
     Args:
-        path: what is written.
-        size: how many bytes it takes, if that is known.
+        path: the file or folder that the block writes.
+        size: its bytes, if known.
 
     Raises:
-        NotWritten: in place of whatever error the disk's being full had brought about: each library has its own.
+        NotWritten: in place of the library's own error; each library raises another one on a full disk.
     """
     try:
         yield
@@ -35,8 +35,8 @@ def writing(path: Path, size: int | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         free = shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
-        told = isinstance(error, OSError) and error.errno in _FULL
-        if not told and free >= max(_ROOM, size or 0):
+        disk_error = isinstance(error, OSError) and error.errno in _FULL
+        if not disk_error and free >= max(_LEAST_FREE, size or 0):
             raise
         why = error.strerror if isinstance(error, OSError) and error.strerror else "the disk is full"
         takes = f"it takes {size:,} bytes" if size is not None else "it takes more than there is"

@@ -89,7 +89,7 @@ def category(record: Mapping[str, Any], where: str, taken: Container[Id], report
     """A category whose id is none of those that are `taken`."""
     id_, name = _new_id("category", record, where, taken, report), record.get("name")
     if not isinstance(name, str):
-        report(f"{where}.name", "category without a name", f"expected text, {shown(record, 'name')}")
+        report(f"{where}.name", "category without a name", f"expected text, {value_of(record, 'name')}")
         return None
     return None if id_ is None else CategoryRecord(id_, name)
 
@@ -100,19 +100,21 @@ def image(record: Mapping[str, Any], where: str, taken: Container[Id], report: R
     width, height = (_side(record, key, where, report) for key in ("width", "height"))
     name = record.get("file_name")
     if not isinstance(name, str) or not name or "\0" in name or leaves_folder(name):
-        expected = f"expected a path that stays in the images' folder, {shown(record, 'file_name')}"
+        expected = f"expected a path that stays in the images' folder, {value_of(record, 'file_name')}"
         report(f"{where}.file_name", "image without a usable file name", expected)
         return None
     return None if id_ is None or width is None or height is None else ImageRecord(id_, name, width, height)
 
 
-def reference(record: Mapping[str, Any], key: str, known: Container[Id], where: str, report: Report) -> Id | None:
-    """The id of an annotation's image, under `key` "image_id", or else of its category, if it is one of the `known`."""
+def reference(record: Mapping[str, Any], key: str, ids: Container[Id], where: str, report: Report) -> Id | None:
+    """The id of an annotation's image, under `key` "image_id", or else of its category, if it is one of `ids`."""
     id_ = identifier(record.get(key))
-    if id_ is not None and id_ in known:
+    if id_ is not None and id_ in ids:
         return id_
     noun, among = ("image", "images") if key == "image_id" else ("category", "categories")
-    report(f"{where}.{key}", f"annotation of an unknown {noun}", f"expected an id of `{among}`, {shown(record, key)}")
+    report(
+        f"{where}.{key}", f"annotation of an unknown {noun}", f"expected an id of `{among}`, {value_of(record, key)}"
+    )
     return None
 
 
@@ -120,7 +122,7 @@ def bbox(record: Mapping[str, Any], where: str, report: Report) -> tuple[float, 
     """The box of an annotation: x, y, width and height in pixels, the last two not negative."""
     box = numbers(record.get("bbox"))
     if box is None:
-        expected = f"expected [x, y, width, height] in pixels, {shown(record, 'bbox')}"
+        expected = f"expected [x, y, width, height] in pixels, {value_of(record, 'bbox')}"
         report(f"{where}.bbox", "box that is no four finite numbers", expected)
         return None
     x, y, width, height = box
@@ -135,11 +137,11 @@ def crowd(record: Mapping[str, Any], where: str, report: Report) -> bool | None:
     value = record.get("iscrowd", 0)
     if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
-    report(f"{where}.iscrowd", "iscrowd that is neither 0 nor 1", f"expected 0 or 1, {shown(record, 'iscrowd')}")
+    report(f"{where}.iscrowd", "iscrowd that is neither 0 nor 1", f"expected 0 or 1, {value_of(record, 'iscrowd')}")
     return None
 
 
-def shown(record: Mapping[str, Any], key: str) -> str:
+def value_of(record: Mapping[str, Any], key: str) -> str:
     """The value under a key, for a message."""
     return f"got {record[key]!r:.80}" if key in record else "it is missing"
 
@@ -147,7 +149,7 @@ def shown(record: Mapping[str, Any], key: str) -> str:
 def _new_id(noun: str, record: Mapping[str, Any], where: str, taken: Container[Id], report: Report) -> Id | None:
     id_ = identifier(record.get("id"))
     if id_ is None:
-        report(f"{where}.id", f"{noun} without an id", f"expected an integer or text, {shown(record, 'id')}")
+        report(f"{where}.id", f"{noun} without an id", f"expected an integer or text, {value_of(record, 'id')}")
     elif id_ in taken:
         report(f"{where}.id", f"{noun} id twice", f"expected an id of its own, got {id_!r:.80} again")
         return None
@@ -158,5 +160,5 @@ def _side(record: Mapping[str, Any], key: str, where: str, report: Report) -> in
     value = whole(record.get(key))
     if value is not None and 1 <= value <= _LONGEST_SIDE:
         return value
-    report(f"{where}.{key}", "image without a usable size", f"expected a number of pixels, {shown(record, key)}")
+    report(f"{where}.{key}", "image without a usable size", f"expected a number of pixels, {value_of(record, key)}")
     return None

@@ -1,4 +1,4 @@
-"""On which kind of file system is a folder, and do other machines see it?"""
+"""Which type of file system is a folder on, and is that type shared between machines?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 NETWORK = tuple("nfs lustre gpfs beegfs ceph cifs smb glusterfs panfs wekafs afs virtiofs 9p fuse daos".split())
-"""What the types of file systems begin with that several machines share."""
+"""Prefixes of the types of file systems that several machines share."""
 
 
 def file_system(folder: Path) -> str:

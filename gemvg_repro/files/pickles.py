@@ -1,11 +1,11 @@
-"""What is in a pickle of unknown origin, if it holds plain containers, numbers, text and numeric arrays only?
+"""A sandboxed reader of pickles of unknown origin that hold plain data: containers, numbers, text, numeric arrays.
 
-Nothing of what a pickle names is called. The few names that numpy's arrays need stand for code of this module,
-which takes the raw bytes and checks them; any other name refuses the file.
+No function or class that a pickle names is called. The few names that numpy's arrays need are replaced by code of this
+module, which takes the raw bytes and checks them; any other name refuses the file.
 
-Plain data is hostile enough: four bytes make the machine that reads pickles set aside 32 GB for its memo, a tuple of
-two that are the same, sixty deep, takes years as a key, and one a million deep overflows the stack. So a process of its
-own reads the file, within limits of memory and time, and passes on what it has read.
+Plain data can be hostile too: four bytes make the unpickler allocate 32 GB for its memo, a tuple of two equal tuples,
+nested 60 deep, takes years to hash as a key, and one nested a million deep overflows the stack. So a process of its own
+reads the file, within limits of memory and time, and passes on its content.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ import numpy as np
 
 from .validation import Refused
 
-MOST_BYTES = 2**30
+MAX_BYTES = 2**30
 """The largest pickle that is opened."""
 
 MEMORY = 2**30, 30
-"""How much memory reading may take, in bytes: so much, and so much for each byte of the file."""
+"""Limit of memory in bytes: a constant, and a factor of the file's size."""
 
 SECONDS = 0.25, 1e-6
-"""How much CPU time reading may take, in seconds, after the reader has started: so much, and so much for each byte."""
+"""Limit of CPU time in seconds, from the start of reading: a constant, and seconds for each byte of the file."""
 
 _KINDS = "biuf"
 
@@ -66,7 +66,7 @@ def _array(raw: Any, dtype: Any, shape: Any, order: str) -> np.ndarray[Any, Any]
 
 
 class _Array:
-    """An array in the making: `_reconstruct`, then the state (version, shape, dtype, Fortran order, bytes)."""
+    """An array while it is unpickled: `_reconstruct`, then the state (version, shape, dtype, Fortran order, bytes)."""
 
     def __init__(self, *_: Any) -> None:
         self.value: np.ndarray[Any, Any] | None = None
@@ -96,12 +96,12 @@ def _encode(text: Any, encoding: Any = "latin1") -> bytes:
 
 
 def _no_bytes() -> bytes:
-    """How protocol 2 writes b""; with arguments it would be a way to fill the memory."""
+    """What protocol 2 calls for b""; with arguments it could fill the memory."""
     return b""
 
 
 class _NeverCalled:
-    """Stands for the class numpy.ndarray, which pickles only mention."""
+    """In place of the class numpy.ndarray, which pickles name as an argument only."""
 
 
 _ADMITTED: dict[tuple[str, str], Callable[..., Any] | type] = {
@@ -135,21 +135,21 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to something outside of itself")
 
 
-def load(file: Path, most_bytes: int = MOST_BYTES, encoding: str = "latin-1") -> Any:
+def load(file: Path, max_bytes: int = MAX_BYTES, encoding: str = "latin-1") -> Any:
     """The content of a pickle: dict, list, tuple, set, text, numbers, bytes, numeric numpy arrays.
 
     `encoding` is that of the texts that Python 2 wrote as bytes: "latin-1" keeps the arrays among them, "utf-8" reads
-    their words (a sign that is none becomes U+FFFD).
+    their words (an invalid byte becomes U+FFFD).
 
-    Raises Refused if it is missing, larger than `most_bytes`, cut off, takes more than MEMORY or SECONDS, is nested
+    Raises Refused if it is missing, larger than `max_bytes`, cut off, takes more than MEMORY or SECONDS, is nested
     deeper than Python's pickle would write, or holds anything else.
     """
     try:
         size = file.stat().st_size
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}") from error
-    if size > most_bytes:
-        raise Refused(f"{file} has {size} bytes; a pickle of at most {most_bytes} is opened")
+    if size > max_bytes:
+        raise Refused(f"{file} has {size} bytes; a pickle of at most {max_bytes} is opened")
     memory, seconds = (base + rate * size for base, rate in (MEMORY, SECONDS))
     reader = subprocess.run(
         [sys.executable, "-m", __name__, str(file), str(int(memory)), str(seconds), encoding],
@@ -158,15 +158,15 @@ def load(file: Path, most_bytes: int = MOST_BYTES, encoding: str = "latin-1") ->
         | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "OPENBLAS_NUM_THREADS": "1"},
     )
     if reader.returncode:
-        said = reader.stderr.decode("utf-8", "replace").strip()[-300:]
+        reason = reader.stderr.decode("utf-8", "replace").strip()[-300:]
         if reader.returncode == -signal.SIGPROF:
-            said = f"it is not read after {seconds:.2f} s of computing"
-        raise Refused(f"{file} is no pickle of plain data: {said or f'its reader ended with {reader.returncode}'}")
+            reason = f"it is not read after {seconds:.2f} s of computing"
+        raise Refused(f"{file} is no pickle of plain data: {reason or f'its reader ended with {reader.returncode}'}")
     return _read(io.BytesIO(reader.stdout))
 
 
 def _main(file: str, memory: str, seconds: str, encoding: str) -> None:
-    """What the process does that `load` starts: reads the file, and writes it to standard output as Python would."""
+    """Entry point of the process that `load` starts: reads the file and pickles its content to standard output."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.setitimer(signal.ITIMER_PROF, float(seconds))  # SIGPROF ends the process, within one operation too
     with suppress(ValueError, OSError):  # macOS
@@ -190,10 +190,7 @@ _LEAVES = (str, bytes, bytearray, int, float, type(None), np.ndarray)
 
 
 def _finished(root: Any) -> Any:
-    """Puts arrays where they were in the making, and sees that all is data.
-
-    Every container is visited once, however often it is shared.
-    """
+    """Replaces every _Array by its array, and checks that all is data; a shared container is visited once."""
     holder = [root]
     seen: set[int] = set()
     waiting: list[Any] = [holder]
@@ -213,12 +210,12 @@ def _finished(root: Any) -> Any:
         elif isinstance(one, tuple | set | frozenset):
             waiting.extend(one)
         elif not isinstance(one, _LEAVES):
-            raise pickle.UnpicklingError("it holds something that is no data")
+            raise pickle.UnpicklingError("it holds something that is not data")
     return holder[0]
 
 
 def _in_place(value: Any) -> Any:
-    """The array for one in the making, also within a tuple."""
+    """The array of an _Array, also within a tuple."""
     if isinstance(value, _Array) and value.value is not None:
         return value.value
     if type(value) is tuple and any(isinstance(v, _Array) for v in value):

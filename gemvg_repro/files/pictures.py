@@ -1,4 +1,4 @@
-"""Where do a picture's pixels come from? A file, read when asked for; a part of a picture; nothing at all.
+"""Images as arrays of pixels: a file, decoded on access; a part of an image; a grey image in place of one.
 
 Pixels are those that are stored: an EXIF orientation is not applied, since annotations (COCO's, and all that
 follow it) refer to stored pixels. An alpha channel is dropped; 16-bit grey is scaled to 8 bits.
@@ -22,17 +22,17 @@ from PIL import Image, ImageDraw
 from ..grounding.samples import Box, Picture
 from .validation import Refused
 
-MOST_STORED_PIXELS = 80_000_000
-"""Larger files are refused unread: a small file can claim a picture that fills the memory."""
+MAX_STORED_PIXELS = 80_000_000
+"""Larger images are refused before they are decoded: a small file can hold an image that fills the memory."""
 
-MOST_ASPECT = 200
+MAX_ASPECT = 200
 """The longer side by the shorter; Qwen2-VL's resizing raises an error beyond, in the middle of a training."""
 
-KEPT = 8
-"""So many pictures stay decoded: questions about one follow each other, in ODINW-13 one for each of its categories."""
+CACHED = 8
+"""Decoded images that are cached: samples of one image follow each other, in ODINW-13 one for each category."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""What is opened; Pillow's other decoders are not for files of strangers."""
+"""The formats that are opened; Pillow's other decoders are not meant for files of unknown origin."""
 
 _GREY = 128
 _RED = (255, 0, 0)
@@ -40,18 +40,18 @@ _RED = (255, 0, 0)
 
 @contextmanager
 def opened(source: Path | BinaryIO) -> Iterator[Image.Image]:
-    """An image of FORMATS whose pixels are not decoded yet. Raises Refused if it has more than MOST_STORED_PIXELS."""
+    """An image of FORMATS whose pixels are not decoded yet. Raises Refused if it has more than MAX_STORED_PIXELS."""
     with Image.open(source, formats=FORMATS) as image:
-        if image.width * image.height > MOST_STORED_PIXELS:
-            raise Refused(f"has {image.width}x{image.height} pixels; at most {MOST_STORED_PIXELS}")
+        if image.width * image.height > MAX_STORED_PIXELS:
+            raise Refused(f"has {image.width}x{image.height} pixels; at most {MAX_STORED_PIXELS}")
         yield image
 
 
 def sliver(width: int, height: int) -> str | None:
-    """Why a picture of these sides, in pixels, is too slender to be shown; else None."""
-    if max(width, height) <= MOST_ASPECT * min(width, height):
+    """Why an image of these sides, in pixels, is too slender for Qwen2-VL; None if it is not."""
+    if max(width, height) <= MAX_ASPECT * min(width, height):
         return None
-    return f"has {width}x{height} pixels: one side is more than {MOST_ASPECT} times the other, which Qwen2-VL refuses"
+    return f"has {width}x{height} pixels: one side is more than {MAX_ASPECT} times the other, which Qwen2-VL refuses"
 
 
 def fitted(width: int, height: int, most_pixels: int | None) -> tuple[int, int]:
@@ -71,7 +71,7 @@ def scaled(image: Image.Image, most_pixels: int | None) -> NDArray[np.uint8]:
 
 
 def store(picture: Picture, folder: Path) -> str:
-    """Writes the picture as PNG into `folder`, made if need be, and returns the file's name: a hash of its pixels."""
+    """Writes the image as PNG into `folder`, created if missing, and returns the file's name: a hash of its pixels."""
     pixels = picture.pixels()
     name = f"{hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:20]}.png"
     if not (folder / name).exists():
@@ -87,7 +87,7 @@ class FilePicture:
     With `most_pixels`, a larger image is scaled down to so many, proportions kept: by the decoder as far as
     it can (JPEG), so that a photograph of 20 megapixels is never held whole, then by a box filter.
     Both methods raise Refused, with the file's name, if it leads out of `root` (symbolic links followed), is
-    missing, no image of FORMATS, cut off, or larger than MOST_STORED_PIXELS.
+    missing, no image of FORMATS, cut off, or larger than MAX_STORED_PIXELS.
     """
 
     root: Path
@@ -100,20 +100,20 @@ class FilePicture:
             return image.size
 
     def pixels(self) -> NDArray[np.uint8]:
-        """RGB, of shape (height, width, 3); not to be written to, since it is kept for the next who asks."""
+        """RGB, of shape (height, width, 3); read-only, since it is cached."""
         try:
             file = self._inside()
             status = file.stat()
-        except (OSError, ValueError):  # which is told on opening
+        except (OSError, ValueError):  # opening raises it as Refused
             return self._decode()
-        return _kept(self, file, status.st_size, status.st_mtime_ns)
+        return _cached(self, file, status.st_size, status.st_mtime_ns)
 
     def _decode(self, file: Path | None = None) -> NDArray[np.uint8]:
         with self._open(file) as image:
             return scaled(image, self.most_pixels)
 
     def file(self) -> Path:
-        """Where it lies, links followed. Raises Refused if that is outside of `root`, or there is no file."""
+        """Its absolute path, links followed. Raises Refused if that is outside of `root`, or there is no file."""
         try:
             return self._inside()
         except Refused as error:
@@ -138,9 +138,9 @@ class FilePicture:
         return file
 
 
-@lru_cache(maxsize=KEPT)
-def _kept(picture: FilePicture, file: Path, size: int, modified_ns: int) -> NDArray[np.uint8]:
-    """The pixels of the picture's file in this state."""
+@lru_cache(maxsize=CACHED)
+def _cached(picture: FilePicture, file: Path, size: int, modified_ns: int) -> NDArray[np.uint8]:
+    """The pixels of the image's file as of this size and time of change."""
     pixels = picture._decode(file)
     pixels.setflags(write=False)
     return pixels
@@ -148,7 +148,7 @@ def _kept(picture: FilePicture, file: Path, size: int, modified_ns: int) -> NDAr
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """The part of a picture that a box covers, to the next whole pixels outwards."""
+    """The part of an image that a box covers, to the next whole pixels outwards."""
 
     of: Picture
     box: Box
@@ -160,7 +160,7 @@ class CutOut:
         return whole[top:bottom, left:right]
 
     def corners(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom in pixels, if the whole has so many."""
+        """Left, top, right and bottom in pixels of a whole of this width and height."""
         left, top = math.floor(self.box[0] * width), math.floor(self.box[1] * height)
         right, bottom = math.ceil(self.box[2] * width), math.ceil(self.box[3] * height)
         return left, top, right, bottom
@@ -168,13 +168,13 @@ class CutOut:
 
 @dataclass(frozen=True, slots=True)
 class MarkedPicture:
-    """A picture with one red box drawn into it, as MIG-Bench marks the object that a query is about."""
+    """An image with one red box drawn into it, as MIG-Bench marks the object that a query is about."""
 
     of: Picture
     box: Box
 
     def pixels(self) -> NDArray[np.uint8]:
-        """RGB, of the shape of the picture."""
+        """RGB, of the shape of the image."""
         image = Image.fromarray(self.of.pixels())
         x1, y1, x2, y2 = (v * side for v, side in zip(self.box, image.size * 2, strict=True))
         width = max(2, round(min(image.size) / 150))
@@ -184,10 +184,10 @@ class MarkedPicture:
 
 @dataclass(frozen=True, slots=True)
 class GreyPicture:
-    """A picture's size and nothing else of it: what a model answers to this, it did not see."""
+    """A grey image of the same size: an answer to it does not come from the image."""
 
     of: Picture
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Mid-grey, of the shape of the picture."""
+        """Mid-grey, of the shape of the image."""
         return np.full_like(self.of.pixels(), _GREY)

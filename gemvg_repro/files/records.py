@@ -1,6 +1,6 @@
-"""Is a record of a benchmark's file what the format says? Checks that several formats share.
+"""Checks of the fields of a record that several file formats share.
 
-Each adds a fault, and returns None, for a value that is not as expected; so a reader can go on to the next fault.
+Each adds a fault, and returns None, for a value that is not as expected, so that a reader collects every fault.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def expect(record: Any, where: str, keys: Mapping[str, type], faults: Faults) ->
         return None
     wrong = [key for key, kind in keys.items() if type(record.get(key)) is not kind]
     for key in wrong:
-        shown = f"got {record[key]!r:.80}" if key in record else "it is missing"
-        faults.add(f"{where}.{key}", f"expected {_NAMES[keys[key]]}, {shown}")
+        value = f"got {record[key]!r:.80}" if key in record else "it is missing"
+        faults.add(f"{where}.{key}", f"expected {_NAMES[keys[key]]}, {value}")
     return None if wrong else record
 
 
@@ -76,6 +76,6 @@ _CONTROL = re.compile(r"<\|(?:im_start|im_end|endoftext|vision_\w{1,10}|image_pa
 
 
 def unmarked(text: str, where: str, faults: Faults) -> None:
-    """A fault if a text that will be put to a model has tokens that end a turn or stand for a picture."""
-    if found := _CONTROL.search(text):
-        faults.add(where, f"a text with the control token {found[0]!r}, which would change the conversation")
+    """A fault if a text that will be in a prompt has tokens that end a turn or stand for an image."""
+    if token := _CONTROL.search(text):
+        faults.add(where, f"a text with the control token {token[0]!r}, which would change the conversation")

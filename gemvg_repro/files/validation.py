@@ -1,4 +1,4 @@
-"""How is a file of somebody else's refused? Before any work, with file, record and key."""
+"""Refusing an input file before any work begins: every fault is collected, with file, record and key."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ import os
 from pathlib import Path
 from typing import Any
 
-_MOST_LISTED = 20
+_MAX_LISTED = 20
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """The text without signs that steer a terminal, or that it cannot write; lines stay lines.
+    """The text with control and other unprintable characters escaped; line breaks stay.
 
-    With a `limit`, a longer text loses its middle.
+    A text longer than `limit` characters loses its middle.
     """
     if limit is not None and len(text) > limit:
         text = f"{text[: limit // 2]} … {text[-(limit // 2) :]}"
-    return "".join(sign if sign.isprintable() or sign in "\n" else repr(sign)[1:-1] for sign in text)
+    return "".join(c if c.isprintable() or c in "\n" else repr(c)[1:-1] for c in text)
 
 
 class Refused(ValueError):
-    """Input that is not used; the message says what is wrong with it, and where."""
+    """Invalid input; the message says what is wrong, and where."""
 
 
 class Faults:
-    """What is wrong with a file: all of it is collected, the first are listed, the rest is counted."""
+    """The faults of a file, all collected; the first are listed, the rest is counted."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._found: list[str] = []
+        self._faults: list[str] = []
 
     def add(self, where: str, fault: str) -> None:
         """`where` is the record and key, such as "annotations[3].bbox"."""
-        self._found.append(f"{where}: {fault}")
+        self._faults.append(f"{where}: {fault}")
 
     def refuse(self) -> None:
-        """Raises Refused if anything was found."""
-        if self._found:
-            more = len(self._found) - _MOST_LISTED
-            lines = [*self._found[:_MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]
-            many = f"{len(self._found)} faults" if len(self._found) > 1 else "a fault"
+        """Raises Refused if there is any fault."""
+        if self._faults:
+            more = len(self._faults) - _MAX_LISTED
+            lines = [*self._faults[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
+            many = f"{len(self._faults)} faults" if len(self._faults) > 1 else "a fault"
             mend = "mend or leave out what is named, and give the same command again"
             raise Refused(f"{self.file} is refused for {many}; {mend}:\n  " + "\n  ".join(lines))
 

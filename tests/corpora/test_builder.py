@@ -205,7 +205,7 @@ def test_embedded_pictures_are_bounded_and_scaled_as_files_are(
     builder.build(SMALL, {"star": indexes["star"].file}, folder, pictures=given, embed=True)
     shapes = {p.pixels().shape for s in shards.samples(folder, "sft", most_pixels=30_000) for p in s.pictures}
     assert shapes == {(129, 230, 3)}  # of 270x480
-    monkeypatch.setattr(pictures, "MOST_STORED_PIXELS", 480 * 270 - 1)
+    monkeypatch.setattr(pictures, "MAX_STORED_PIXELS", 480 * 270 - 1)
     with pytest.raises(Refused, match="has 480x270 pixels; at most 129599"):
         next(iter(shards.samples(folder, "sft"))).pictures[0].pixels()
 

@@ -36,8 +36,8 @@ def test_an_image_and_a_category() -> None:
     ],
 )
 def test_an_id_that_a_table_made_a_float_is_the_integer(written: Any, meant: Any) -> None:
-    found = coco.identifier(written)
-    assert found == meant and type(found) is type(meant)
+    id_ = coco.identifier(written)
+    assert id_ == meant and type(id_) is type(meant)
 
 
 def test_whole_floats_count_everywhere() -> None:

@@ -31,13 +31,13 @@ def test_plain_data_and_numeric_arrays_come_back(tmp_path: Path, protocol: int) 
         "empty": np.zeros((0, 4)),
         "plain": [None, True, 1, 2.5, b"x", {1, 2}, OrderedDict(a=1)],
     }
-    found = pickles.load(put(tmp_path, content, protocol))
-    assert np.array_equal(found[1]["bbox"], array) and found[1]["bbox"].dtype == np.float32
-    assert (found[1]["area"].tolist(), found[1]["flag"], found[1]["mean"]) == ([200], True, 0.25)
-    assert found["tuple"][0].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert found["fortran"].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert found["empty"].shape == (0, 4)
-    assert found["plain"] == content["plain"]
+    loaded = pickles.load(put(tmp_path, content, protocol))
+    assert np.array_equal(loaded[1]["bbox"], array) and loaded[1]["bbox"].dtype == np.float32
+    assert (loaded[1]["area"].tolist(), loaded[1]["flag"], loaded[1]["mean"]) == ([200], True, 0.25)
+    assert loaded["tuple"][0].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert loaded["fortran"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert loaded["empty"].shape == (0, 4)
+    assert loaded["plain"] == content["plain"]
 
 
 def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_broken_large_and_missing_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(Refused):
             pickles.load(put(tmp_path, whole[:cut]))
     with pytest.raises(Refused, match="at most 100"):
-        pickles.load(put(tmp_path, whole), most_bytes=100)
+        pickles.load(put(tmp_path, whole), max_bytes=100)
     with pytest.raises(Refused, match="cannot be read"):
         pickles.load(tmp_path / "none.pkl")
 
@@ -118,7 +118,7 @@ def long_key(depth: int, same: bool) -> bytes:
 
 
 def copies(make: bytes, of: bytes, number: int) -> bytes:
-    """A list of so many objects that `make` makes of one content, given by reference."""
+    """A list of many objects that `make` builds of one content, held by reference."""
     return b"\x80\x04" + make + b"q\x07" + of + b"q\x08" + b"](" + b"h\x07h\x08\x85R" * number + b"e."
 
 

@@ -103,7 +103,7 @@ def test_what_is_no_image_is_refused_with_its_name(tmp_path: Path) -> None:
 
 def test_a_decompression_bomb_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = save(tmp_path, "a.png", pixels(1, 20, 10))
-    monkeypatch.setattr(pictures, "MOST_STORED_PIXELS", 199)
+    monkeypatch.setattr(pictures, "MAX_STORED_PIXELS", 199)
     with pytest.raises(Refused, match="has 20x10 pixels"):
         picture.size()
 
@@ -130,8 +130,8 @@ def test_a_sliver_is_what_qwen2_vl_refuses(size: tuple[int, int]) -> None:
 
 
 def test_a_benchmark_s_sliver_is_named_before_work_begins(tmp_path: Path) -> None:
-    shown = save(tmp_path, "a.png", pixels(1, 20, 20)), save(tmp_path, "b.png", pixels(1, 402, 2))
-    sample = Sample("first", "scene", "referential", "a benchmark", shown, "Find it.")
-    data.check_pictures(tmp_path, [replace(sample, pictures=shown[:1])])
+    images = save(tmp_path, "a.png", pixels(1, 20, 20)), save(tmp_path, "b.png", pixels(1, 402, 2))
+    sample = Sample("first", "scene", "referential", "a benchmark", images, "Find it.")
+    data.check_pictures(tmp_path, [replace(sample, pictures=images[:1])])
     with pytest.raises(Refused, match="first, picture 2: has 402x2 pixels: one side is more than 200 times the other"):
         data.check_pictures(tmp_path, [sample])

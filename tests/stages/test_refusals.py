@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from gemvg_repro.benchmarks.score import main as score
 from gemvg_repro.benchmarks.suites import mig_bench_file
-from gemvg_repro.files.pictures import MOST_STORED_PIXELS
+from gemvg_repro.files.pictures import MAX_STORED_PIXELS
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.models.loading import load
@@ -99,7 +99,7 @@ BAD_DATA: dict[str, tuple[Callable[[Document, Path], Any], tuple[str, ...]]] = {
     "a bomb": (lambda c, f: (f / "2.png").write_bytes(bomb()), ("'2.png'", "900000000 pixels", "bomb", MEND)),
     "a large one": (
         lambda c, f: (f / "2.png").write_bytes(bomb(9_000, 9_000)),
-        ("'2.png'", "has 9000x9000 pixels", f"at most {MOST_STORED_PIXELS}", MEND),
+        ("'2.png'", "has 9000x9000 pixels", f"at most {MAX_STORED_PIXELS}", MEND),
     ),
     "climbs": (
         _edit("images", 2, "file_name", "../4.png"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ...files.pictures import MOST_STORED_PIXELS, FilePicture
+from ...files.pictures import MAX_STORED_PIXELS, FilePicture
 from ...files.validation import Refused, leaves_folder
 from ...grounding.samples import Box
 from ..frames import unit_box
@@ -50,7 +50,7 @@ def size(width: Any, height: Any) -> Size | None:
     for side in (width, height):
         if not isinstance(side, int) or isinstance(side, bool) or side < 1:
             return None
-    return (width, height) if width * height <= MOST_STORED_PIXELS else None
+    return (width, height) if width * height <= MAX_STORED_PIXELS else None
 
 
 def path(value: Any) -> str | None:

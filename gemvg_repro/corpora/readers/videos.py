@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...files.pictures import MOST_STORED_PIXELS, FilePicture
+from ...files.pictures import MAX_STORED_PIXELS, FilePicture
 from ...files.validation import Refused
 
 SUFFIXES = (".mp4",)
@@ -24,7 +24,7 @@ def _opened(file: Path) -> Iterator[Any]:
     try:
         with av.open(str(file), mode="r", format="mp4") as container:
             stream = container.streams.video[0]
-            if not 0 < stream.width * stream.height <= MOST_STORED_PIXELS:
+            if not 0 < stream.width * stream.height <= MAX_STORED_PIXELS:
                 raise Refused(f"{file} has pictures of {stream.width}x{stream.height} pixels")
             yield stream
     except Refused:

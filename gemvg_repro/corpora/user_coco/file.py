@@ -1,13 +1,13 @@
-"""What is in a COCO-format detection file, and is it in order?
+"""Reading and checking a user's COCO-format detection file with its images.
 
 The format (cocodataset.org, "Data format"): one JSON object with `images` {id, file_name, width, height},
 `annotations` {image_id, category_id, bbox [x, y, width, height] in pixels, iscrowd} and `categories`
-{id, name}. Image files lie below the folder of the annotation file. Rules for what real files hold:
+{id, name}. Image files lie below the folder of the annotation file. Rules for real files:
 
 - A box may cross an edge of its image by one pixel, the rounding of many exporters, and is clipped. Beyond
   that, inverted, or not finite, the file is refused.
-- A crowd (iscrowd 1) and a box without area are no targets. They stand for objects without a box, so no
-  question is asked about their category in their image; `Coco.left_out` lists them.
+- A crowd (iscrowd 1) and a box without area give no target. They stand for objects without a box, so their category
+  is not asked about in their image; `Coco.left_out` lists them.
 - Categories of the same name are one category.
 - An image with one side more than 200 times the other is refused: Qwen2-VL does not take it.
 """
@@ -25,7 +25,7 @@ from ...files.validation import Faults, Refused
 from ...grounding.samples import Box, Target
 from ..frames import WITHOUT_AREA, unit_box
 
-_GLANCE = 1024  # pixels: enough to see that a file can be decoded to its end
+_CHECKED_PIXELS = 1024  # enough to decode a file to its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class AnnotatedImage:
 
     @property
     def categories(self) -> list[str]:
-        """Those that can be asked about, by name."""
+        """Names of the categories that can be asked about."""
         return sorted({name for name, _ in self.objects} - self.unclear)
 
     def targets(self, category: str, picture: int) -> tuple[Target, ...]:
@@ -51,7 +51,7 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, slots=True)
 class Coco:
-    """A file that is in order. `left_out` names each annotation that gives no target, and why."""
+    """A valid file. `left_out` names each annotation that gives no target, and why."""
 
     file: Path
     images: tuple[AnnotatedImage, ...]
@@ -59,7 +59,7 @@ class Coco:
 
 
 def load(file: Path, most_pixels: int | None = None) -> Coco:
-    """Reads and checks the whole file, and decodes every image once, small; pixels are read when asked for.
+    """Reads and checks the whole file, and decodes every image once, small; pixels are read on access.
 
     Pictures are scaled down to `most_pixels`. Raises Refused with the record and key of every fault.
     """
@@ -102,9 +102,9 @@ def _picture(record: coco.ImageRecord, n: int, root: Path, most_pixels: int | No
     """An image without its objects yet; its file is decoded to the end."""
     stated, where = (record.width, record.height), f"images[{n}].file_name"
     try:
-        glance = FilePicture(root, record.file_name, _GLANCE)
-        size = glance.size()
-        glance.pixels()
+        decoded = FilePicture(root, record.file_name, _CHECKED_PIXELS)
+        size = decoded.size()
+        decoded.pixels()
         if size != stated:
             faults.add(where, f"{record.file_name!r} has {size} stored pixels, but width and height are {stated}")
         elif slender := sliver(*fitted(*size, most_pixels)):
@@ -120,7 +120,7 @@ def _annotate(
     records: Sequence[Mapping[str, Any]],
     faults: Faults,
 ) -> list[str]:
-    """Gives the images their objects, and returns what was left out."""
+    """Adds its objects to every image; returns what was left out."""
     objects: dict[coco.Id, list[tuple[str, Box]]] = {key: [] for key in images}
     unclear: dict[coco.Id, set[str]] = {key: set() for key in images}
     left_out = []

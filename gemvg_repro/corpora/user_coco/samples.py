@@ -1,11 +1,11 @@
-"""Which samples does a COCO-format file give? One composer for each kind of association."""
+"""Composes training and evaluation samples of a COCO-format file: detection and semantic association."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
 
-from ...files.pictures import MOST_ASPECT, CutOut, fitted, sliver
+from ...files.pictures import MAX_ASPECT, CutOut, fitted, sliver
 from ...files.validation import Refused
 from ...grounding.samples import Box, Sample, Target
 from .file import AnnotatedImage, Coco
@@ -17,7 +17,7 @@ _COUNTS = "no one two three four five six seven eight nine ten eleven twelve".sp
 
 
 def detection(coco: Coco) -> list[Sample]:
-    """One referential sample for each image and category in it: find every object of the category."""
+    """One referential sample for each image and each category in it: find every object of the category."""
     samples = []
     for image in coco.images:
         for category in image.categories:
@@ -48,7 +48,7 @@ def semantic(coco: Coco, seed: int, count: int, most_pictures: int = 3) -> list[
     if not pools:
         raise Refused(
             f"{coco.file}: semantic association needs a category with boxes in two images, one of at least "
-            f"{_SMALLEST_REFERENCE} pixels a side and sides of at most {MOST_ASPECT} to 1; there is none"
+            f"{_SMALLEST_REFERENCE} pixels a side and sides of at most {MAX_ASPECT} to 1; there is none"
         )
     return [_semantic(coco, pools, Random(f"{seed}/{n}"), n, most_pictures) for n in range(count)]
 
@@ -79,7 +79,7 @@ def _pools(coco: Coco) -> list[_Pool]:
 
 
 def _can_be_shown(image: AnnotatedImage, box: Box) -> bool:
-    """Whether a part of an image is large enough to be a picture, and as it is cut out, no sliver."""
+    """Whether the part of an image in a box is large enough to be an image of its own, and not too slender."""
     if min((box[2] - box[0]) * image.width, (box[3] - box[1]) * image.height) < _SMALLEST_REFERENCE:
         return False
     whole = fitted(image.width, image.height, image.picture.most_pixels)
@@ -91,36 +91,36 @@ def _semantic(coco: Coco, pools: list[_Pool], rng: Random, number: int, most_pic
     pool = rng.choice(pools)
     image, box = rng.choice(pool.references)
     others = rng.randint(1, most_pictures - 1)
-    wanted = 0 if rng.random() < _WITHOUT_TARGET else rng.randint(1, others)
-    shown = _without(coco, pool.category, rng, others - wanted)
-    enough = min(others - len(shown) + 1, len(pool.positives))  # one more, should the reference be drawn
-    drawn = [one for one in rng.sample(pool.positives, enough) if one.id != image.id]
-    shown += drawn[: others - len(shown)]
-    rng.shuffle(shown)
-    targets = tuple(t for n, one in enumerate(shown) for t in one.targets(pool.category, n + 1))
-    evidence = _evidence(targets, range(1, len(shown) + 1))
+    positives = 0 if rng.random() < _WITHOUT_TARGET else rng.randint(1, others)
+    images = _without(coco, pool.category, rng, others - positives)
+    size = min(others - len(images) + 1, len(pool.positives))  # one more, in case the reference is drawn
+    drawn = [positive for positive in rng.sample(pool.positives, size) if positive.id != image.id]
+    images += drawn[: others - len(images)]
+    rng.shuffle(images)
+    targets = tuple(t for n, other in enumerate(images) for t in other.targets(pool.category, n + 1))
+    evidence = _evidence(targets, range(1, len(images) + 1))
     return Sample(
         id=f"semantic/{number}",
         scene=f"semantic/{number}",  # its own: what shares a scene in training shares its pictures
         kind="semantic",
         source=coco.file.name,
-        pictures=(CutOut(image.picture, box), *(one.picture for one in shown)),
+        pictures=(CutOut(image.picture, box), *(other.picture for other in images)),
         query="Find every object of the same category as the object in Picture 1.",
         targets=targets,
         chain=f"Picture 1 shows a {pool.category}. {pool.category}: {evidence}",
     )
 
 
-def _without(coco: Coco, category: str, rng: Random, wanted: int) -> list[AnnotatedImage]:
-    """Up to so many different images without the category; fewer if twenty draws do not find them."""
-    found: dict[int | str, AnnotatedImage] = {}
-    for _ in range(20 if wanted else 0):
+def _without(coco: Coco, category: str, rng: Random, limit: int) -> list[AnnotatedImage]:
+    """Up to `limit` different images without the category; fewer if twenty draws do not find them."""
+    images: dict[int | str, AnnotatedImage] = {}
+    for _ in range(20 if limit else 0):
         image = rng.choice(coco.images)
         if category not in image.unclear and all(name != category for name, _ in image.objects):
-            found[image.id] = image
-        if len(found) == wanted:
+            images[image.id] = image
+        if len(images) == limit:
             break
-    return list(found.values())
+    return list(images.values())
 
 
 def _evidence(targets: tuple[Target, ...], pictures: range) -> str:

@@ -15,8 +15,8 @@ from ..made import Document, document, pixels, write
 
 
 def test_boxes_are_converted_and_unclear_ones_left_out(tmp_path: Path) -> None:
-    found = user_coco.load(write(tmp_path))
-    first, second, third = found.images
+    coco = user_coco.load(write(tmp_path))
+    first, second, third = coco.images
     dogs, cat = (
         [("dog", (0.05, 0.2, 0.55, 0.7)), ("dog", (0.6, 0.0, 1.0, 1.0))],
         ("cat", (0.0, 0.0, 0.1, 0.4)),
@@ -24,7 +24,7 @@ def test_boxes_are_converted_and_unclear_ones_left_out(tmp_path: Path) -> None:
     assert first.objects == (*dogs, cat)
     assert (second.categories, second.unclear) == (["dog"], {"cat"})
     assert third.objects == (("cat", (0.5, 0.1, 0.7, 0.9)),)
-    assert found.left_out == ("annotations[4]: a crowd",)
+    assert coco.left_out == ("annotations[4]: a crowd",)
     assert np.array_equal(first.picture.pixels(), pixels(1))
 
 
@@ -38,9 +38,9 @@ def test_a_box_across_the_edge_by_a_pixel_is_clipped(tmp_path: Path) -> None:
 def test_a_box_without_area_is_named_and_its_category_not_asked_about(tmp_path: Path, box: list[int]) -> None:
     content = document()
     content["annotations"][1]["bbox"] = box
-    found = user_coco.load(write(tmp_path, content))
-    assert found.left_out[0] == "annotations[1]: a box without area"
-    assert found.images[0].categories == ["cat"]
+    coco = user_coco.load(write(tmp_path, content))
+    assert coco.left_out[0] == "annotations[1]: a box without area"
+    assert coco.images[0].categories == ["cat"]
 
 
 def test_categories_of_one_name_are_one(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ def test_detection_asks_for_every_category_that_is_clear(tmp_path: Path) -> None
 
 
 def test_semantic_association_is_true_of_the_annotation(tmp_path: Path) -> None:
-    found = user_coco.load(write(tmp_path))
-    samples = user_coco.semantic(found, seed=3, count=300)
+    coco = user_coco.load(write(tmp_path))
+    samples = user_coco.semantic(coco, seed=3, count=300)
     truth = {
         ("1.png", "dog"): DOGS,
         ("2.png", "dog"): (DOG,),
@@ -59,20 +59,20 @@ def test_semantic_association_is_true_of_the_annotation(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_samples(tmp_path: Path) -> None:
-    found = user_coco.load(write(tmp_path))
-    assert user_coco.semantic(found, 1, 20) == user_coco.semantic(found, 1, 30)[:20]
-    assert user_coco.semantic(found, 1, 20) != user_coco.semantic(found, 2, 20)
+    coco = user_coco.load(write(tmp_path))
+    assert user_coco.semantic(coco, 1, 20) == user_coco.semantic(coco, 1, 30)[:20]
+    assert user_coco.semantic(coco, 1, 20) != user_coco.semantic(coco, 2, 20)
 
 
 def test_what_shares_a_scene_shares_its_pictures(tmp_path: Path) -> None:
     """Training asks the samples of a scene in one conversation; GRPO takes one sample of each scene."""
-    found = user_coco.load(write(tmp_path))
-    associated = user_coco.semantic(found, 0, 50)
+    coco = user_coco.load(write(tmp_path))
+    associated = user_coco.semantic(coco, 0, 50)
     of_scene: dict[str, set[tuple[Picture, ...]]] = {}
-    for sample in (*user_coco.detection(found), *associated):
+    for sample in (*user_coco.detection(coco), *associated):
         of_scene.setdefault(sample.scene, set()).add(sample.pictures)
-    assert all(len(shown) == 1 for shown in of_scene.values())
-    assert len(of_scene) == len(found.images) + len(associated)
+    assert all(len(pictures) == 1 for pictures in of_scene.values())
+    assert len(of_scene) == len(coco.images) + len(associated)
 
 
 def test_the_reference_is_cut_out(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_no_reference_is_a_sliver(tmp_path: Path, most_pixels: int | None) -> No
     content["annotations"].append({"id": 9, "image_id": 2, "category_id": 18, "bbox": [0, 0, 10, 10]})
     file = write(tmp_path, content)
     Image.fromarray(pixels(1, 4000, 100)).save(tmp_path / "1.png")
-    found = user_coco.semantic(user_coco.load(file, most_pixels), 0, 100)
-    shapes = {sample.pictures[0].pixels().shape for sample in found}
+    coco = user_coco.semantic(user_coco.load(file, most_pixels), 0, 100)
+    shapes = {sample.pictures[0].pixels().shape for sample in coco}
     assert len(shapes) == 3 and all(max(shape) <= 200 * min(shape[:2]) for shape in shapes)
     content["annotations"] = [a for a in content["annotations"] if a["id"] in (0, 3, 9)]
     file.write_text(json.dumps(content))
@@ -111,8 +111,8 @@ def test_no_reference_is_a_sliver(tmp_path: Path, most_pixels: int | None) -> No
 
 @pytest.mark.skipif(not RACCOON.exists(), reason=f"{RACCOON} is not there")
 def test_forty_real_photographs_of_one_category() -> None:
-    found = user_coco.load(RACCOON)
-    alone, associated = user_coco.detection(found), user_coco.semantic(found, 0, 100)
+    coco = user_coco.load(RACCOON)
+    alone, associated = user_coco.detection(coco), user_coco.semantic(coco, 0, 100)
     assert (len(alone), sum(len(sample.targets) for sample in alone)) == (40, 44)
     assert all(sample.targets for sample in associated)
 
