@@ -16,12 +16,13 @@ from random import Random
 import numpy as np
 
 from gemvg_repro.grounding import boxes as b
-from gemvg_repro.grounding.answers import Reading, read, write
+from gemvg_repro.grounding.answers import format_answer
+from gemvg_repro.grounding.parsing import ParsedAnswer, parse_answer
 from gemvg_repro.grounding.rewards import TERMS, Reward
 from gemvg_repro.grounding.samples import Mode, Target
 from tests.grounding import made
 
-STEPS = (1, 10, 20, 50)
+COORDINATE_STEPS = (1, 10, 20, 50)
 CONVENTIONS: tuple[b.Convention, ...] = ("unit", "thousandths", "xyxy", "xywh")
 BLOCK = 50
 """Boxes that are compared with each other, all with all."""
@@ -34,13 +35,13 @@ _PIECES = (
 )
 
 
-def targets(rng: Random, step: int) -> list[Target]:
-    """Up to six targets in three pictures, whose corners are multiples of the step."""
-    count = 1000 // step
+def targets(rng: Random, coordinate_step: int) -> list[Target]:
+    """Up to six targets in three pictures, whose corners are multiples of the coordinate_step."""
+    count = 1000 // coordinate_step
 
     def side() -> tuple[float, float]:
         low = rng.randrange(count)
-        return low * step / 1000, rng.randint(low + 1, count) * step / 1000
+        return low * coordinate_step / 1000, rng.randint(low + 1, count) * coordinate_step / 1000
 
     drawn = []
     for _ in range(rng.randrange(7)):
@@ -51,8 +52,8 @@ def targets(rng: Random, step: int) -> list[Target]:
 
 def written(rng: Random) -> tuple[list[Target], Mode, str]:
     """Targets, and the text of their answer in a mode."""
-    truth = targets(rng, step := rng.choice(STEPS))
-    text = write(truth, step)
+    truth = targets(rng, coordinate_step := rng.choice(COORDINATE_STEPS))
+    text = format_answer(truth, coordinate_step)
     return (
         (truth, "direct", text) if rng.random() < 0.5 else (truth, "cot", f"<think>So.</think><answer>{text}</answer>")
     )
@@ -81,19 +82,19 @@ def check_answer(number: int, seed: int) -> str:
     kind = rng.choice(("written", "mutated", "noise"))
     if kind != "written":
         text = mutated(rng, text) if kind == "mutated" else noise(rng)
-    reading = read(text, 3)
+    parsed = parse_answer(text, 3)
     if kind == "written":
-        assert reading == Reading(tuple(truth), not truth, None, "So." if mode == "cot" else None, (), True), number
-    assert all(0 <= target.picture < 3 for target in reading.targets), number
-    assert reading.readable or reading.problems, number
-    assert not (reading.none and reading.targets), number
-    assert all(problem.isprintable() for problem in reading.problems), number
-    if reading.targets and kind != "written":
-        assert read(write(reading.targets), 3).targets == tuple(
-            sorted(reading.targets, key=lambda target: (target.picture, target.box))
+        assert parsed == ParsedAnswer(tuple(truth), not truth, None, "So." if mode == "cot" else None, (), True), number
+    assert all(0 <= target.picture < 3 for target in parsed.targets), number
+    assert parsed.readable or parsed.problems, number
+    assert not (parsed.none and parsed.targets), number
+    assert all(problem.isprintable() for problem in parsed.problems), number
+    if parsed.targets and kind != "written":
+        assert parse_answer(format_answer(parsed.targets), 3).targets == tuple(
+            sorted(parsed.targets, key=lambda target: (target.picture, target.box))
         ), number
     if number % 10 == 0:
-        score = _REWARD(made.sample(*truth, pictures=3), reading, mode)
+        score = _REWARD(made.sample(*truth, pictures=3), parsed, mode)
         assert all(0 <= term <= 1 + 1e-9 for term in score.terms.values()), number
         assert kind != "written" or score.total > len(TERMS) - 1e-6, number
     return kind
@@ -103,7 +104,7 @@ def check_boxes(block: int, seed: int) -> int:
     """Draws a block of boxes, and as many that are none; returns how many boxes there were."""
     rng = np.random.default_rng([seed, block])
     corners = np.sort(rng.random((BLOCK, 2, 2)) ** rng.choice([1.0, 4.0]), axis=1)
-    corners[:, 1] = np.maximum(corners[:, 1], corners[:, 0] + 2e-6)  # every side is longer than flaw's tolerance
+    corners[:, 1] = np.maximum(corners[:, 1], corners[:, 0] + 2e-6)  # every side is longer than box_error's tolerance
     good = corners.reshape(BLOCK, 4)
     size = int(rng.integers(1, 5000)), int(rng.integers(1, 5000))
     for convention in CONVENTIONS:
@@ -112,11 +113,11 @@ def check_boxes(block: int, seed: int) -> int:
             block,
             convention,
         )
-    for step in STEPS:
-        grid = b.to_grid(good, step)
-        assert (grid % step == 0).all() and (grid[:, 2:] > grid[:, :2]).all(), (block, step)
-        assert (np.abs(grid / 1000 - good.clip(0, 1)) <= step / 1000 + 1e-9).all(), (block, step)
-        assert (b.to_grid(grid / 1000, step) == grid).all(), (block, step)
+    for coordinate_step in COORDINATE_STEPS:
+        grid = b.to_grid(good, coordinate_step)
+        assert (grid % coordinate_step == 0).all() and (grid[:, 2:] > grid[:, :2]).all(), (block, coordinate_step)
+        assert (np.abs(grid / 1000 - good.clip(0, 1)) <= coordinate_step / 1000 + 1e-9).all(), (block, coordinate_step)
+        assert (b.to_grid(grid / 1000, coordinate_step) == grid).all(), (block, coordinate_step)
     bad = rng.choice([np.nan, np.inf, -np.inf, 0.0, 1.0, -1e300, 1e300, 5e-324, 0.5], (BLOCK, 4))
     for one, other in ((good, good), (good, bad), (bad, bad)):
         iou = b.pairwise_iou(one, other)

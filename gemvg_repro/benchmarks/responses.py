@@ -5,7 +5,7 @@ Two kinds of file, told apart by their first line, both JSON lines:
 - {"index": 17, "response": "..."}: the position of the record in the annotation file, counted from 0, and the
   reply. It is scored as it is, for so the official scripts do it.
 - a predictions file of ours (`benchmarks.predictions`). Special tokens and all from the end token on are left
-  out, as the official scripts decode; of a CoT answer only its `proper` part counts, what stands in <answer>.
+  out, as the official scripts decode; of a CoT answer only its `final_answer` counts, what stands in <answer>.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.validation import Faults, Refused, whole
-from ..grounding.answers import proper
+from ..grounding.parsing import final_answer
 from ..grounding.samples import Mode
 from .predictions import PredictionsError
 from .predictions import read as read_predictions
@@ -26,9 +26,9 @@ _ENDS = re.compile(r"<\|(?:im_end|endoftext)\|>")
 
 
 def spoken(text: str, mode: Mode) -> str:
-    """What a text of ours says to an official script: without special tokens, in CoT mode its `proper` part."""
+    """What a text of ours says to an official script: without special tokens, in CoT mode its `final_answer`."""
     plain = _SPECIAL.sub("", _ENDS.split(text, maxsplit=1)[0])
-    return proper(plain) if mode == "cot" else plain
+    return final_answer(plain) if mode == "cot" else plain
 
 
 def read_responses(file: Path, name: str, count: int) -> list[str]:

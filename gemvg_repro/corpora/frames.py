@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from ..grounding.boxes import flaw
+from ..grounding.boxes import box_error
 from ..grounding.samples import Box
 
 EVERYTHING = "*"
@@ -122,7 +122,7 @@ def unit_box(xyxy: tuple[float, float, float, float], width: int, height: int) -
     if max(-x1, -y1, x2 - width, y2 - height) > CROSSING:
         return "box outside its image"
     box = (max(x1 / width, 0.0), max(y1 / height, 0.0), min(x2 / width, 1.0), min(y2 / height, 1.0))
-    if min(box[2] - box[0], box[3] - box[1]) < 1e-9 or flaw(box):
+    if min(box[2] - box[0], box[3] - box[1]) < 1e-9 or box_error(box):
         return WITHOUT_AREA
     return box
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..files.hashing import sha256
 from ..files.pictures import FilePicture, MarkedPicture, opened, scaled
 from ..files.validation import Refused
-from ..grounding.boxes import flaw
+from ..grounding.boxes import box_error
 from ..grounding.samples import Box, Picture, Sample, Target
 from .index import Split, split_of
 from .manifest import MANIFEST, manifest
@@ -164,7 +164,7 @@ def _target(sample: str, target: Mapping[str, Any], pictures: int) -> Target:
     picture, box = target["picture"], _box(target["box"])
     if not 0 <= picture < pictures:
         raise Refused(f"{sample}: a target is in picture {picture}, from 0, of {pictures}; build the data anew")
-    if fault := flaw(box):
+    if fault := box_error(box):
         raise Refused(f"{sample}: the box {box} {fault}; build the data anew")
     return Target(picture, box)
 

@@ -1,4 +1,4 @@
-"""How are boxes converted, compared and matched?
+"""Converts, compares and matches boxes.
 
 An array of boxes is float64 of shape (N, 4): the xyxy corners, in [0, 1] of the image's own width and
 height unless a function says otherwise.
@@ -35,8 +35,8 @@ def as_array(boxes: ArrayLike) -> Boxes:
     return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
 
 
-def flaw(box: Sequence[float]) -> str | None:
-    """Why a unit box is no box: not four finite numbers, inverted, outside, without area. Else None."""
+def box_error(box: Sequence[float]) -> str | None:
+    """Why a unit box is invalid: not four finite numbers, inverted, outside, without area. None for a valid one."""
     if len(box) != 4:
         return f"has {len(box)} numbers, not 4"
     x1, y1, x2, y2 = box
@@ -54,7 +54,10 @@ def flaw(box: Sequence[float]) -> str | None:
 def to_unit(boxes: ArrayLike, convention: Convention, size: tuple[int, int] | None = None) -> Boxes:
     """Boxes of any convention as unit boxes.
 
-    `size` is the image's (width, height), which the pixel conventions need: ValueError without it.
+    `size` is the image's (width, height) in pixels.
+
+    Raises:
+        ValueError: a convention in pixels without a size, or one that there is not.
     """
     array = as_array(boxes)
     if convention == "xywh":
@@ -74,27 +77,30 @@ def _scale(convention: Convention, size: tuple[int, int] | None) -> Boxes:
     return np.array([*size, *size], dtype=np.float64)
 
 
-def to_grid(boxes: ArrayLike, step: int = 1) -> NDArray[np.int64]:
-    """Unit boxes as integers from 0 to 1000, multiples of `step`, of shape (N, 4).
+def to_grid(boxes: ArrayLike, coordinate_step: int = 1) -> NDArray[np.int64]:
+    """Unit boxes as integers from 0 to 1000, multiples of `coordinate_step`, of shape (N, 4).
 
     Each coordinate goes to the nearest multiple. A side that would vanish is widened to the multiples around
-    it, so that every box keeps an area. Raises ValueError for a step that does not divide 1000.
+    it, so that every box keeps an area.
+
+    Raises:
+        ValueError: the step does not divide 1000.
     """
-    if step < 1 or 1000 % step:
-        raise ValueError(f"the coordinate step must divide 1000, such as 1, 10 or 20; got {step!r}")
-    exact = as_array(boxes).clip(0, 1) * 1000 / step
+    if coordinate_step < 1 or 1000 % coordinate_step:
+        raise ValueError(f"the coordinate step must divide 1000, such as 1, 10 or 20; got {coordinate_step!r}")
+    exact = as_array(boxes).clip(0, 1) * 1000 / coordinate_step
     grid = np.rint(exact)
     low, high = grid[:, :2], grid[:, 2:]  # views: what follows changes the grid
     vanished = low == high
     low[vanished] = np.floor(exact[:, :2][vanished])
     high[vanished] = np.ceil(exact[:, 2:][vanished])
-    return (grid * step).astype(np.int64)
+    return (grid * coordinate_step).astype(np.int64)
 
 
 def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Boxes:
     """Intersection over union of each box of `a` with each of `b`: (N, 4) and (M, 4) to (N, M) in [0, 1].
 
-    0 wherever a box is no box (no area, inverted, not finite). Any unit, the same in both.
+    0 wherever a box is invalid (no area, inverted, not finite). Any unit, the same in both.
     """
     a, b = as_array(a), as_array(b)
     with np.errstate(all="ignore"):
@@ -129,6 +135,9 @@ def match_largest(iou: Boxes, threshold: float) -> list[tuple[int, int]]:
 
     Their number is that of the true positives. F1 may not match by the sum of IoU, which can give up a pair
     above the threshold for a larger sum.
+
+    Raises:
+        ValueError: a threshold that is not above 0 and at most 1.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"the IoU threshold must be above 0 and at most 1; got {threshold!r}")

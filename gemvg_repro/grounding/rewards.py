@@ -1,7 +1,7 @@
-"""How good is an answer, as a reward?
+"""The reward of an answer, by rule.
 
 A sum of named, weighted terms (assumed: the paper publishes no reward). Each is in [0, 1] and a pure
-function of the sample, the reading and the mode:
+function of the sample, the parsed answer and the mode:
 
 - format: the answer is in the mode's grammar to the letter, without any problem.
 - picture: |P & T| / |P | T| of the set P of pictures with a predicted box and the set T with a target. A set,
@@ -9,9 +9,9 @@ function of the sample, the reading and the mode:
 - localisation: the largest sum of IoU over one-to-one matchings within pictures, over max(predicted, true).
 - count: 1 - |predicted - true| / max(predicted, true), of the numbers of boxes.
 
-Without targets, and for a choice, there is one right thing to say: every term but format is 1 for "none" or
-the right letter alone, else 0. What does not answer the question (unreadable, or a letter where boxes are
-asked) gets 0 in everything, format too.
+Without targets, and for a choice, one answer is right: every term but format is 1 for "none" or the right letter
+alone, else 0. An answer of another sort than the question's (unreadable, or a letter where boxes are asked for) gets 0
+in everything, format too.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .answers import Reading
 from .boxes import match_by_iou, target_iou
+from .parsing import ParsedAnswer
 from .samples import Mode, Sample
 
-Term = Callable[[Sample, Reading, Mode], float]
+Term = Callable[[Sample, ParsedAnswer, Mode], float]
 
 
-def format_term(sample: Sample, reading: Reading, mode: Mode) -> float:
+def format_term(sample: Sample, parsed: ParsedAnswer, mode: Mode) -> float:
     """1 if the answer is exact, without problems, and has a thought in CoT mode and only there."""
-    clean = reading.exact and not reading.problems and (reading.thought is not None) == (mode == "cot")
-    return float(clean and _answers(sample, reading))
+    clean = parsed.exact and not parsed.problems and (parsed.thought is not None) == (mode == "cot")
+    return float(clean and _answers(sample, parsed))
 
 
-def picture_term(sample: Sample, reading: Reading, mode: Mode) -> float:
+def picture_term(sample: Sample, parsed: ParsedAnswer, mode: Mode) -> float:
     """Jaccard index of the sets of pictures."""
     if _one_right_answer(sample):
-        return float(_is_right(sample, reading))
-    predicted = {target.picture for target in reading.targets}
+        return float(_is_right(sample, parsed))
+    predicted = {target.picture for target in parsed.targets}
     true = {target.picture for target in sample.targets}
     return len(predicted & true) / len(predicted | true)
 
 
-def localisation_term(sample: Sample, reading: Reading, mode: Mode) -> float:
+def localisation_term(sample: Sample, parsed: ParsedAnswer, mode: Mode) -> float:
     """Soft IoU of the best matching, over the larger number of boxes."""
     if _one_right_answer(sample):
-        return float(_is_right(sample, reading))
-    iou = target_iou(reading.targets, sample.targets)
-    return sum(float(iou[pair]) for pair in match_by_iou(iou)) / max(len(reading.targets), len(sample.targets))
+        return float(_is_right(sample, parsed))
+    iou = target_iou(parsed.targets, sample.targets)
+    return sum(float(iou[pair]) for pair in match_by_iou(iou)) / max(len(parsed.targets), len(sample.targets))
 
 
-def count_term(sample: Sample, reading: Reading, mode: Mode) -> float:
+def count_term(sample: Sample, parsed: ParsedAnswer, mode: Mode) -> float:
     """How close the number of boxes is, relative to the larger one."""
     if _one_right_answer(sample):
-        return float(_is_right(sample, reading))
-    predicted, true = len(reading.targets), len(sample.targets)
+        return float(_is_right(sample, parsed))
+    predicted, true = len(parsed.targets), len(sample.targets)
     return 1 - abs(predicted - true) / max(predicted, true)
 
 
@@ -78,7 +78,8 @@ class Score:
 class Reward:
     """The weighted sum of all terms. `weights` names every term, in any order; 0 leaves one out of the sum.
 
-    Raises ValueError for a missing or unknown term, a weight that is no finite number from 0 up, or only 0s.
+    Raises:
+        ValueError: a missing or unknown term, a weight that is no finite number from 0 up, or only 0s.
     """
 
     weights: Mapping[str, float]
@@ -91,8 +92,8 @@ class Reward:
         if not any(self.weights.values()):
             raise ValueError("every reward weight is 0: nothing would be learned. Raise at least one")
 
-    def __call__(self, sample: Sample, reading: Reading, mode: Mode) -> Score:
-        terms = {name: term(sample, reading, mode) for name, term in TERMS.items()}
+    def __call__(self, sample: Sample, parsed: ParsedAnswer, mode: Mode) -> Score:
+        terms = {name: term(sample, parsed, mode) for name, term in TERMS.items()}
         return Score(sum(self.weights[name] * term for name, term in terms.items()), terms)
 
 
@@ -100,11 +101,10 @@ def _one_right_answer(sample: Sample) -> bool:
     return sample.choice is not None or not sample.targets
 
 
-def _is_right(sample: Sample, reading: Reading) -> bool:
-    said = (reading.targets, reading.none, reading.choice)
-    return said == ((), sample.choice is None, sample.choice)
+def _is_right(sample: Sample, parsed: ParsedAnswer) -> bool:
+    return (parsed.targets, parsed.none, parsed.choice) == ((), sample.choice is None, sample.choice)
 
 
-def _answers(sample: Sample, reading: Reading) -> bool:
+def _answers(sample: Sample, parsed: ParsedAnswer) -> bool:
     """Whether it is an answer of the sort that the sample asks for."""
-    return reading.choice is not None if sample.choice is not None else bool(reading.targets) or reading.none
+    return parsed.choice is not None if sample.choice is not None else bool(parsed.targets) or parsed.none

@@ -21,7 +21,7 @@ from ..benchmarks.prompts import asking_at
 from ..benchmarks.registry import benchmark
 from ..benchmarks.responses import spoken
 from ..benchmarks.suites import mig_bench
-from ..grounding.answers import read
+from ..grounding.parsing import parse_answer
 from ..grounding.predictions import Prediction
 from ..grounding.samples import MODES, Mode, Sample
 from ..models.generation import Question, answer
@@ -256,7 +256,7 @@ def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
     said: dict[tuple[str, str], gallery.Answer] = {}
     for sample, mode in chosen:
         text, _ = answers[drawn[mode].name][sample.id]
-        said[sample.id, mode] = (text, read(text, len(sample.pictures)).targets)
+        said[sample.id, mode] = (text, parse_answer(text, len(sample.pictures)).targets)
     gallery.write(run.folder / GALLERY, chosen, said)
 
 

@@ -16,7 +16,7 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from ..files.atomic import write_bytes
 from ..files.validation import Refused
-from ..grounding.answers import read
+from ..grounding.parsing import parse_answer
 from ..grounding.rewards import Reward
 from ..grounding.samples import Mode, Sample
 from ..models.checkpoints import check, hashes
@@ -212,7 +212,7 @@ def drawn_rewards(
         for batch in batches:
             for said in batch:
                 sample = known[said.sample]
-                score = reward(sample, read(said.text, len(sample.pictures)), mode)
+                score = reward(sample, parse_answer(said.text, len(sample.pictures)), mode)
                 for term, value in {**score.terms, "total": score.total}.items():
                     rows.append((sample.id, mode, when, term, value))
     return pd.DataFrame(rows, columns=["prompt", "mode", "when", "term", "value"])

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
 from trl import GRPOConfig
 
-from ..grounding.answers import Reading, read_ids
+from ..grounding.parsing import ParsedAnswer, parse_ids
 from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from ..grounding.rewards import TERMS, Term
 from ..grounding.samples import Mode, Sample
@@ -56,8 +56,8 @@ def reward_functions(samples: Sequence[Sample], processor: ImageOnlyProcessor) -
     """
 
     @lru_cache(maxsize=4096)
-    def reading(ids: tuple[int, ...], pictures: int) -> Reading:
-        return read_ids(ids, processor.tokenizer.decode, pictures)
+    def reading(ids: tuple[int, ...], pictures: int) -> ParsedAnswer:
+        return parse_ids(ids, processor.tokenizer.decode, pictures)
 
     def in_trl_form(name: str, term: Term) -> RewardFunction:
         def function(completion_ids: list[list[int]], index: list[int], mode: list[Mode], **_: Any) -> list[float]:

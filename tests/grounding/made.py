@@ -11,6 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from gemvg_repro.grounding import boxes as b
 from gemvg_repro.grounding.samples import Box, Kind, Sample, Target
 
+A = Target(0, (0.1, 0.2, 0.3, 0.4))
+B = Target(1, (0.5, 0.5, 0.75, 1.0))
+TEXT_A = "Picture 1: <|box_start|>(100,200),(300,400)<|box_end|>"
+TEXT_B = "Picture 2: <|box_start|>(500,500),(750,1000)<|box_end|>"
+"""Two targets and their text."""
+
 
 @dataclass(frozen=True)
 class Grey:

@@ -101,26 +101,26 @@ def test_wrong_conventions_are_explained() -> None:
         ((0.1, 0.1, 0.2), "3 numbers"),
     ],
 )
-def test_flaws(box: tuple[float, ...], why: str | None) -> None:
-    found = b.flaw(box)
+def test_box_errors(box: tuple[float, ...], why: str | None) -> None:
+    found = b.box_error(box)
     assert found is None if why is None else found is not None and why in found
 
 
 def test_grid_by_hand() -> None:
     assert b.to_grid([[0.1234, 0.1236, 0.5, 1.0]]).tolist() == [[123, 124, 500, 1000]]
-    assert b.to_grid([[0.109, 0.111, 0.5, 1.0]], step=20).tolist() == [[100, 120, 500, 1000]]
+    assert b.to_grid([[0.109, 0.111, 0.5, 1.0]], coordinate_step=20).tolist() == [[100, 120, 500, 1000]]
     # Sides that would vanish are widened, also at the edges.
     assert b.to_grid([[0.1001, 0.9999, 0.1002, 1.0]]).tolist() == [[100, 999, 101, 1000]]
     with pytest.raises(ValueError, match=r"must divide 1000.*got 30"):
-        b.to_grid([[0, 0, 1, 1]], step=30)
+        b.to_grid([[0, 0, 1, 1]], coordinate_step=30)
 
 
 @given(made.boxes(), st.sampled_from([1, 10, 20, 50]))
 @bounded
-def test_grid_keeps_boxes_boxes_and_within_the_step(box: Box, step: int) -> None:
-    grid = b.to_grid([box], step) / 1000
-    assert b.flaw(grid[0].tolist()) is None
-    assert np.abs(grid - b.as_array([box])).max() <= step / 1000 + 1e-9
+def test_grid_keeps_boxes_boxes_and_within_the_step(box: Box, coordinate_step: int) -> None:
+    grid = b.to_grid([box], coordinate_step) / 1000
+    assert b.box_error(grid[0].tolist()) is None
+    assert np.abs(grid - b.as_array([box])).max() <= coordinate_step / 1000 + 1e-9
 
 
 def test_boxes_of_different_pictures_do_not_overlap() -> None:

@@ -8,7 +8,8 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 
-from gemvg_repro.grounding.answers import completion, read, read_ids
+from gemvg_repro.grounding.answers import completion
+from gemvg_repro.grounding.parsing import parse_answer, parse_ids
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
 from gemvg_repro.grounding.rewards import Reward
 from gemvg_repro.grounding.samples import MODES, Mode, Sample, Target
@@ -64,22 +65,22 @@ def test_the_template_names_pictures_as_answers_do() -> None:
 def test_answers_come_back_from_ids_and_from_stripped_text(sample: Sample, mode: Mode) -> None:
     ids = ids_of(completion(sample, mode) + "<|im_end|>")
     padded = ids + [tokenizer().pad_token_id] * 3
-    readings = [read_ids(ids, decode, 2), read_ids(padded, decode, 2)]
-    readings.append(read(decode(padded, special=False), 2))
-    for reading in readings:
-        assert (reading.targets, reading.choice, reading.problems) == (sample.targets, sample.choice, ())
-        assert reading.thought == (sample.chain if mode == "cot" else None)
+    parsed_answers = [parse_ids(ids, decode, 2), parse_ids(padded, decode, 2)]
+    parsed_answers.append(parse_answer(decode(padded, special=False), 2))
+    for parsed in parsed_answers:
+        assert (parsed.targets, parsed.choice, parsed.problems) == (sample.targets, sample.choice, ())
+        assert parsed.thought == (sample.chain if mode == "cot" else None)
         reward = Reward({"format": 1, "picture": 1, "localisation": 1, "count": 1})
-        assert reward(sample, reading, mode).total == pytest.approx(4)
+        assert reward(sample, parsed, mode).total == pytest.approx(4)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_cut_anywhere_it_reads_no_other_boxes(mode: Mode) -> None:
     ids = ids_of(completion(SAMPLES[0], mode))
     for length in range(len(ids)):
-        reading = read_ids(ids[:length], decode, 2)
-        assert reading.targets == TWO[: len(reading.targets)]
-        assert reading.problems or reading.targets == TWO[:1]  # whole, but for the end token
+        parsed = parse_ids(ids[:length], decode, 2)
+        assert parsed.targets == TWO[: len(parsed.targets)]
+        assert parsed.problems or parsed.targets == TWO[:1]  # whole, but for the end token
 
 
 @given(made.targets(pictures=3))
@@ -91,4 +92,4 @@ def test_ids_are_the_text_to_the_letter(targets: list[Target]) -> None:
 
 def test_foreign_ids_do_not_raise() -> None:
     for ids in ([10**6], [-1], [2**40], []):
-        assert not read_ids(ids, decode, 2).readable
+        assert not parse_ids(ids, decode, 2).readable

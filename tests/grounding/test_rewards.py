@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gemvg_repro.grounding.answers import completion, read, write
+from gemvg_repro.grounding.answers import completion, format_answer
+from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.rewards import TERMS, Reward, Score
 from gemvg_repro.grounding.samples import Mode, Sample, Target
 
@@ -22,38 +23,40 @@ NEAR_A = Target(0, (0.1, 0.0, 0.3, 0.2))
 
 
 def score(sample: Sample, answer: str, mode: Mode = "direct") -> Score:
-    return Reward(WEIGHTS)(sample, read(answer, len(sample.pictures)), mode)
+    return Reward(WEIGHTS)(sample, parse_answer(answer, len(sample.pictures)), mode)
 
 
 @pytest.mark.parametrize(
     ("truth", "answer", "expected"),
     [
         # format, picture, localisation, count
-        pytest.param((A,), write([A]), ALL, id="right"),
-        pytest.param((A, B), write([A, B]), ALL, id="right, two pictures"),
-        pytest.param((A, B), f"{write([B])}; {write([A])}", ALL, id="in any order"),
-        pytest.param((A,), write([NEAR_A]), (1, 1, 1 / 3, 1), id="beside it"),
-        pytest.param((A, B), write([A]), (1, 1 / 2, 1 / 2, 1 / 2), id="one missed"),
-        pytest.param((A,), write([A, B]), (1, 1 / 2, 1 / 2, 1 / 2), id="surplus in another picture"),
-        pytest.param((A,), write([A, NEAR_A]), (1, 1, 1 / 2, 1 / 2), id="surplus in the same picture"),
-        pytest.param((A,), write([A, A, A]), (1, 1, 1 / 3, 1 / 3), id="duplicates"),
-        pytest.param((A, B), write([A, A]), (1, 1 / 2, 1 / 2, 1), id="a duplicate for one missed"),
-        pytest.param((A,), write([Target(1, A.box)]), (1, 0, 0, 1), id="wrong picture"),
-        pytest.param((A, B), write([Target(1, A.box), Target(0, B.box)]), (1, 1, 0, 1), id="swapped pictures"),
-        pytest.param((A, NEAR_A), write([NEAR_A, A]), ALL, id="matched one to one"),
+        pytest.param((A,), format_answer([A]), ALL, id="right"),
+        pytest.param((A, B), format_answer([A, B]), ALL, id="right, two pictures"),
+        pytest.param((A, B), f"{format_answer([B])}; {format_answer([A])}", ALL, id="in any order"),
+        pytest.param((A,), format_answer([NEAR_A]), (1, 1, 1 / 3, 1), id="beside it"),
+        pytest.param((A, B), format_answer([A]), (1, 1 / 2, 1 / 2, 1 / 2), id="one missed"),
+        pytest.param((A,), format_answer([A, B]), (1, 1 / 2, 1 / 2, 1 / 2), id="surplus in another picture"),
+        pytest.param((A,), format_answer([A, NEAR_A]), (1, 1, 1 / 2, 1 / 2), id="surplus in the same picture"),
+        pytest.param((A,), format_answer([A, A, A]), (1, 1, 1 / 3, 1 / 3), id="duplicates"),
+        pytest.param((A, B), format_answer([A, A]), (1, 1 / 2, 1 / 2, 1), id="a duplicate for one missed"),
+        pytest.param((A,), format_answer([Target(1, A.box)]), (1, 0, 0, 1), id="wrong picture"),
+        pytest.param((A, B), format_answer([Target(1, A.box), Target(0, B.box)]), (1, 1, 0, 1), id="swapped pictures"),
+        pytest.param((A, NEAR_A), format_answer([NEAR_A, A]), ALL, id="matched one to one"),
         pytest.param((A,), "none", (1, 0, 0, 0), id="denied"),
         pytest.param((A,), "Picture 1: (200,200),(0,0)", NOTHING, id="inverted corners"),
-        pytest.param((A, B), f"{write([A])}; Picture 2: (700,900),(500,500)", (0, 1 / 2, 1 / 2, 1 / 2), id="partly"),
-        pytest.param((A,), f"{write([A])}; Picture 3: (0,0),(9,9)", (0, 1, 1, 1), id="a picture there is not"),
+        pytest.param(
+            (A, B), f"{format_answer([A])}; Picture 2: (700,900),(500,500)", (0, 1 / 2, 1 / 2, 1 / 2), id="partly"
+        ),
+        pytest.param((A,), f"{format_answer([A])}; Picture 3: (0,0),(9,9)", (0, 1, 1, 1), id="a picture there is not"),
         pytest.param((A,), "Picture 1: (0,0),(200", NOTHING, id="cut off"),
         pytest.param((A,), "I cannot see it.", NOTHING, id="unreadable"),
         pytest.param((A,), "", NOTHING, id="empty"),
         pytest.param((A,), "B", NOTHING, id="a letter where boxes are asked"),
         pytest.param((A,), "Image-1: (0,0),(200,200)", (0, 1, 1, 1), id="understood, not in the grammar"),
-        pytest.param((A,), f"none; {write([A])}", (0, 1, 1, 1), id="contradiction"),
+        pytest.param((A,), f"none; {format_answer([A])}", (0, 1, 1, 1), id="contradiction"),
         pytest.param((), "none", ALL, id="no target"),
-        pytest.param((), write([A]), (1, 0, 0, 0), id="no target, surplus"),
-        pytest.param((), f"none; {write([A])}", NOTHING, id="no target, both"),
+        pytest.param((), format_answer([A]), (1, 0, 0, 0), id="no target, surplus"),
+        pytest.param((), f"none; {format_answer([A])}", NOTHING, id="no target, both"),
         pytest.param((), "none; Picture 9: (1,2),(3,4)", NOTHING, id="no target, and a bad box"),
         pytest.param((), "none of them", (0, 1, 1, 1), id="no target, and words"),
         pytest.param((), "", NOTHING, id="no target, empty"),
@@ -75,8 +78,8 @@ def test_by_hand(truth: tuple[Target, ...], answer: str, expected: tuple[float, 
         ("A", (1, 0, 0, 0)),
         ("B. same", (0, 1, 1, 1)),
         ("none", NOTHING),
-        (write([A]), NOTHING),
-        (f"B. {write([A])}", NOTHING),
+        (format_answer([A]), NOTHING),
+        (f"B. {format_answer([A])}", NOTHING),
         ("same", NOTHING),
     ],
 )
@@ -87,15 +90,15 @@ def test_choices_by_hand(answer: str, expected: tuple[float, ...]) -> None:
 @pytest.mark.parametrize(
     ("answer", "mode", "formatted"),
     [
-        (f"<think>x</think><answer>{write([A])}</answer>", "cot", 1),
-        (f"<think>x</think>\n<answer>{write([A])}</answer>", "cot", 1),
-        (f"<think>x</think><answer>{write([A])}</answer>", "direct", 0),
-        (write([A]), "direct", 1),
-        (write([A]), "cot", 0),
-        (f"<answer>{write([A])}</answer>", "cot", 0),
-        (f"<answer>{write([A])}</answer>", "direct", 0),
-        (f"<think></think><answer>{write([A])}</answer>", "cot", 0),
-        (f"<think>x</think><answer>{write([A])}", "cot", 0),
+        (f"<think>x</think><answer>{format_answer([A])}</answer>", "cot", 1),
+        (f"<think>x</think>\n<answer>{format_answer([A])}</answer>", "cot", 1),
+        (f"<think>x</think><answer>{format_answer([A])}</answer>", "direct", 0),
+        (format_answer([A]), "direct", 1),
+        (format_answer([A]), "cot", 0),
+        (f"<answer>{format_answer([A])}</answer>", "cot", 0),
+        (f"<answer>{format_answer([A])}</answer>", "direct", 0),
+        (f"<think></think><answer>{format_answer([A])}</answer>", "cot", 0),
+        (f"<think>x</think><answer>{format_answer([A])}", "cot", 0),
     ],
 )
 def test_format_depends_on_the_mode_and_nothing_else_does(answer: str, mode: Mode, formatted: float) -> None:
@@ -103,13 +106,13 @@ def test_format_depends_on_the_mode_and_nothing_else_does(answer: str, mode: Mod
 
 
 def test_a_thought_without_an_answer_earns_nothing() -> None:
-    assert score(made.sample(A), f"<think>{write([A])}</think>", "cot").total == 0
+    assert score(made.sample(A), f"<think>{format_answer([A])}</think>", "cot").total == 0
 
 
 @given(made.targets(pictures=2), made.targets(pictures=2))
 @bounded
 def test_terms_are_bounded_and_only_the_truth_gets_them_all(truth: list[Target], said: list[Target]) -> None:
-    terms = score(made.sample(*truth), write(said)).terms
+    terms = score(made.sample(*truth), format_answer(said)).terms
     assert list(terms) == list(TERMS)
     assert all(0 <= term <= 1 + 1e-12 for term in terms.values())
     if not truth or not said:

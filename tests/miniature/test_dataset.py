@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gemvg_repro.grounding import answers
-from gemvg_repro.grounding.boxes import flaw
+from gemvg_repro.grounding.answers import completion, format_answer
+from gemvg_repro.grounding.boxes import box_error
+from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import MODES
 from gemvg_repro.miniature import dataset
 from gemvg_repro.miniature.dataset import Recipe, generate, read, write
@@ -29,16 +30,16 @@ def test_what_is_read_is_what_was_drawn(tmp_path: Path) -> None:
 
 @given(st.integers(0, 2**63), st.sampled_from(dataset.SPLITS))
 @settings(max_examples=20, deadline=None, derandomize=True)
-def test_of_any_seed_samples_are_in_order_kept_and_said(seed: int, split: dataset.Split) -> None:
+def test_of_any_seed_samples_are_in_order_stored_and_written(seed: int, split: dataset.Split) -> None:
     samples = list(generate(split, replace(SMALL, seed=seed, validation=8, test=8)))
     assert len({sample.id for sample in samples}) == len(samples)
     for sample in samples:
         assert dataset._sample(dataset._row(split, sample)) == sample
-        assert all(target.picture < len(sample.pictures) and not flaw(target.box) for target in sample.targets)
+        assert all(target.picture < len(sample.pictures) and not box_error(target.box) for target in sample.targets)
         for mode in MODES if sample.chain else ("direct",):
-            reading = answers.read(answers.completion(sample, mode, 20), len(sample.pictures))
-            assert reading.exact and not reading.problems and reading.choice == sample.choice
-            assert answers.write(reading.targets, 20) == answers.write(sample.targets, 20)
+            parsed = parse_answer(completion(sample, mode, 20), len(sample.pictures))
+            assert parsed.exact and not parsed.problems and parsed.choice == sample.choice
+            assert format_answer(parsed.targets, 20) == format_answer(sample.targets, 20)
 
 
 def test_the_hash_is_of_the_content(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gemvg_repro.grounding.answers import completion, read_ids
+from gemvg_repro.grounding.answers import completion
+from gemvg_repro.grounding.parsing import parse_ids
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
 from gemvg_repro.miniature.tokenizer import CHAT_TEMPLATE, COORDINATE_STEP, SPECIAL_TOKENS, build_tokenizer
 
@@ -53,5 +54,5 @@ def test_the_world_needs_no_bytes() -> None:
             ids = TOKENIZER(prompt + answer)["input_ids"]
             assert TOKENIZER.decode(ids) == prompt + answer
             assert not letters & set(TOKENIZER.convert_ids_to_tokens(ids)), sample.query
-            reading = read_ids(TOKENIZER(answer)["input_ids"], TOKENIZER.decode, len(sample.pictures))
-            assert reading.exact and len(reading.targets) == len(sample.targets)
+            parsed = parse_ids(TOKENIZER(answer)["input_ids"], TOKENIZER.decode, len(sample.pictures))
+            assert parsed.exact and len(parsed.targets) == len(sample.targets)

@@ -10,7 +10,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from gemvg_repro.grounding.answers import completion, read
+from gemvg_repro.grounding.answers import completion
+from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, Sample
 from gemvg_repro.miniature.dataset import SPLITS, Recipe, generate
 from gemvg_repro.miniature.questions import COMPOSERS, Pattern, Question
@@ -170,7 +171,7 @@ def test_splits_share_no_scene() -> None:
 def test_every_sample_can_be_written_and_read(test_split: list[Sample]) -> None:
     for sample in test_split[:300]:
         for mode in ("direct", "cot"):
-            reading = read(completion(sample, mode, 20), len(sample.pictures))  # type: ignore[arg-type]
-            assert reading.exact and not reading.problems
-            assert len(reading.targets) == len(sample.targets)
-            assert reading.choice == sample.choice
+            parsed = parse_answer(completion(sample, mode, 20), len(sample.pictures))  # type: ignore[arg-type]
+            assert parsed.exact and not parsed.problems
+            assert len(parsed.targets) == len(sample.targets)
+            assert parsed.choice == sample.choice

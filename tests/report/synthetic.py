@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.random import Generator
 
 from gemvg_repro.benchmarks.generalised import score, shortcuts
-from gemvg_repro.grounding.answers import read, write
+from gemvg_repro.grounding.answers import format_answer
+from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.report.expected import Planned
@@ -121,7 +122,7 @@ def _answer(sample: Sample, chance: float, mode: Mode, luck: Generator, own: Gen
         targets.append(Target(int(own.integers(len(sample.pictures))), _box(own)))
     if drawn[7] > 0.99:
         return "<|box_start|>(12,"
-    return _said(write(targets, 20), mode)
+    return _said(format_answer(targets, 20), mode)
 
 
 def _said(answer: str, mode: Mode) -> str:
@@ -150,7 +151,7 @@ def _evaluation(
         texts = answered(grounding, variant, mode, seed)
         tokens = [8 + len(text) // (9 if mode == "direct" else 4) for text in texts]
         for sample, text in zip(grounding, texts, strict=True):
-            answers[sample.id, mode] = (text, read(text, len(sample.pictures)).targets)
+            answers[sample.id, mode] = (text, parse_answer(text, len(sample.pictures)).targets)
         tables = {"generalised": score.score(grounding, texts, mode, tokens)}
         tables["understanding"] = score.score(choice, answered(choice, variant, mode, seed), mode)
         if mode == "direct":

@@ -9,7 +9,8 @@ from itertools import groupby
 import pytest
 import torch
 
-from gemvg_repro.grounding.answers import completion, read_ids
+from gemvg_repro.grounding.answers import completion
+from gemvg_repro.grounding.parsing import parse_ids
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
 from gemvg_repro.miniature.tokenizer import COORDINATE_STEP
 from gemvg_repro.models.processor import ImageOnlyProcessor
@@ -50,7 +51,7 @@ def test_labels_are_the_answers(name: str) -> None:
             answers.append(kept[start : at + 1].tolist())
             start = at + 1
         for turn, answer in zip(turns, answers, strict=True):
-            reading = read_ids(answer, tokenizer.decode, len(turn.sample.pictures))
+            reading = parse_ids(answer, tokenizer.decode, len(turn.sample.pictures))
             assert reading.exact and len(reading.targets) == len(turn.sample.targets)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ...grounding.answers import Reading, read
 from ...grounding.boxes import match_by_iou, match_largest, target_iou
+from ...grounding.parsing import ParsedAnswer, parse_answer
 from ...grounding.samples import GROUNDING_KINDS, Mode, Sample
 from . import difficulty
 
@@ -47,9 +47,9 @@ _COLUMNS = {
 
 
 def _row(sample: Sample, text: str, tokens: int, mode: Mode) -> tuple[object, ...]:
-    reading = read(text, len(sample.pictures))
-    unreadable = not _answers(sample, reading)
-    predicted = reading.targets if sample.choice is None else ()
+    parsed = parse_answer(text, len(sample.pictures))
+    unreadable = not _answers(sample, parsed)
+    predicted = parsed.targets if sample.choice is None else ()
     iou = target_iou(predicted, sample.targets)
     larger = max(len(predicted), len(sample.targets))
     soft = sum(float(iou[pair]) for pair in match_by_iou(iou)) / larger if larger else 1.0
@@ -67,18 +67,18 @@ def _row(sample: Sample, text: str, tokens: int, mode: Mode) -> tuple[object, ..
         soft if grounded else 0.0,
         pictures and grounded,
         unreadable,
-        None if sample.choice is None else reading.choice == sample.choice,
+        None if sample.choice is None else parsed.choice == sample.choice,
         tokens,
         difficulty.hops(sample),
         difficulty.difficulties(sample),
     )
 
 
-def _answers(sample: Sample, reading: Reading) -> bool:
+def _answers(sample: Sample, parsed: ParsedAnswer) -> bool:
     """Whether the answer is of the sort that was asked for: boxes or "none", or a letter."""
     if sample.choice is not None:
-        return reading.choice is not None
-    return bool(reading.targets) or reading.none
+        return parsed.choice is not None
+    return bool(parsed.targets) or parsed.none
 
 
 def summary(scores: pd.DataFrame) -> dict[str, float]:

@@ -16,7 +16,7 @@ from random import Random
 import numpy as np
 
 from ...files.pictures import GreyPicture
-from ...grounding.answers import write
+from ...grounding.answers import format_answer
 from ...grounding.boxes import as_array, pairwise_iou
 from ...grounding.samples import Box, Kind, Sample, Target
 from .score import THRESHOLD
@@ -93,7 +93,7 @@ def _common_letter(training: Sequence[Sample]) -> str:
 
 
 def _answer(sample: Sample, box: Box, pictures: Sequence[int], letter: str) -> str:
-    return letter if sample.choice is not None else write([Target(picture, box) for picture in pictures])
+    return letter if sample.choice is not None else format_answer([Target(picture, box) for picture in pictures])
 
 
 def grey(samples: Sequence[Sample]) -> list[Sample]:

@@ -32,8 +32,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ...files.pictures import FilePicture
-from ...grounding.answers import read
-from ...grounding.boxes import flaw, to_unit
+from ...grounding.boxes import box_error, to_unit
+from ...grounding.parsing import parse_answer
 from ...grounding.samples import Kind, Mode, Sample, Target
 from ..coco_ap import Detection, Precision, indexed, iou, is_result_list, read_detections
 from ..interface import Benchmark, Metric, Score
@@ -224,7 +224,7 @@ class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
     def heard(self, data: McBenchFile, texts: Sequence[str]) -> list[Detection]:
         found = []
         for sample, text in zip(data.descriptions, texts, strict=True):
-            for target in read(text, len(sample.images)).targets:
+            for target in parse_answer(text, len(sample.images)).targets:
                 image = sample.images[target.picture]
                 width, height = data.sizes[image]
                 x1, y1, x2, y2 = target.box
@@ -265,7 +265,7 @@ def _sample(data: McBenchFile, n: int, description: Description, prompt: str) ->
     for position, image in enumerate(description.images):
         for box in data.boxes[image]:
             left, top, right, bottom = to_unit(box["bbox"], "xywh", data.sizes[image])[0].clip(0, 1).tolist()
-            if not flaw((left, top, right, bottom)):
+            if not box_error((left, top, right, bottom)):
                 targets.append(Target(position, (left, top, right, bottom)))
     pictures: tuple[FilePicture, ...] = tuple(data.pictures[image] for image in description.images)
     kind = KINDS.get(description.style, "referential")

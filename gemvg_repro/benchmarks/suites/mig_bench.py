@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...grounding.answers import read
 from ...grounding.boxes import pairwise_iou
+from ...grounding.parsing import parse_answer
 from ...grounding.samples import Box, Mode, Sample
 from ..interface import Metric, Score, TextBenchmark
 from ..prompts import Asking, authors
@@ -105,12 +105,12 @@ def score(
     rows = []
     for sample, record, text, generated in zip(samples(records), records, texts, tokens, strict=True):
         official = official_iou(record.answer, official_box(spoken(text, mode)))
-        reading = read(text, len(record.pictures))
-        first = reading.targets[0] if reading.targets else None
+        parsed = parse_answer(text, len(record.pictures))
+        first = parsed.targets[0] if parsed.targets else None
         iou = float(pairwise_iou([first.box], [record.answer])[0, 0]) if first else 0.0
         told = record.picture
         picture_ok = None if told is None else first is not None and first.picture == told
-        unreadable = first is None and not reading.none
+        unreadable = first is None and not parsed.none
         row = (sample.id, sample.scene, record.task, mode, official >= 0.5, official)
         rows.append((*row, iou, picture_ok, unreadable, generated))
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
@@ -179,7 +179,7 @@ def _picture_accuracy(records: Sequence[MigRecord], responses: Sequence[str]) ->
     for record, response in zip(records, responses, strict=True):
         hits = right.setdefault(record.task, [])
         if record.picture is not None:
-            targets = read(response, len(record.pictures)).targets
+            targets = parse_answer(response, len(record.pictures)).targets
             hits.append(bool(targets) and targets[0].picture == record.picture)
     return {task: 100 * sum(hits) / len(hits) if hits else None for task, hits in right.items()}
 

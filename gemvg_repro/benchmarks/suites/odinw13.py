@@ -26,8 +26,8 @@ from typing import Any
 from ...files.pictures import FilePicture
 from ...files.records import expect, identifier, inner_path, objects, side
 from ...files.validation import Faults, Refused, numbers, read_json
-from ...grounding.answers import LONGEST, read
-from ...grounding.boxes import flaw, to_unit
+from ...grounding.boxes import box_error, to_unit
+from ...grounding.parsing import MAX_CHARACTERS, parse_answer
 from ...grounding.samples import Box, Mode, Sample, Target
 from ..coco_ap import Detection, Precision, is_result_list, read_detections
 from ..coco_records import boxes, by_image, categories
@@ -235,7 +235,7 @@ def _unit_boxes(question: Question) -> Iterator[Box]:
     size = question.dataset.sizes[question.image]
     for record in question.dataset.boxes[question.image]:
         x1, y1, x2, y2 = to_unit(record["bbox"], "xywh", size)[0].clip(0, 1).tolist()
-        if record["category_id"] in question.categories and not flaw((x1, y1, x2, y2)):
+        if record["category_id"] in question.categories and not box_error((x1, y1, x2, y2)):
             yield x1, y1, x2, y2
 
 
@@ -248,7 +248,7 @@ def _said(question: Question, text: str) -> Iterator[Detection]:
     asked = question.categories[0] if len(question.categories) == 1 else None
     listed = _json_list(text)
     if listed is None:
-        labelled: list[tuple[Box, int | None]] = [(target.box, asked) for target in read(text, 1).targets]
+        labelled: list[tuple[Box, int | None]] = [(target.box, asked) for target in parse_answer(text, 1).targets]
     else:
         known = {name.lower(): key for key, name in question.dataset.names.items()}
         labelled = [
@@ -266,7 +266,7 @@ def _said(question: Question, text: str) -> Iterator[Detection]:
 def _json_list(text: str) -> list[Any] | None:
     """The JSON list in an answer, with or without a fence of backticks around it."""
     start, end = text.find("["), text.rfind("]")
-    if not 0 <= start < end <= LONGEST:
+    if not 0 <= start < end <= MAX_CHARACTERS:
         return None
     try:
         found = json.loads(text[start : end + 1])
@@ -282,7 +282,7 @@ def _item(item: Any) -> tuple[Box | None, str | None]:
         return None, None
     x1, y1, x2, y2 = (value / 1000 for value in values)
     label = item.get("label")
-    return None if flaw((x1, y1, x2, y2)) else (x1, y1, x2, y2), label if isinstance(label, str) else None
+    return None if box_error((x1, y1, x2, y2)) else (x1, y1, x2, y2), label if isinstance(label, str) else None
 
 
 BENCHMARKS = (Odinw13("odinw13", every=False), Odinw13("odinw13_all", every=True))

@@ -26,8 +26,8 @@ from ...files import pickles
 from ...files.pictures import FilePicture
 from ...files.records import expect, identifier, inner_path, objects, side, unmarked
 from ...files.validation import Faults, Refused, read_json
-from ...grounding.answers import read
-from ...grounding.boxes import flaw, pairwise_iou, to_unit
+from ...grounding.boxes import box_error, pairwise_iou, to_unit
+from ...grounding.parsing import parse_answer
 from ...grounding.samples import Box, Mode, Sample, Target
 from ..coco_records import boxes, categories
 from ..interface import Metric, Score, TextBenchmark
@@ -119,7 +119,7 @@ def box_of(reply: str) -> Box | None:
     if listed:
         x1, y1, x2, y2 = map(float, listed.groups())
         return x1, y1, x2, y2
-    targets = read(reply, 1).targets
+    targets = parse_answer(reply, 1).targets
     return targets[0].box if targets else None
 
 
@@ -170,7 +170,7 @@ def _expressions(
         faults.add(f"{where}.ann_id", f"{record['ann_id']} is no annotation of its image in instances.json")
     else:
         x1, y1, x2, y2 = to_unit(box["bbox"], "xywh", image["size"])[0].clip(0, 1).tolist()
-        if wrong := flaw((x1, y1, x2, y2)):
+        if wrong := box_error((x1, y1, x2, y2)):
             faults.add(f"{where}.ann_id", f"its box {box['bbox']} {wrong}")
             return []
         return [

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from ...grounding.answers import write_box
+from ...grounding.answers import format_box
 from ...grounding.samples import Sample
 from ..questions import Pattern, about, referential
 from ..tokenizer import COORDINATE_STEP
@@ -77,7 +77,7 @@ def _name(thing: Thing) -> str:
 
 
 def _boxed(thing: Thing) -> str:
-    return f"<|object_ref_start|>{_name(thing)}<|object_ref_end|>{write_box(thing.box, COORDINATE_STEP)}"
+    return f"<|object_ref_start|>{_name(thing)}<|object_ref_end|>{format_box(thing.box, COORDINATE_STEP)}"
 
 
 def _found(rng: Random, frames: tuple[Frame, ...], scene: str, most: int) -> list[Sample]:

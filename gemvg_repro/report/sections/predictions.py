@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from ...grounding.answers import write as write_targets
+from ...grounding.answers import format_answer
 from ...grounding.samples import Mode, Sample
 from ...runs import gallery
 from ...runs.gallery import Entry, Pixels, pixels, read
@@ -59,7 +59,7 @@ def draw_samples(samples: Sequence[Sample], mode: Mode = "direct") -> Figure:
     """Samples as cards, with what should be answered: pictures, query, every target with its box."""
     shown = [(sample, mode) for sample in samples]
     answers: dict[tuple[str, str], gallery.Answer] = {
-        (sample.id, mode): (sample.text or sample.choice or write_targets(sample.targets), ()) for sample, _ in shown
+        (sample.id, mode): (sample.text or sample.choice or format_answer(sample.targets), ()) for sample, _ in shown
     }
     with TemporaryDirectory() as folder:
         written = gallery.write(Path(folder), shown, answers)

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from gemvg_repro.benchmarks.generalised.score import score, summary
-from gemvg_repro.grounding.answers import write
+from gemvg_repro.grounding.answers import format_answer
 from gemvg_repro.grounding.samples import Target
 
 from ..made import LEFT, RIGHT, sample
@@ -16,7 +16,7 @@ SAMPLES = [
 
 
 def test_perfect_answers() -> None:
-    texts = [write(one.targets) for one in SAMPLES]
+    texts = [format_answer(one.targets) for one in SAMPLES]
     found = summary(score(SAMPLES, texts, "direct"))
     assert found == {
         **dict.fromkeys(["f1", "f1/referential", "f1/semantic", "precision", "recall", "acc@0.5"], 1.0),
@@ -40,10 +40,10 @@ def test_unreadable_answers_are_no_boxes_and_counted() -> None:
 def test_counts_by_hand() -> None:
     shifted = (0.1, 0.0, 0.5, 1.0)  # against LEFT: .3 of .5
     texts = [
-        write([Target(1, LEFT)]),  # the wrong picture
-        write([Target(0, shifted), Target(0, LEFT), Target(1, RIGHT)]),  # one too many
-        write([Target(1, RIGHT)]),  # there is none
-        write([Target(0, LEFT), Target(1, LEFT)]),  # one too few
+        format_answer([Target(1, LEFT)]),  # the wrong picture
+        format_answer([Target(0, shifted), Target(0, LEFT), Target(1, RIGHT)]),  # one too many
+        format_answer([Target(1, RIGHT)]),  # there is none
+        format_answer([Target(0, LEFT), Target(1, LEFT)]),  # one too few
     ]
     scores = score(SAMPLES, texts, "direct", tokens=[7, 21, 7, 14])
     assert scores["tp"].tolist() == [0, 2, 0, 2]
@@ -65,7 +65,7 @@ def test_the_matching_is_the_largest_and_not_that_of_the_largest_sum() -> None:
     # IoU .6 and 1 for the first box, 1/3 and .6 for the second: two pairs of .6 are two true positives, while
     # the largest sum is that of 1 and 1/3.
     truth = sample("s", (0, (0.0, 0.0, 0.4, 1.0)), (0, (0.1, 0.0, 0.5, 1.0)), pictures=1)
-    text = write([Target(0, (0.1, 0.0, 0.5, 1.0)), Target(0, (0.2, 0.0, 0.6, 1.0))])
+    text = format_answer([Target(0, (0.1, 0.0, 0.5, 1.0)), Target(0, (0.2, 0.0, 0.6, 1.0))])
     scores = score([truth], [text], "direct")
     assert scores["tp"].tolist() == [2]
     assert scores["iou"].tolist() == pytest.approx([(1 + 1 / 3) / 2])
@@ -91,9 +91,9 @@ def test_correct_is_missing_where_boxes_are_asked() -> None:
 
 
 def test_only_the_answer_counts_in_cot_mode() -> None:
-    boxes = write([Target(0, LEFT)])
+    boxes = format_answer([Target(0, LEFT)])
     texts = [
-        f"<think>{write([Target(1, RIGHT)])}</think><answer>{boxes}</answer><|im_end|>",
+        f"<think>{format_answer([Target(1, RIGHT)])}</think><answer>{boxes}</answer><|im_end|>",
         f"<think>{boxes}",
     ]
     scores = score([SAMPLES[0], SAMPLES[0]], texts, "cot")

@@ -6,8 +6,9 @@ import pytest
 from gemvg_repro.benchmarks.generalised.score import score, summary
 from gemvg_repro.benchmarks.generalised.shortcuts import best_box, constant_box, grey, picture_prior, shuffled
 from gemvg_repro.corpora import user_coco
-from gemvg_repro.grounding.answers import read, write
+from gemvg_repro.grounding.answers import format_answer
 from gemvg_repro.grounding.boxes import pairwise_iou
+from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import Sample, Target
 
 from ..made import LEFT, RIGHT, sample
@@ -45,16 +46,16 @@ def test_without_targets_there_is_no_best_box() -> None:
 def test_the_constant_box_stands_in_every_picture() -> None:
     test = [sample("t", (2, RIGHT), kind="semantic", pictures=3), sample("u", pictures=1)]
     first, second = constant_box(training(), test)
-    assert read(first, 3).targets == tuple(Target(n, LEFT) for n in range(3))
-    assert read(second, 1).targets == (Target(0, LEFT),)
+    assert parse_answer(first, 3).targets == tuple(Target(n, LEFT) for n in range(3))
+    assert parse_answer(second, 1).targets == (Target(0, LEFT),)
 
 
 def test_the_picture_prior_answers_where_it_paid() -> None:
     test = [sample("t", kind="semantic", pictures=3), sample("other", kind="temporal", pictures=3)]
     known, unknown = picture_prior(training(), test)
     # 9 hits of 10 boxes in picture 2 for 11 targets: F1 18/21; a second picture adds only boxes.
-    assert read(known, 3).targets == (Target(1, LEFT),)
-    assert len(read(unknown, 3).targets) == 3
+    assert parse_answer(known, 3).targets == (Target(1, LEFT),)
+    assert len(parse_answer(unknown, 3).targets) == 3
     fitted = score(training(), picture_prior(training(), training()), "direct")
     assert summary(fitted)["f1"] == pytest.approx(18 / 21)
 
@@ -104,7 +105,7 @@ def test_real_photographs_and_the_best_constant_box() -> None:
     assert found["acc@0.5"] == 32 / 44  # one box cannot match two targets
     assert found["f1"] == 2 * 32 / (44 + 40)
     # Perfect, empty, and half-right predictions.
-    texts = [write(one.targets) for one in samples]
+    texts = [format_answer(one.targets) for one in samples]
     half = [text if n % 2 else "none" for n, text in enumerate(texts)]
     right = sum(len(one.targets) for one in samples[1::2])
     assert summary(score(samples, texts, "direct"))["f1"] == 1

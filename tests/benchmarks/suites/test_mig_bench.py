@@ -8,7 +8,7 @@ from gemvg_repro.benchmarks.responses import spoken
 from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.benchmarks.suites.mig_bench import MigBench, official_box, official_counts, official_iou, score
 from gemvg_repro.benchmarks.suites.mig_bench_file import MigRecord
-from gemvg_repro.grounding.answers import write
+from gemvg_repro.grounding.answers import format_answer
 from gemvg_repro.grounding.samples import MODES, Box, Mode, Target
 
 from ..made import LEFT, RIGHT, Plain
@@ -102,7 +102,7 @@ RECORDS = [
 
 
 def test_the_macro_average_weighs_tasks_and_not_records() -> None:
-    right, wrong = write([Target(0, LEFT)]), write([Target(0, RIGHT)])
+    right, wrong = format_answer([Target(0, LEFT)]), format_answer([Target(0, RIGHT)])
     counts = official_counts(RECORDS, [right, wrong, wrong])
     assert counts["region"] == {"IOU@0.7": 1, "IOU@0.5": 1, "IOU@0.3": 1, "AVE_IOU": 1.0, "TOTAL": 2}
     assert MigBench().score(RECORDS, [right, wrong, wrong]).beside["macro_average"] == 100 * (0.5 + 1) / 2
@@ -112,11 +112,12 @@ def test_the_macro_average_weighs_tasks_and_not_records() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        write([Target(0, LEFT)]),
-        f"none<|im_end|>{write([Target(0, LEFT)])}",
-        f"<think>{write([Target(0, LEFT)])}</think>",
-        f"<think>x</think><answer>{write([Target(0, LEFT)])}</answer>",
-        f"<think><answer>{write([Target(0, RIGHT)])}</answer></think><answer>{write([Target(0, LEFT)])}</answer>",
+        format_answer([Target(0, LEFT)]),
+        f"none<|im_end|>{format_answer([Target(0, LEFT)])}",
+        f"<think>{format_answer([Target(0, LEFT)])}</think>",
+        f"<think>x</think><answer>{format_answer([Target(0, LEFT)])}</answer>",
+        f"<think><answer>{format_answer([Target(0, RIGHT)])}</answer></think>"
+        f"<answer>{format_answer([Target(0, LEFT)])}</answer>",
     ],
 )
 def test_the_table_by_task_is_of_the_headline(text: str, mode: Mode) -> None:
@@ -127,9 +128,9 @@ def test_the_table_by_task_is_of_the_headline(text: str, mode: Mode) -> None:
 
 def test_our_score_stands_beside_the_official_one() -> None:
     texts = [
-        f"<think>(1,2),(3,4)</think><answer>{write([Target(1, LEFT)])}</answer>",
+        f"<think>(1,2),(3,4)</think><answer>{format_answer([Target(1, LEFT)])}</answer>",
         "(0,0),(400,1000)",
-        write([Target(0, RIGHT)]),
+        format_answer([Target(0, RIGHT)]),
     ]
     scores = score(RECORDS, texts, "cot", tokens=[30, 9, 9])
     assert scores["correct"].tolist() == [True, True, True]

@@ -11,7 +11,8 @@ from gemvg_repro.corpora.cells import anchors, compose, prove
 from gemvg_repro.corpora.composition.composed import Bench, Composed, Rules, Unfit
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.recipe import Cell
-from gemvg_repro.grounding.answers import completion, read
+from gemvg_repro.grounding.answers import completion
+from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import Sample, Target
 
 CELLS = [
@@ -52,7 +53,7 @@ def test_every_sample_is_proved_and_keeps_to_the_rules(indexes: dict[str, Index]
         plain = Sample(
             "x", "x", sample.kind, source, (None,) * len(sample.pictures), sample.query, targets, None, sample.chain
         )  # type: ignore[arg-type]
-        assert read(completion(plain, "cot"), len(sample.pictures)).problems == ()
+        assert parse_answer(completion(plain, "cot"), len(sample.pictures)).problems == ()
     assert len({s.template for s in samples}) > 2
 
 

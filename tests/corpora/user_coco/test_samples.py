@@ -8,7 +8,8 @@ from PIL import Image
 from gemvg_repro.corpora import user_coco
 from gemvg_repro.files.pictures import CutOut, FilePicture
 from gemvg_repro.files.validation import Refused
-from gemvg_repro.grounding.answers import completion, read
+from gemvg_repro.grounding.answers import completion
+from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import Picture, Sample, Target
 
 from ..made import document, pixels, write
@@ -51,7 +52,7 @@ def test_semantic_association_is_true_of_the_annotation(tmp_path: Path) -> None:
         assert len(set(paths)) == len(others) and reference.of.path not in paths
         expected = [Target(n, box) for n, path in enumerate(paths, 1) for box in truth[path, category]]
         assert sample.targets == tuple(expected)
-        assert read(completion(sample, "cot"), len(sample.pictures)).problems == ()
+        assert parse_answer(completion(sample, "cot"), len(sample.pictures)).problems == ()
     counts = {len(sample.targets) for sample in samples}
     assert counts == {0, 1, 2}
     assert {len(sample.pictures) for sample in samples} == {2, 3}

@@ -11,7 +11,7 @@ import pytest
 from gemvg_repro.benchmarks.prompts import asking_at, authors
 from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.files.pictures import store
-from gemvg_repro.grounding.answers import write as write_answer
+from gemvg_repro.grounding.answers import format_answer
 from gemvg_repro.grounding.prompts import instruction
 from gemvg_repro.grounding.samples import MODES, Sample
 from gemvg_repro.miniature.dataset import SPLITS, Recipe, generate
@@ -40,7 +40,7 @@ def test_a_true_answer_has_the_full_official_score(root: Path, name: str) -> Non
     chosen, data, samples = loaded(root, name)
     assert len(samples) == SAMPLES.get(name, len(samples)) >= 10
     texts = [
-        s.choice or write_answer(s.targets).replace("<|box_start|>", "").replace("<|box_end|>", "") for s in samples
+        s.choice or format_answer(s.targets).replace("<|box_start|>", "").replace("<|box_end|>", "") for s in samples
     ]
     full = chosen.score(data, chosen.heard(data, texts)).headline
     none = chosen.score(data, chosen.heard(data, ["?"] * len(samples))).headline
@@ -96,5 +96,5 @@ def test_a_quick_look_is_at_the_first_of_them(root: Path, name: str, most: int, 
     some = chosen.samples(part, "direct", asking_at(root / name))
     assert count <= len(some) < len(samples)
     assert {s.query for s in some} <= {s.query for s in samples}
-    said = [s.choice or write_answer(s.targets) for s in some]
+    said = [s.choice or format_answer(s.targets) for s in some]
     assert chosen.score(part, chosen.heard(part, said)).headline
