@@ -27,6 +27,9 @@ as integers from 0 to 1000 of width and height (Qwen2-VL); `unit`: corners in [0
 ROUNDING = 1e-9
 """What floating point may take from an IoU that is a threshold exactly, or put a corner beyond an edge."""
 
+DUPLICATE_IOU = 0.95
+"""Two boxes of one category in one image that overlap more than this are one object, annotated twice."""
+
 _HUGE = 1e100  # products of smaller coordinates are finite; NaN and infinity fail the comparison too
 
 
@@ -115,6 +118,22 @@ def _area(boxes: Boxes) -> tuple[Boxes, NDArray[np.bool_]]:
     sides = boxes[:, 2:] - boxes[:, :2]
     area = sides.prod(axis=1)
     return area, (sides > 0).all(axis=1) & (np.abs(boxes) < _HUGE).all(axis=1) & (area > 0)
+
+
+def duplicates(boxes: ArrayLike) -> list[int]:
+    """Places, in order, of boxes whose IoU with an earlier box that is no duplicate itself is above DUPLICATE_IOU.
+
+    For the boxes of one category in one image: an object that was annotated twice.
+    """
+    array = as_array(boxes)
+    if len(array) < 2:
+        return []
+    same = pairwise_iou(array, array) > DUPLICATE_IOU
+    kept: list[int] = []
+    for n in range(len(array)):
+        if not same[n, kept].any():
+            kept.append(n)
+    return sorted(set(range(len(array))) - set(kept))
 
 
 def target_iou(a: Sequence[Target], b: Sequence[Target]) -> Boxes:

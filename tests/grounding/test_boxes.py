@@ -163,3 +163,19 @@ def test_matchings_are_the_best_of_all(iou: b.Boxes) -> None:
     for pairs in (by_iou, largest):
         assert len({row for row, _ in pairs}) == len({column for _, column in pairs}) == len(pairs)
         assert all(iou[pair] > 0 for pair in pairs)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        ([], []),
+        ([(0, 0, 1, 1)], []),
+        ([(0, 0, 100, 10), (0, 0, 100, 10), (0, 0, 100, 10)], [1, 2]),
+        ([(0, 0, 100, 10), (0, 0, 95, 10)], []),  # IoU .95 exactly
+        ([(0, 0, 100, 10), (0, 0, 96, 10)], [1]),
+        ([(0, 0, 100, 10), (50, 0, 60, 9), (1, 0, 100, 10), (50, 0, 60, 9)], [2, 3]),
+        ([(0, 0, 100, 10), (2, 0, 100, 10), (4, 0, 100, 10), (6, 0, 100, 10)], [1, 2]),  # a chain: the last is new
+    ],
+)
+def test_duplicates_overlap_an_earlier_box_almost_wholly(boxes: list[tuple[int, ...]], expected: list[int]) -> None:
+    assert b.duplicates(boxes) == expected
