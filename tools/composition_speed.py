@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gemvg_repro.corpora import builder, recipe
-from gemvg_repro.corpora.sources import indexed
+from gemvg_repro.corpora.sources import index_source
 from tests.corpora import made_sources
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     for name, root in roots.items():
         look = name in ("mvtrack", "star")
         file = folder / f"{name}-{times}.sqlite"
-        index, _ = measured(f"index {name}", partial(indexed, name, root, file, look))
+        index, _ = measured(f"index {name}", partial(index_source, name, root, file, look))
         print(f"{'':24} {len(index.numbers())} frames, {index.questions()} questions, skipped {index.skips().counts}")
         indexes[name] = index.file
     wanted = recipe.load()

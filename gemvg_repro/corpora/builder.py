@@ -1,7 +1,7 @@
-"""How does a training set come about? Every cell of a recipe composed, checked, and written to shards.
+"""How is a training set built? Every cell of a recipe is composed, checked and written to shards.
 
-Anchors are taken in an order of chance, by the recipe's seed, until the quota is full; what is made of an anchor
-depends on the seed, the cell and the anchor alone. So the result is the same for any number of workers.
+Anchors are taken in an order shuffled by the recipe's seed until the quota is full; the sample of an anchor depends
+on the seed, the cell and the anchor alone, so the result is the same for any number of workers.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from .cells import compose_anchors, tasks
 from .composition.wording import wording
 from .index import Index
 from .manifest import MANIFEST, SHARDS_VERSION
-from .recipe import STAGES, Cell, Recipe, Stage
-from .shard_writer import Buckets, finish
+from .recipe import STAGES, Cell, CompositionRecipe, Stage
+from .shard_writer import Buckets, write_shard
 from .workers import Progress, Submit, pool
 
 
 @dataclass
-class Filled:
-    """What came of a cell: samples made and further questions about their pictures, anchors that gave none by reason,
-    repeated samples left out."""
+class CellProgress:
+    """The results of a cell so far: samples, follow-up questions about their images, and rejected anchors by reason."""
 
     cell: Cell
     made: int = 0
@@ -43,7 +42,7 @@ class Filled:
     stages: Counter[str] = field(default_factory=Counter)
 
     def entry(self) -> dict[str, Any]:
-        """Its part of the manifest."""
+        """The cell's entry in the manifest."""
         short = self.cell.count - self.made
         return {
             "kind": self.cell.kind, "source": self.cell.source, "counted_as": self.cell.counted_as,
@@ -54,14 +53,14 @@ class Filled:
 
 
 def build(
-    recipe: Recipe, indexes: Mapping[str, Path], folder: Path, *, workers: int = 1,
+    recipe: CompositionRecipe, indexes: Mapping[str, Path], folder: Path, *, workers: int = 1,
     pictures: Mapping[str, Path] | None = None, embed: bool = False, most_pixels: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Makes the training set in `folder`, which must not exist, and returns its manifest.
+    """Builds the training set in `folder`, which must not exist, and returns its manifest.
 
-    `indexes` has the index file of each source that is there; cells of other sources stay empty, and are named in the
-    manifest. `pictures` has the folder of each source's pictures, which the manifest refers to or, with `embed`, the
+    `indexes` has the index file of each available source; cells of other sources stay empty and are named in the
+    manifest. `pictures` has the folder of each source's images, which the manifest refers to or, with `embed`, the
     shards contain, scaled down to `most_pixels`. Raises Untrue for a sample that does not follow from its annotation: a
     fault of this package, never of the data.
     """
@@ -70,52 +69,56 @@ def build(
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    opened = {source: Index(file) for source, file in indexes.items()}
-    filled = []
+    indexes_by_source = {source: Index(file) for source, file in indexes.items()}
+    cells = []
     with pool(workers) as submit:
         buckets = Buckets(partial, recipe.shards)
         for cell in recipe.cells:
-            filled.append(_fill(recipe, cell, indexes.get(cell.source), opened, buckets, submit, workers, progress))
+            cells.append(
+                _compose_cell(
+                    recipe, cell, indexes.get(cell.source), indexes_by_source, buckets, submit, workers, progress
+                )
+            )
         buckets.close()
         roots = {name: root.resolve() for name, root in (pictures or {}).items()}
         entries = _finish(buckets, partial, roots if embed else None, most_pixels, submit, progress)
     content = hashlib.sha256("".join(e["content"] for e in entries).encode()).hexdigest()
-    made = {
+    manifest = {
         "version": SHARDS_VERSION, "content": content, "rows": sum(e["rows"] for e in entries),
-        "cells": {f.cell.name: f.entry() for f in filled},
-        "paper": {name: _of_count(filled, name) for name in recipe.paper},
-        "sources": {name: _facts(index) for name, index in opened.items()},
+        "cells": {f.cell.name: f.entry() for f in cells},
+        "paper": {name: _paper_count(cells, name) for name in recipe.paper},
+        "sources": {name: _source_entry(index) for name, index in indexes_by_source.items()},
         "embedded": embed, "pictures": {} if embed else {name: str(root) for name, root in sorted(roots.items())},
         "recipe": recipe.model_dump(mode="json", exclude={"wording"}), "wording": wording(recipe.wording),
         "shards": entries,
     }  # fmt: skip
-    (partial / TERMS).write_text(_terms(made), "utf-8")
-    _write(partial / MANIFEST, made)
+    (partial / TERMS).write_text(_terms(manifest), "utf-8")
+    _write(partial / MANIFEST, manifest)
     partial.replace(folder)
-    return made
+    return manifest
 
 
 TERMS = "LICENCES.txt"
-"""Beside the shards, so that nobody passes them on unawares."""
+"""The licences, in a file beside the shards."""
 
 
-def _terms(made: Mapping[str, Any]) -> str:
-    """Under which terms each source's part may be used; of a picture by reference, what its file's terms are."""
-    stored = "contain pictures of" if made["embedded"] else "refer to pictures of, and contain annotations of"
-    lines = [f"{name}: {facts['licence']}" for name, facts in sorted(made["sources"].items())]
-    return "\n".join([f"The shards of this folder {stored}:", "", *lines, "", "Every row names its licence too.", ""])
+def _terms(manifest: Mapping[str, Any]) -> str:
+    """The licence of each source's part of the shards."""
+    storage = "contain pictures of" if manifest["embedded"] else "refer to pictures of, and contain annotations of"
+    lines = [f"{name}: {facts['licence']}" for name, facts in sorted(manifest["sources"].items())]
+    return "\n".join([f"The shards of this folder {storage}:", "", *lines, "", "Every row names its licence too.", ""])
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=1, sort_keys=True), "utf-8")
 
 
-def _of_count(filled: list[Filled], name: str) -> dict[str, int]:
-    cells = [f for f in filled if f.cell.counted_as == name]
-    return {"wanted": sum(f.cell.count for f in cells), "made": sum(f.made for f in cells)}
+def _paper_count(cells: list[CellProgress], name: str) -> dict[str, int]:
+    counted = [f for f in cells if f.cell.counted_as == name]
+    return {"wanted": sum(f.cell.count for f in counted), "made": sum(f.made for f in counted)}
 
 
-def _facts(index: Index) -> dict[str, Any]:
+def _source_entry(index: Index) -> dict[str, Any]:
     skips = index.skips()
     return {
         "licence": index.facts.get("licence", ""), "frames": len(index.numbers()),
@@ -123,58 +126,63 @@ def _facts(index: Index) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _fill(
-    recipe: Recipe, cell: Cell, file: Path | None, opened: Mapping[str, Index], buckets: Buckets, submit: Submit,
-    workers: int, progress: Progress | None,
-) -> Filled:  # fmt: skip
-    """Composes a cell until its quota is full or its anchors are used up."""
-    filled = Filled(cell)
+def _compose_cell(
+    recipe: CompositionRecipe, cell: Cell, file: Path | None, opened: Mapping[str, Index], buckets: Buckets,
+    submit: Submit, workers: int, progress: Progress | None,
+) -> CellProgress:  # fmt: skip
+    """Composes a cell until its quota is full or its anchors are exhausted."""
+    progress_of_cell = CellProgress(cell)
     if file is None:
-        filled.unfit["the source is not there"] = cell.count
-        return filled
-    taken: set[int] = set()
+        progress_of_cell.unfit["the source is not there"] = cell.count
+        return progress_of_cell
+    seen_keys: set[int] = set()
     licence = opened[cell.source].facts.get("licence", "")
-    waiting = tasks(recipe, cell, opened[cell.source])
+    pending = tasks(recipe, cell, opened[cell.source])
     running: deque[Future[Any]] = deque()
-    for task in islice(waiting, 0 if cell.count == 0 else workers * 2 if workers > 1 else 1):
+    for task in islice(pending, 0 if cell.count == 0 else workers * 2 if workers > 1 else 1):
         running.append(submit(compose_anchors, file, recipe, cell, licence, *task))
     while running:
         rows, keys, unfit = running.popleft().result()
-        _take(recipe, filled, rows, keys, taken, buckets)
-        filled.unfit.update(unfit)
+        _accept(recipe, progress_of_cell, rows, keys, seen_keys, buckets)
+        progress_of_cell.unfit.update(unfit)
         if progress:
-            progress(cell.name, filled.made, cell.count)
-        if filled.made >= cell.count:
+            progress(cell.name, progress_of_cell.made, cell.count)
+        if progress_of_cell.made >= cell.count:
             for future in running:
                 future.cancel()
             break
-        for task in islice(waiting, 1):
+        for task in islice(pending, 1):
             running.append(submit(compose_anchors, file, recipe, cell, licence, *task))
-    return filled
+    return progress_of_cell
 
 
-def _take(
-    recipe: Recipe, filled: Filled, rows: pa.RecordBatch, keys: list[int], taken: set[int], buckets: Buckets
+def _accept(
+    recipe: CompositionRecipe,
+    progress_of_cell: CellProgress,
+    rows: pa.RecordBatch,
+    keys: list[int],
+    seen_keys: set[int],
+    buckets: Buckets,
 ) -> None:
-    """Takes new samples up to the quota, and gives them their stages by their number."""
+    """Adds new samples up to the quota and assigns their stages by their number."""
     new: list[int] = []
     for n, key in enumerate(keys):
-        if filled.made + len(new) == filled.cell.count:
+        if progress_of_cell.made + len(new) == progress_of_cell.cell.count:
             break
-        if key in taken:
-            filled.unfit["the same sample again"] += 1
+        if key in seen_keys:
+            progress_of_cell.unfit["the same sample again"] += 1
             continue
-        taken.add(key)
+        seen_keys.add(key)
         new.append(n)
     if not new:
         return
     part = rows.take(pa.array(new, type=pa.int64()))
-    numbers = np.arange(filled.made, filled.made + len(new))
-    for stage, chosen in stages_of(numbers, recipe.stages_of(filled.cell)).items():
-        filled.stages[stage] += int(chosen.sum())
-        part = part.set_column(part.schema.get_field_index(stage), stage, pa.array(chosen))
-    filled.made += len(new)
-    filled.further += len(part.column("further").flatten())
+    numbers = np.arange(progress_of_cell.made, progress_of_cell.made + len(new))
+    for stage, selected in stages_of(numbers, recipe.stages_of(progress_of_cell.cell)).items():
+        progress_of_cell.stages[stage] += int(selected.sum())
+        part = part.set_column(part.schema.get_field_index(stage), stage, pa.array(selected))
+    progress_of_cell.made += len(new)
+    progress_of_cell.further += len(part.column("further").flatten())
     buckets.add(part)
 
 
@@ -182,7 +190,7 @@ _GOLDEN = (5**0.5 - 1) / 2
 
 
 def stages_of(numbers: NDArray[np.int64], shares: Mapping[Stage, float]) -> dict[Stage, NDArray[np.bool_]]:
-    """Which samples of a cell, by number from 0, a stage trains on: any stretch of numbers has about its shares.
+    """The samples of a cell, by number from 0, that each stage trains on; any range of numbers has about its shares.
 
     Multiples of the golden ratio fill the circle evenly (Weyl); cot_sft takes an arc from its start, grpo from its end.
     """
@@ -200,7 +208,7 @@ def _finish(
 ) -> list[dict[str, Any]]:  # fmt: skip
     of = len(buckets.files)
     shards = [folder / f"train-{n:05d}-of-{of:05d}.parquet" for n in range(of)]
-    futures = [submit(finish, b, s, embedded, most_pixels) for b, s in zip(buckets.files, shards, strict=True)]
+    futures = [submit(write_shard, b, s, embedded, most_pixels) for b, s in zip(buckets.files, shards, strict=True)]
     entries = []
     for future in futures:
         entries.append(future.result())

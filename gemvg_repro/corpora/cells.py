@@ -1,4 +1,4 @@
-"""Which checked samples do the anchors of a recipe's cell give?"""
+"""How are the samples of a recipe's cell composed? Anchor by anchor, each sample checked against the annotation."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 from .composition import attributes, conversations, moving, multiple_choice, reasoning, referential, semantic, tracking
 from .composition.checker import check
-from .composition.composed import Bench, Composed, Rules, Unfit
-from .composition.follow_up import ask
+from .composition.composed import ComposedSample, Context, Rules, Unfit
+from .composition.follow_up import compose_follow_ups
 from .composition.oracle import Untrue
 from .composition.wording import FILE
 from .index import Index
-from .recipe import Cell, Recipe
-from .shard_writer import batch, row
+from .recipe import Cell, CompositionRecipe
+from .shard_writer import record_batch, row
 
 _CHUNK = 256
-"""Anchors of a task; the result does not depend on it."""
+"""Anchors of one task; the result does not depend on it."""
 
 
-def tasks(recipe: Recipe, cell: Cell, index: Index) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """(round, anchors) in the cell's order of chance."""
+def tasks(recipe: CompositionRecipe, cell: Cell, index: Index) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """(round, anchors) in the cell's shuffled order."""
     for number in range(cell.rounds):
-        ordered = anchors(index, cell, _seed(recipe.seed, cell.name, number))
+        ordered = draw_anchors(index, cell, _seed(recipe.seed, cell.name, number))
         for start in range(0, len(ordered), _CHUNK):
             yield number, ordered[start : start + _CHUNK]
 
@@ -40,8 +40,8 @@ def _seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big")
 
 
-def anchors(index: Index, cell: Cell, seed: int) -> NDArray[np.int64]:
-    """The anchors of a cell in an order of chance, of shape (N,) or, (phrase, frame), of shape (N, 2)."""
+def draw_anchors(index: Index, cell: Cell, seed: int) -> NDArray[np.int64]:
+    """The shuffled anchors of a cell: of shape (N,), or (N, 2) where an anchor is (phrase number, frame number)."""
     rng = np.random.default_rng(seed)
     if cell.kind == "reasoning" and not cell.asks:
         return rng.permutation(np.arange(1, index.questions() + 1))
@@ -57,37 +57,37 @@ def anchors(index: Index, cell: Cell, seed: int) -> NDArray[np.int64]:
     return occurrences[np.argsort(rng.exponential(size=len(occurrences)) / weight, kind="stable")]
 
 
-_OPEN: dict[tuple[str, int, Rules, Path], tuple[Bench, list[str]]] = {}
-"""Of a worker process: what the cell at hand works with, by its index's file and time, its rules and its words."""
+_OPEN: dict[tuple[str, int, Rules, Path], tuple[Context, list[str]]] = {}
+"""Of a worker process: the context of the current cell, by its index's file and time, its rules and its wording."""
 
 
 def compose_anchors(
-    file: Path, recipe: Recipe, cell: Cell, licence: str, number: int, chosen: NDArray[np.int64]
+    file: Path, recipe: CompositionRecipe, cell: Cell, licence: str, number: int, anchors: NDArray[np.int64]
 ) -> tuple[pa.RecordBatch, list[int], Counter[str]]:
-    """The checked samples of some anchors: rows, their keys, and the reasons of those that gave none."""
-    where = (str(file), file.stat().st_mtime_ns, recipe.rules_of(cell), recipe.wording)
-    if where not in _OPEN:
+    """The checked samples of some anchors: rows, their keys, and counts of the reasons why others gave none."""
+    key = (str(file), file.stat().st_mtime_ns, recipe.rules_of(cell), recipe.wording)
+    if key not in _OPEN:
         _OPEN.clear()
         index = Index(file)
-        _OPEN[where] = (Bench(index, where[2], where[3]), index.phrases())
-    bench, phrases = _OPEN[where]
+        _OPEN[key] = (Context(index, key[2], key[3]), index.phrases())
+    bench, phrases = _OPEN[key]
     rows, keys, unfit = [], [], Counter[str]()
-    for anchor in chosen.tolist():
+    for anchor in anchors.tolist():
         rng = Random(f"{recipe.seed}/{cell.name}/{number}/{anchor}")
         try:
             sample = compose(cell, bench, phrases, anchor, rng)
             if recipe.turns > 1:
-                sample = replace(sample, further=ask(bench, sample, recipe.turns - 1, rng))
+                sample = replace(sample, further=compose_follow_ups(bench, sample, recipe.turns - 1, rng))
         except Unfit as reason:
             unfit[str(reason)] += 1
             continue
         prove(sample, bench.index, recipe.wording)
         rows.append(row(cell.name, licence, sample))
         keys.append(sample.key)
-    return batch(rows), keys, unfit
+    return record_batch(rows), keys, unfit
 
 
-def compose(cell: Cell, bench: Bench, phrases: list[str], anchor: Any, rng: Random) -> Composed:
+def compose(cell: Cell, bench: Context, phrases: list[str], anchor: Any, rng: Random) -> ComposedSample:
     if cell.asks == "movement":
         return moving.compose(bench, anchor, rng)
     if cell.asks == "options":
@@ -100,17 +100,17 @@ def compose(cell: Cell, bench: Bench, phrases: list[str], anchor: Any, rng: Rand
         return tracking.compose(bench, cell.kind, anchor, rng)
     phrase, n = phrases[anchor[0] - 1], anchor[1]
     if cell.asks == "attribute":
-        about = attributes.like_reference if cell.kind == "semantic" else attributes.like_described
-        return attributes.compose(bench, about, phrase, n, rng)
+        compose_from = attributes.same_as_reference if cell.kind == "semantic" else attributes.same_as_described
+        return attributes.compose(bench, compose_from, phrase, n, rng)
     if cell.asks == "link":
-        return attributes.like_linked(bench, phrase, n, rng)
+        return attributes.same_through_link(bench, phrase, n, rng)
     if cell.kind == "referential":
         return referential.compose(bench, phrase, n, rng)
     return semantic.compose(bench, phrase, n, rng)
 
 
-def prove(sample: Composed, index: Index, words: Path = FILE) -> None:
-    """Raises Untrue, with the sample, unless the checker finds it true of the annotation."""
+def prove(sample: ComposedSample, index: Index, words: Path = FILE) -> None:
+    """Raises Untrue, with the sample, unless the checker verifies it against the annotation."""
     try:
         check(sample, index.by_id, index.question_by_id, index.conversation_by_id, words)
     except Untrue as error:

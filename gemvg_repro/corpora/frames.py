@@ -1,4 +1,4 @@
-"""What is an annotated frame? The one form that every source dataset is read into and every composer works from."""
+"""What is an annotated frame? The one format that every source dataset is read into and that composers work from."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ..grounding.boxes import box_error
 from ..grounding.samples import Box
 
 EVERYTHING = "*"
-"""In `Frame.unclear`: the frame shows something whose name is not known, so that nothing is surely absent."""
+"""In `AnnotatedFrame.unclear`: an object of unknown name is in the frame, so that no phrase is known to be absent."""
 
 CROSSING = 1.0
-"""Pixels by which a box may cross an edge of its image, the rounding of many exporters; it is clipped."""
+"""Pixels by which a box may cross an edge of its image (many exporters round so); it is clipped."""
 
 WITHOUT_AREA = "box without area"
 """The class of fault of a box that gives no target and is no error."""
@@ -20,7 +20,7 @@ WITHOUT_AREA = "box without area"
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """An object in a frame, or one that is known not to be seen there.
+    """An object in a frame, or one that is annotated as not visible there.
 
     `id` is that of the annotation in its source. `identity` names the object within its scene and is the same in
     all frames that show it; it is empty where the source does not track. `attributes` are descriptions that hold.
@@ -39,20 +39,20 @@ class Instance:
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """Everything it can be asked for by."""
+        """All phrases that refer to it."""
         return (self.category, *self.attributes) if self.category else self.attributes
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """A picture with all that is known to be in it.
+class AnnotatedFrame:
+    """An image with its annotations.
 
-    `id` is unique in its source. `scene` is a group of pictures, a take or a video; `view` a camera; `time` the
-    frame's number as its source counts. `path` is relative to the source's root: an image, or a video whose frame
-    `member` (from 0) is meant. `width` and `height` are those that the annotation refers to, in pixels; a
-    rescaled copy has the same unit boxes. `unclear` are phrases that cannot be asked about here: an object
-    without a usable box stands for each. What is neither an instance nor unclear is absent, if the source is
-    exhaustive. `aliases` are other names of the same picture, such as "coco:391895", by which it is excluded.
+    `id` is unique in its source. `scene` is a group of images, a take or a video; `view` a camera; `time` the
+    frame's number as its source counts. `path` is relative to the source's root: an image, or a video and
+    its frame `member` (from 0). `width` and `height` are those that the annotation refers to, in pixels; a
+    rescaled copy has the same unit boxes. `unclear` are phrases that cannot be queried here, since an object
+    of that name has no usable box. What is neither an instance nor unclear is absent, if the source is
+    exhaustive. `aliases` are other names of the same image, such as "coco:391895", by which it is excluded.
     """
 
     id: str
@@ -69,8 +69,8 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A question of the source about some frames of a scene (their ids), answered by every object of a phrase."""
+class SourceQuestion:
+    """A question of the source about frames of a scene (their ids); its answer is every object of a phrase."""
 
     id: str
     scene: str
@@ -81,9 +81,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Pictures by relative path, and (question, answer) turns about them, without marks of pictures.
+    """Images by relative path, and (question, answer) turns about them.
 
-    `choice` of a turn is the letter that its answer begins with, if its question offers letters; else None.
+    `choice` of a turn is the letter that its answer begins with, if its question has lettered options; else None.
     """
 
     id: str
@@ -92,14 +92,14 @@ class Conversation:
 
     def choice(self, turn: int) -> str | None:
         question, answer = self.turns[turn]
-        offered = re.findall(r"(?:^|[\s(])([A-H])[.):]\s", question)
-        given = re.fullmatch(r"\(?([A-H])(?:[.):].*)?", answer.strip(), re.DOTALL)
-        return given[1] if given and len(offered) > 1 and given[1] in offered else None
+        letters = re.findall(r"(?:^|[\s(])([A-H])[.):]\s", question)
+        letter = re.fullmatch(r"\(?([A-H])(?:[.):].*)?", answer.strip(), re.DOTALL)
+        return letter[1] if letter and len(letters) > 1 and letter[1] in letters else None
 
 
 @dataclass
 class Skips:
-    """What a reader did not use: how often, by class, and the first places of each."""
+    """Records that a reader left out: how many by class of fault, and the first places of each."""
 
     counts: dict[str, int] = field(default_factory=dict)
     places: dict[str, list[str]] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Skips:
 
 
 def unit_box(xyxy: tuple[float, float, float, float], width: int, height: int) -> Box | str:
-    """Corners in pixels as a unit box, clipped by at most CROSSING pixels; else the class of fault."""
+    """Corners in pixels as a box in [0, 1], clipped by at most CROSSING pixels; else the class of fault."""
     x1, y1, x2, y2 = xyxy
     if not all(abs(v) < 1e9 for v in xyxy):
         return "box with a coordinate that is not finite"
@@ -128,7 +128,7 @@ def unit_box(xyxy: tuple[float, float, float, float], width: int, height: int) -
 
 
 def clean_phrase(text: object) -> str | None:
-    """A name or description as it may stand quoted in a query, spaces made single; None if it may not.
+    """A name or description, spaces made single, if it can be quoted in a query; else None.
 
     Refused are what is no text, empty, longer than 300 characters, not printable, or has a quotation mark, an
     angle bracket with a bar, or a tag of the answer grammar in it.

@@ -1,4 +1,4 @@
-"""Where are the annotated frames of a source kept? In an SQLite file, looked up by scene, view, time and phrase."""
+"""How are the annotated frames of a source stored? In an SQLite index, queried by scene, view, time and phrase."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files.validation import Refused
-from .frames import EVERYTHING, Conversation, Frame, Instance, Question, Skips
+from .frames import EVERYTHING, AnnotatedFrame, Conversation, Instance, Skips, SourceQuestion
 from .naming import Families
 
 INDEX_VERSION = 5
@@ -24,26 +24,26 @@ Split = Literal["train", "validation", "test"]
 
 
 def split_of(source: str, scene: str) -> Split:
-    """Which split a scene of a source belongs to: by its hash, one in fifty to validation, and one to the test set."""
+    """The split of a scene, by its hash: one in fifty is validation, one in fifty test."""
     digest = hashlib.blake2b(f"{source}/{scene}".encode(), digest_size=8).digest()
     held: dict[int, Split] = {0: "validation", 1: "test"}
     return held.get(int.from_bytes(digest, "big") % 50, "train")
 
 
-def _unpacked(row: Sequence[Any]) -> Frame:
+def _unpacked(row: Sequence[Any]) -> AnnotatedFrame:
     id_, scene, view, time, content = row
     path, width, height, member, unclear, aliases, instances = json.loads(content)
-    found = tuple(
+    parsed = tuple(
         Instance(i, category, None if box is None else (box[0], box[1], box[2], box[3]), identity, tuple(attributes))
         for i, category, box, identity, attributes in instances
     )
-    return Frame(
-        id_, scene, path, width, height, found, view, time, member, frozenset(unclear), tuple(aliases)
+    return AnnotatedFrame(
+        id_, scene, path, width, height, parsed, view, time, member, frozenset(unclear), tuple(aliases)
     )  # fmt: skip
 
 
 class Index:
-    """An index that is whole, read only; frames by number, by id, or by where they are."""
+    """A complete index, read only; frames by number, by id, or by scene, view and time."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -67,12 +67,12 @@ class Index:
         self.total = lru_cache(maxsize=3)(self._total)
 
     def families(self) -> Families:
-        """The phrases that it was made with."""
-        found: Families = json.loads(self.facts["families"])
-        return found
+        """The phrases of each attribute that it was built with."""
+        families: Families = json.loads(self.facts["families"])
+        return families
 
     def skips(self) -> Skips:
-        """What its reader did not use."""
+        """Records that its reader left out."""
         content = json.loads(self.facts["skips"])
         return Skips(content["counts"], content["places"])
 
@@ -80,8 +80,8 @@ class Index:
         """The numbers of all frames, in order."""
         return np.fromiter((n for (n,) in self._base.execute("SELECT n FROM frames ORDER BY n")), dtype=np.int64)
 
-    def split(self, frame: Frame) -> Split:
-        """Of a frame of this source; samples are composed of frames of one split."""
+    def split(self, frame: AnnotatedFrame) -> Split:
+        """The split of a frame; samples are composed of frames of one split."""
         return split_of(self.source, frame.scene)
 
     def _total(self, split: Split) -> NDArray[np.int64]:
@@ -89,15 +89,15 @@ class Index:
         rows = self._base.execute("SELECT n FROM frames WHERE split = ? ORDER BY n", (split,))
         return np.fromiter((n for (n,) in rows), dtype=np.int64)
 
-    def _frame(self, n: int) -> Frame:
+    def _frame(self, n: int) -> AnnotatedFrame:
         row = self._base.execute("SELECT id, scene, view, time, content FROM frames WHERE n = ?", (n,)).fetchone()
         if len(self._recent) > 2**16:
             self._recent.clear()
         self._recent[row[0]] = n
         return _unpacked(row)
 
-    def by_id(self, id_: str) -> Frame | None:
-        """The frame of an id; the number of one that was looked up lately is remembered."""
+    def by_id(self, id_: str) -> AnnotatedFrame | None:
+        """The frame of an id; recent numbers are cached."""
         n = self._recent.get(id_)
         if n is None:
             row = self._base.execute("SELECT n FROM frames WHERE id = ?", (id_,)).fetchone()
@@ -105,7 +105,7 @@ class Index:
         return None if n is None else self.frame(n)
 
     def phrases(self) -> list[str]:
-        """Every phrase that can be asked about in some frame, by first occurrence."""
+        """Every phrase that can be queried in some frame, by first occurrence."""
         return [phrase for (phrase,) in self._base.execute("SELECT phrase FROM phrases ORDER BY p")]
 
     def _frames_with(self, phrase: str, split: Split) -> NDArray[np.int32]:
@@ -142,14 +142,14 @@ class Index:
         count: int = self._base.execute("SELECT coalesce(max(q), 0) FROM questions").fetchone()[0]
         return count
 
-    def question(self, q: int) -> Question | None:
+    def question(self, q: int) -> SourceQuestion | None:
         row = self._base.execute("SELECT id, content FROM questions WHERE q = ?", (q,)).fetchone()
         if row is None:
             return None
         scene, text, answer, frames = json.loads(row[1])
-        return Question(row[0], scene, text, answer, tuple(frames))
+        return SourceQuestion(row[0], scene, text, answer, tuple(frames))
 
-    def question_by_id(self, id_: str) -> Question | None:
+    def question_by_id(self, id_: str) -> SourceQuestion | None:
         row = self._base.execute("SELECT q FROM questions WHERE id = ?", (id_,)).fetchone()
         return self.question(row[0]) if row else None
 
@@ -170,6 +170,6 @@ class Index:
         return self.conversation(row[0]) if row else None
 
 
-def unclear(frame: Frame, phrase: str) -> bool:
-    """Whether the phrase cannot be asked about in the frame."""
+def unclear(frame: AnnotatedFrame, phrase: str) -> bool:
+    """Whether the phrase cannot be queried in the frame."""
     return phrase in frame.unclear or EVERYTHING in frame.unclear

@@ -1,4 +1,4 @@
-"""How is a source's index made, and how are frames taken out of it again?"""
+"""How is the index of a source built, and how are frames excluded from it?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..files.validation import Refused
-from .frames import Conversation, Frame, Question, Skips
+from .frames import AnnotatedFrame, Conversation, Skips, SourceQuestion
 from .index import INDEX_VERSION, Index, split_of
-from .naming import Families, spelled_out
+from .naming import Families, with_attributes
 
 _TABLES = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536;
@@ -32,11 +32,11 @@ CREATE INDEX by_split ON frames (split);
 PRAGMA optimize;
 """
 
-Record = Frame | Question | Conversation
-"""What a reader gives."""
+Record = AnnotatedFrame | SourceQuestion | Conversation
+"""A reader's output."""
 
 
-def _packed(frame: Frame) -> str:
+def _packed(frame: AnnotatedFrame) -> str:
     instances = [[i.id, i.category, i.box, i.identity, i.attributes] for i in frame.instances]
     rest = [frame.path, frame.width, frame.height, frame.member, sorted(frame.unclear), frame.aliases]
     return json.dumps([*rest, instances], ensure_ascii=False, separators=(",", ":"))
@@ -51,10 +51,10 @@ def build(
     facts: dict[str, str] | None = None,
     families: Families = MappingProxyType({}),
 ) -> Index:
-    """Reads a source into a new index, which stands under its name only when it is whole.
+    """Reads a source into a new index, which gets its name only when it is complete.
 
-    `exhaustive`: what a frame does not show is known to be absent. `families`: phrases of attributes that names may say
-    (naming.py). A frame that comes twice with the same content is one; with another content, neither is used. Raises
+    `exhaustive`: an object that is not annotated in a frame is absent. `families`: phrases of attributes that names
+    imply (naming.py). Of two frames of one id the second is dropped if it is the same, else both are. Raises
     Refused like the reader.
     """
     partial = file.with_name(f"{file.name}.{os.getpid()}.part")
@@ -63,16 +63,21 @@ def build(
     skips = Skips()
     try:
         base.executescript(_TABLES)
-        records = (spelled_out(r, families) if isinstance(r, Frame) else r for r in read(skips))
+        records = (with_attributes(r, families) if isinstance(r, AnnotatedFrame) else r for r in read(skips))
         _fill(base, source, records, skips)
         base.executescript(_INDEXES)
         count = base.execute("SELECT count(*) FROM frames").fetchone()[0]
         if not count:
             raise Refused(f"{source}: no frame could be used; skipped were {skips.counts or 'none'}")
-        known = {"version": str(INDEX_VERSION), "source": source, "exhaustive": str(int(exhaustive)), **(facts or {})}
-        known["families"] = json.dumps({name: [*phrases] for name, phrases in families.items()}, sort_keys=True)
-        known["skips"] = json.dumps({"counts": skips.counts, "places": skips.places})
-        base.executemany("INSERT INTO facts VALUES (?, ?)", known.items())
+        index_facts = {
+            "version": str(INDEX_VERSION),
+            "source": source,
+            "exhaustive": str(int(exhaustive)),
+            **(facts or {}),
+        }
+        index_facts["families"] = json.dumps({name: [*phrases] for name, phrases in families.items()}, sort_keys=True)
+        index_facts["skips"] = json.dumps({"counts": skips.counts, "places": skips.places})
+        base.executemany("INSERT INTO facts VALUES (?, ?)", index_facts.items())
         base.close()
         partial.replace(file)
     finally:
@@ -85,7 +90,7 @@ def _fill(base: sqlite3.Connection, source: str, records: Iterable[Record], skip
     phrases: dict[str, int] = {}
     disagreeing: set[str] = set()
     for record in records:
-        if isinstance(record, Question):
+        if isinstance(record, SourceQuestion):
             row = json.dumps([record.scene, record.text, record.answer, record.frames])
             if not base.execute("INSERT OR IGNORE INTO questions VALUES (NULL, ?, ?)", (record.id, row)).rowcount:
                 skips.add("question id twice", record.id)
@@ -120,7 +125,7 @@ def _drop(base: sqlite3.Connection, id_: str) -> None:
 
 
 def exclude(file: Path, ids: Iterable[str], reason: str) -> int:
-    """Takes frames out of an index, and the whole scene of a frame that is part of a video; returns how many."""
+    """Excludes frames from an index, and of a frame of a video the whole scene; returns the number of frames."""
     base = sqlite3.connect(file, isolation_level=None)
     try:
         base.execute("BEGIN")
@@ -132,11 +137,11 @@ def exclude(file: Path, ids: Iterable[str], reason: str) -> int:
                 base.execute("DELETE FROM frames WHERE scene = ?", (row[0],))
             elif row:
                 _drop(base, id_)
-        gone: int = before - base.execute("SELECT count(*) FROM frames").fetchone()[0]
+        removed: int = before - base.execute("SELECT count(*) FROM frames").fetchone()[0]
         skips = json.loads(base.execute("SELECT value FROM facts WHERE key = 'skips'").fetchone()[0])
-        skips["counts"][reason] = skips["counts"].get(reason, 0) + gone
+        skips["counts"][reason] = skips["counts"].get(reason, 0) + removed
         base.execute("UPDATE facts SET value = ? WHERE key = 'skips'", (json.dumps(skips),))
         base.execute("COMMIT")
     finally:
         base.close()
-    return gone
+    return removed

@@ -1,4 +1,4 @@
-"""Which frames occur in a benchmark? Found by file name, by the id of their source, and by a perceptual hash.
+"""Which frames occur in a benchmark? Matched by file name, by the source's image id, and by perceptual hash.
 
 A file name counts if it has at least eight characters: "1.jpg" and "00001.jpg" name a picture in every other folder.
 An id is COCO's 12-digit number, whatever stands around it (RefCOCO, MC-Bench and COCO itself write it differently), or
@@ -34,12 +34,12 @@ _LEAST_NAME = 8
 _GLANCE = 128 * 128
 _FLAT = 4.0  # standard deviation of grey levels
 
-NEAR = 4
+MAX_DIFFERENT_BITS = 4
 """Bits of 64 by which the hashes of two copies may differ."""
 
 
-def marks_of(path: str) -> set[str]:
-    """What a file's path or URL says about which picture it is: "name:...", "coco:..." and "flickr:..."."""
+def identifiers(path: str) -> set[str]:
+    """The identifiers of an image in its path or URL: "name:...", "coco:..." and "flickr:..."."""
     stem = path.replace("\\", "/").rpartition("/")[2].rpartition(".")[0].lower()
     ids = {f"coco:{int(digits)}" for digits in re.findall(r"(?<!\d)(\d{12})(?!\d)", stem)}
     if "flickr" in path and (flickr := fields.flickr(path)):
@@ -64,27 +64,27 @@ def benchmark_paths(file: Path) -> list[str]:
         names = [n for r in records for n in (*_listed(r.get("images")), r.get("file_name"))]
     else:
         names = []
-    found = [name for name in names if isinstance(name, str)]
-    if not found:
+    paths = [name for name in names if isinstance(name, str)]
+    if not paths:
         raise Refused(f"{file} names no images; expected `images[].file_name`, or a list with `images` or `file_name`")
-    return found + [url for url in urls if isinstance(url, str) and url]
+    return paths + [url for url in urls if isinstance(url, str) and url]
 
 
 def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def named(index: Index, benchmarks: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Ids of frames that share a mark with a path of a benchmark, by the benchmark's name."""
-    marks = {name: {m for path in paths for m in marks_of(path)} for name, paths in benchmarks.items()}
-    found: dict[str, list[str]] = {name: [] for name in benchmarks}
+def matches_by_name(index: Index, benchmarks: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Ids of frames that share an identifier with a path of a benchmark, by the benchmark's name."""
+    marks = {name: {m for path in paths for m in identifiers(path)} for name, paths in benchmarks.items()}
+    ids: dict[str, list[str]] = {name: [] for name in benchmarks}
     for n in index.numbers().tolist():
         frame = index.frame(n)
-        own = marks_of(frame.path) | set(frame.aliases)
-        for name, known in marks.items():
-            if own & known:
-                found[name].append(frame.id)
-    return found
+        own = identifiers(frame.path) | set(frame.aliases)
+        for name, benchmark_marks in marks.items():
+            if own & benchmark_marks:
+                ids[name].append(frame.id)
+    return ids
 
 
 def picture_hash(read: Callable[[], NDArray[np.uint8]]) -> int | None:
@@ -120,26 +120,28 @@ class Hashes:
 def hash_pictures(
     root: Path, places: Sequence[Place], workers: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> Hashes:
-    """Hashes pictures below a root: a pass over their pixels, decoded small, in so many processes."""
+    """Hashes images below a root: a pass over their pixels, decoded small, in `workers` processes."""
     task = partial(_hash_place, root)
-    found: list[int | None] = []
+    values_or_none: list[int | None] = []
     with ExitStack() as stack:
         hashed: Iterable[int | None] = map(task, places)
         if workers > 1:
             pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
             hashed = pool.map(task, places, chunksize=64)
         for n, value in enumerate(hashed, 1):
-            found.append(value)
+            values_or_none.append(value)
             if progress and (n % 256 == 0 or n == len(places)):
                 progress(n, len(places))
-    kept = [(place, value) for place, value in zip(places, found, strict=True) if value is not None]
-    values = np.array([value for _, value in kept], dtype=np.uint64)
-    return Hashes(tuple(place for place, _ in kept), values, len(places) - len(kept))
+    hashed_places = [(place, value) for place, value in zip(places, values_or_none, strict=True) if value is not None]
+    values = np.array([value for _, value in hashed_places], dtype=np.uint64)
+    return Hashes(tuple(place for place, _ in hashed_places), values, len(places) - len(hashed_places))
 
 
-def alike(own: Hashes, benchmark: Hashes, most_bits: int = NEAR) -> list[tuple[Place, Place, int]]:
-    """(own name, benchmark's name, bits that differ) of every own picture that is near one of the benchmark's."""
-    found = []
+def near_duplicates(
+    own: Hashes, benchmark: Hashes, most_bits: int = MAX_DIFFERENT_BITS
+) -> list[tuple[Place, Place, int]]:
+    """(own place, nearest place of the benchmark, differing bits) of every own image that duplicates one of it."""
+    pairs = []
     for start in range(0, len(own.values), 1024):
         block = own.values[start : start + 1024]
         if not benchmark.values.size:
@@ -148,36 +150,36 @@ def alike(own: Hashes, benchmark: Hashes, most_bits: int = NEAR) -> list[tuple[P
         nearest = bits.argmin(axis=1)
         for n in np.flatnonzero(bits.min(axis=1) <= most_bits).tolist():
             other = int(nearest[n])
-            found.append((own.names[start + n], benchmark.names[other], int(bits[n, other])))
-    return found
+            pairs.append((own.names[start + n], benchmark.names[other], int(bits[n, other])))
+    return pairs
 
 
 def remove(
     index: Index, root: Path | None, benchmarks: Mapping[str, tuple[Path, Path | None]], workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Index, dict[str, int]]:  # fmt: skip
-    """Takes every frame that occurs in a benchmark out of an index; returns it anew, and how many went, by reason.
+    """Excludes every frame that occurs in a benchmark; returns the index anew and the number excluded by reason.
 
     `benchmarks` has, by name, the annotation file and the folder of its images (None: no pass over pixels). `root` is
     the folder of the source's own pictures (None: likewise). Of a video the whole scene goes.
     """
     paths = {name: benchmark_paths(file) for name, (file, _) in benchmarks.items()}
-    gone = {}
-    for name, ids in named(index, paths).items():
-        gone[f"in {name}, by name"] = exclude(index.file, ids, f"in {name}, by name")
+    removed = {}
+    for name, ids in matches_by_name(index, paths).items():
+        removed[f"in {name}, by name"] = exclude(index.file, ids, f"in {name}, by name")
     index = Index(index.file)
     folders = {name: folder for name, (_, folder) in benchmarks.items() if folder is not None}
     if root is None or not folders:
-        return index, gone
-    at: dict[Place, list[str]] = {}
+        return index, removed
+    frames_at: dict[Place, list[str]] = {}
     for n in index.numbers().tolist():
         frame = index.frame(n)
-        at.setdefault((frame.path, frame.member), []).append(frame.id)
-    own = hash_pictures(root, list(at), workers, progress)
+        frames_at.setdefault((frame.path, frame.member), []).append(frame.id)
+    own_hashes = hash_pictures(root, list(frames_at), workers, progress)
     for name, folder in folders.items():
-        theirs = hash_pictures(
+        benchmark_hashes = hash_pictures(
             folder, [(path, None) for path in sorted(set(paths[name])) if "://" not in path], workers
         )
-        ids = [id_ for place, _, _ in alike(own, theirs) for id_ in at[place]]
-        gone[f"in {name}, by picture"] = exclude(index.file, ids, f"in {name}, by picture")
-    return Index(index.file), gone
+        ids = [id_ for place, _, _ in near_duplicates(own_hashes, benchmark_hashes) for id_ in frames_at[place]]
+        removed[f"in {name}, by picture"] = exclude(index.file, ids, f"in {name}, by picture")
+    return Index(index.file), removed

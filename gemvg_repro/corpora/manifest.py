@@ -1,4 +1,4 @@
-"""Is a folder a finished training set of shards, and what does it hold?"""
+"""What does the manifest of a folder of shards say? A folder without one is not finished."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""How does one make MG-Data-240K from the official downloads that one has? One command, and it can be repeated.
+"""How is MG-Data-240K built from the official downloads? By one command, which can be repeated.
 
     python -m gemvg_repro.corpora.mg_data data/mg --root coco=/data/coco --root d3=/data/d3
 
-Sources are read into FOLDER/indexes, once: delete an index to read its source again. Frames that occur in the
-benchmarks are taken out, every cell of the recipe is composed and proved, and FOLDER/shards gets the parquet files and
-their manifest.
+Sources are read into FOLDER/indexes, once: delete an index to read its source again. Frames that occur in
+the benchmarks are excluded, every cell of the recipe is composed and verified, and FOLDER/shards gets the parquet files
+and their manifest.
 """
 
 from __future__ import annotations
@@ -23,28 +23,30 @@ from ..files.validation import Refused
 from . import builder, leakage, recipe
 from .composition.wording import wording
 from .index import Index
-from .sources import SOURCES, annotation_files, indexed
+from .sources import SOURCES, annotation_files, index_source
 from .workers import Progress
 
 SHARDS, INDEXES = "shards", "indexes"
-"""The folders of what is made and of what was read, in the folder that is given."""
+"""The folders of the training set and of the sources' indexes, below the output folder."""
 
 Benchmarks = Mapping[str, tuple[Path, Path | None]]
 
 
 def make(
-    folder: Path, roots: Mapping[str, Path], wanted: recipe.Recipe, benchmarks: Benchmarks, *, workers: int = 1,
-    embed: bool = False, most_pixels: int | None = None, progress: Progress | None = None,
+    folder: Path, roots: Mapping[str, Path], mixture: recipe.CompositionRecipe, benchmarks: Benchmarks, *,
+    workers: int = 1, embed: bool = False, most_pixels: int | None = None, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Makes FOLDER/shards from the sources that `roots` has, and returns the manifest. Raises Refused.
+    """Builds FOLDER/shards from the sources in `roots`, and returns the manifest. Raises Refused.
 
     `benchmarks` has, by name, an annotation file and the folder of its images, or None for names only.
     """
-    known: set[str] = {cell.source for cell in wanted.cells}
-    if unknown := sorted(set(roots) - known):
-        raise Refused(f"no cell of the recipe is from {', '.join(unknown)}; its sources are {', '.join(sorted(known))}")
+    recipe_sources: set[str] = {cell.source for cell in mixture.cells}
+    if unknown := sorted(set(roots) - recipe_sources):
+        raise Refused(
+            f"no cell of the recipe is from {', '.join(unknown)}; its sources are {', '.join(sorted(recipe_sources))}"
+        )
     if not roots:
-        raise Refused(f"no source is given; expected the root of one of {', '.join(sorted(known))}")
+        raise Refused(f"no source is given; expected the root of one of {', '.join(sorted(recipe_sources))}")
     for name, root in roots.items():
         if not annotation_files(name, root):
             expected = " or ".join(SOURCES[name].annotations)
@@ -58,14 +60,16 @@ def make(
         raise Refused(f"{folder / SHARDS} exists; remove it to make the data anew, or give another folder")
     (folder / INDEXES).mkdir(parents=True, exist_ok=True)
     files = {}
-    families = wording(wanted.wording).get("attributes", {})
+    families = wording(mixture.wording).get("attributes", {})
     for name, root in roots.items():
         file = folder / INDEXES / f"{name}.sqlite"
         if progress:
             progress(f"reading {name}", 0, 1)
-        index = Index(file) if file.is_file() else indexed(name, root, file, families=families)
+        index = Index(file) if file.is_file() else index_source(name, root, file, families=families)
         if index.families() != families:
-            raise Refused(f"{file} was made with other attributes than {wanted.wording} has; delete it to make it anew")
+            raise Refused(
+                f"{file} was made with other attributes than {mixture.wording} has; delete it to make it anew"
+            )
         if progress:
             progress(f"reading {name}", 1, 1)
         if benchmarks:
@@ -74,13 +78,13 @@ def make(
         files[name] = file
     pictures = {name: SOURCES[name].pictures(root) for name, root in roots.items()}
     return builder.build(
-        wanted, files, folder / SHARDS,
+        mixture, files, folder / SHARDS,
         workers=workers, pictures=pictures, embed=embed, most_pixels=most_pixels, progress=progress,
     )  # fmt: skip
 
 
-class Bars:
-    """A bar with time left for each cell, as long as it runs."""
+class ProgressBars:
+    """A progress bar with the remaining time for each cell."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
@@ -99,7 +103,7 @@ class Bars:
 
 
 def table(manifest: Mapping[str, Any]) -> str:
-    """Each cell's quota and what was made, the paper's counts, and what was not used."""
+    """Each cell's quota and samples, the paper's counts, and records left out."""
     lines = [f"{'cell':24} {'quota':>8} {'made':>8} {'short':>8}"]
     for name, cell in manifest["cells"].items():
         lines.append(f"{name:24} {cell['quota']:8} {cell['made']:8} {cell['short']:8}")
@@ -143,23 +147,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; the result is the same")
     parser.add_argument("--embed", action="store_true", help="store the pictures in the shards; mind their licences")
     parser.add_argument("--most-pixels", type=int, default=None, help="scale embedded pictures down to so many")
-    asked = parser.parse_args(arguments)
-    bars = Bars()
+    options = parser.parse_args(arguments)
+    bars = ProgressBars()
     try:
-        roots = {name: Path(root) for name, root in _pairs(asked.root, "--root").items()}
-        benchmarks = {name: _benchmark(text) for name, text in _pairs(asked.exclude, "--exclude").items()}
-        wanted = recipe.load(asked.recipe)
-        wanted = wanted if asked.share == 1 else wanted.scaled(asked.share)
-        made = make(
-            asked.folder, roots, wanted, benchmarks,
-            workers=asked.workers, embed=asked.embed, most_pixels=asked.most_pixels, progress=bars,
+        roots = {name: Path(root) for name, root in _pairs(options.root, "--root").items()}
+        benchmarks = {name: _benchmark(text) for name, text in _pairs(options.exclude, "--exclude").items()}
+        mixture = recipe.load(options.recipe)
+        mixture = mixture if options.share == 1 else mixture.scaled(options.share)
+        manifest = make(
+            options.folder, roots, mixture, benchmarks,
+            workers=options.workers, embed=options.embed, most_pixels=options.most_pixels, progress=bars,
         )  # fmt: skip
     except Refused as refused:
         bars.close()
         sys.stderr.write(f"{refused}\n")
         return 1
     bars.close()
-    sys.stdout.write(table(made) + "\n")
+    sys.stdout.write(table(manifest) + "\n")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""What does an object's name say of it? Phrases of attributes, beside those that its source has it by.
+"""Which attributes does an object's name imply? "red disc" implies "red object" and "disc".
 
-A wording file may list the phrases of an attribute, of which every object has one ("red object", "blue object"): a
-phrase is said by a name that has all its words but "object" ("red disc"). That nothing else in a frame is red follows
-only if the name of every object there says a colour; else all phrases of the attribute are unclear in it.
+A wording file may list the phrases of an attribute, of which every object has one ("red object", "blue object"): a name
+implies a phrase if it has all its words but "object" ("red disc"). That nothing else in a frame is red follows only if
+the name of every object there implies a colour; else all phrases of the attribute are unclear in it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from .frames import Frame, Instance
+from .frames import AnnotatedFrame, Instance
 
 Families = Mapping[str, Sequence[str]]
 """The phrases of each attribute."""
@@ -18,33 +18,35 @@ Families = Mapping[str, Sequence[str]]
 _ANYTHING = "object"
 
 
-def said(name: str, phrase: str) -> bool:
-    """Whether a name has the words of a phrase."""
+def implies(name: str, phrase: str) -> bool:
+    """Whether a name has all words of a phrase."""
     return set(phrase.split()) - {_ANYTHING} <= set(name.split())
 
 
-def spelled_out(frame: Frame, families: Families) -> Frame:
-    """The frame with all that the names of its objects say, and what they leave open."""
+def with_attributes(frame: AnnotatedFrame, families: Families) -> AnnotatedFrame:
+    """The frame with the attributes that its objects' names imply; attributes that a name leaves open are unclear."""
     if not families:
         return frame
-    instances = tuple(_described(instance, families) for instance in frame.instances)
+    instances = tuple(_with_implied(instance, families) for instance in frame.instances)
     unclear = {*frame.unclear}
     for phrases in families.values():
         for name in frame.unclear:
-            unclear.update([p for p in phrases if said(name, p)] or phrases)
-        if any(i.visible and value(i, phrases) is None for i in instances):
+            unclear.update([p for p in phrases if implies(name, p)] or phrases)
+        if any(i.visible and attribute_value(i, phrases) is None for i in instances):
             unclear.update(phrases)
     return replace(frame, instances=instances, unclear=frozenset(unclear))
 
 
-def _described(instance: Instance, families: Families) -> Instance:
-    more = [p for phrases in families.values() for p in phrases if any(said(name, p) for name in instance.phrases)]
-    known = dict.fromkeys([*instance.attributes, *more])
-    known.pop(instance.category, None)
-    return replace(instance, attributes=tuple(known))
+def _with_implied(instance: Instance, families: Families) -> Instance:
+    implied = [
+        p for phrases in families.values() for p in phrases if any(implies(name, p) for name in instance.phrases)
+    ]
+    phrases = dict.fromkeys([*instance.attributes, *implied])
+    phrases.pop(instance.category, None)
+    return replace(instance, attributes=tuple(phrases))
 
 
-def value(instance: Instance, phrases: Sequence[str]) -> str | None:
-    """The one phrase of an attribute that fits the object; None unless just one does."""
-    found = [phrase for phrase in phrases if phrase in instance.phrases]
-    return found[0] if len(found) == 1 else None
+def attribute_value(instance: Instance, phrases: Sequence[str]) -> str | None:
+    """The one phrase of an attribute that describes the object; None unless exactly one does."""
+    matching = [phrase for phrase in phrases if phrase in instance.phrases]
+    return matching[0] if len(matching) == 1 else None

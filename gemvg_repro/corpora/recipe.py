@@ -1,4 +1,4 @@
-"""How many samples of which kind from which source? A recipe in YAML, checked before anything is read."""
+"""What is the data mixture? Quotas by kind and source, from a YAML recipe that is validated first."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class _Strict(BaseModel):
 
 
 Asks = Literal["attribute", "link", "movement", "options"]
-"""What a cell asks in place of its kind's own question: for what shares an attribute, at once or by way of a link, what
-moves, or an option."""
+"""The question of a cell in place of its kind's own: which objects share an attribute (directly or through a link),
+what moves, or which option is right."""
 
-_ASKED: Mapping[Asks, tuple[Kind, ...]] = {
+_KINDS_ASKED: Mapping[Asks, tuple[Kind, ...]] = {
     "attribute": ("semantic", "reasoning"),
     "link": ("reasoning",),
     "movement": ("temporal",),
@@ -39,7 +39,7 @@ _ASKED: Mapping[Asks, tuple[Kind, ...]] = {
 
 
 class Cell(_Strict):
-    """A quota: so many samples of a kind from a source, by the recipe's rules and those of its own.
+    """A quota: a number of samples of a kind from a source, by the recipe's rules and its own.
 
     `stages` are shares in place of the recipe's.
     """
@@ -57,15 +57,17 @@ class Cell(_Strict):
 
     @model_validator(mode="after")
     def _is_asked(self) -> Self:
-        if self.asks and self.kind not in _ASKED[self.asks]:
-            raise ValueError(f"asks: {self.asks} goes with the kind {' or '.join(_ASKED[self.asks])}, not {self.kind}")
+        if self.asks and self.kind not in _KINDS_ASKED[self.asks]:
+            raise ValueError(
+                f"asks: {self.asks} goes with the kind {' or '.join(_KINDS_ASKED[self.asks])}, not {self.kind}"
+            )
         return self
 
 
-class Recipe(_Strict):
-    """Cells, the paper's counts that they must add up to, the stages' shares, and the file of the words.
+class CompositionRecipe(_Strict):
+    """Cells, the paper's counts that they must add up to, the stages' shares, and the wording file.
 
-    Up to `turns` questions are asked about the pictures of a sample. Cells count samples by their first questions.
+    A sample has up to `turns` questions about its images. Cells count samples by their first question.
     """
 
     seed: int
@@ -81,11 +83,13 @@ class Recipe(_Strict):
     def _adds_up(self) -> Self:
         names = Counter(cell.name for cell in self.cells)
         if twice := [name for name, n in names.items() if n > 1]:
-            raise ValueError(f"cells need names of their own; twice there is {', '.join(twice)}")
-        for count, wanted in self.paper.items():
-            got = sum(cell.count for cell in self.cells if cell.counted_as == count)
-            if got != wanted:
-                raise ValueError(f"the cells counted as {count} add up to {got}, not to the {wanted} under `paper`")
+            raise ValueError(f"cell names must be unique; duplicated: {', '.join(twice)}")
+        for count, expected in self.paper.items():
+            actual = sum(cell.count for cell in self.cells if cell.counted_as == count)
+            if actual != expected:
+                raise ValueError(
+                    f"the cells counted as {count} add up to {actual}, not to the {expected} under `paper`"
+                )
         if unknown := {c.counted_as for c in self.cells} - {None, *self.paper}:
             raise ValueError(f"counted_as {', '.join(map(str, unknown))}: `paper` has no such count")
         for shares in (self.stages, *map(self.stages_of, self.cells)):
@@ -105,21 +109,21 @@ class Recipe(_Strict):
         """The rules that a cell is composed by."""
         return Rules.model_validate({**self.rules, **cell.rules})
 
-    def scaled(self, share: float) -> Recipe:
+    def scaled(self, share: float) -> CompositionRecipe:
         """The same recipe with a share of every count, rounded up; the paper's counts follow."""
         cells = tuple(c.model_copy(update={"count": -int(-c.count * share // 1)}) for c in self.cells)
         paper = {name: sum(c.count for c in cells if c.counted_as == name) for name in self.paper}
         return self.model_copy(update={"cells": cells, "paper": paper})
 
 
-def load(file: Path = FILE) -> Recipe:
+def load(file: Path = FILE) -> CompositionRecipe:
     """Reads a recipe, whose `wording` is relative to it. Raises Refused with what is wrong with it."""
     try:
         content = yaml.safe_load(file.read_text("utf-8"))
         if isinstance(content, dict) and isinstance(content.get("wording"), str):
             content["wording"] = file.parent / content["wording"]
-        found = Recipe.model_validate(content)
-        wording.wording(found.wording)
-        return found
+        recipe = CompositionRecipe.model_validate(content)
+        wording.wording(recipe.wording)
+        return recipe
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError, TypeError) as error:
         raise Refused(f"{file} is no recipe: {error}; {FILE} is one") from error

@@ -15,35 +15,35 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ..files.hashing import sha256
-from .composition.composed import Composed
+from .composition.composed import ComposedSample
 from .shard_schema import SCHEMA
-from .shards import stored
+from .shards import referenced_picture
 
 _CANONICAL = json.JSONEncoder(sort_keys=True)
 
 
-def row(cell: str, licence: str, sample: Composed) -> dict[str, Any]:
-    """A sample as a row, with the hash of its content; its stages are not yet known."""
+def row(cell: str, licence: str, sample: ComposedSample) -> dict[str, Any]:
+    """A sample as a row with the hash of its content; its stages are assigned later."""
     content: dict[str, Any] = {
         "cell": cell,
         "source": sample.source,
         "licence": licence,
         "scene": f"{sample.source}/{sample.scene}",
-        **_asked(sample),
+        **_question_columns(sample),
         "question": sample.question,
         "pictures": [
             {"frame": p.frame, "path": p.path, "member": p.member, "width": p.width, "height": p.height, "mark": p.mark}
             for p in sample.pictures
         ],
         "turns": [{"question": question, "answer": answer} for question, answer in sample.turns],
-        "further": [_asked(more) for more in sample.further],
+        "further": [_question_columns(follow_up) for follow_up in sample.further],
     }
     digest = hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()
     return {**content, "digest": digest, "id": f"{cell}-{digest[:16]}"}
 
 
-def _asked(sample: Composed) -> dict[str, Any]:
-    """What is asked of the pictures, and the answer."""
+def _question_columns(sample: ComposedSample) -> dict[str, Any]:
+    """The columns of a question about the images and of its answer."""
     return {
         "kind": sample.kind, "template": sample.template, "query": sample.query, "choice": sample.choice,
         "chain": sample.chain,
@@ -51,14 +51,14 @@ def _asked(sample: Composed) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+def record_batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
     """Rows as a record batch of SCHEMA; stages are False."""
     flags = {"sft": False, "cot_sft": False, "grpo": False}
     return pa.RecordBatch.from_pylist([{**flags, **r} for r in rows], schema=SCHEMA)
 
 
 class Buckets:
-    """Rows on their way: spread over as many files as there will be shards, by their hash."""
+    """Unordered rows, spread by their hash over as many files as there will be shards."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.number = number
@@ -87,11 +87,11 @@ class Buckets:
 
 
 _GROUP, _EMBEDDED_GROUP = 1024, 16
-"""Rows that are read together: where pictures are embedded, few, since one row is some hundred kilobytes."""
+"""Rows of a row group; fewer with embedded images, since a row then takes some hundred kilobytes."""
 
 
-def finish(bucket: Path, shard: Path, roots: Mapping[str, Path] | None, most_pixels: int | None) -> dict[str, Any]:
-    """Orders a bucket's rows and writes its shard, pictures embedded if there are `roots`; returns its entry."""
+def write_shard(bucket: Path, shard: Path, roots: Mapping[str, Path] | None, most_pixels: int | None) -> dict[str, Any]:
+    """Sorts a bucket's rows and writes its shard, images embedded if there are `roots`; returns its manifest entry."""
     with pa.ipc.open_file(str(bucket)) as reader:
         table = reader.read_all()
     table = table.take(pa.array(np.argsort(np.array(table.column("digest").to_pylist(), dtype=object), kind="stable")))
@@ -108,7 +108,7 @@ def finish(bucket: Path, shard: Path, roots: Mapping[str, Path] | None, most_pix
 
 
 def _content(table: pa.Table) -> str:
-    """sha256 over the rows' hashes and stages, in order: of what is said, not of how it is encoded."""
+    """sha256 over the rows' hashes and stages, in order: of the content, not of its encoding."""
     digest = hashlib.sha256()
     columns = (table.column(name).to_pylist() for name in ("digest", "sft", "cot_sft", "grpo"))
     for value, *flags in zip(*columns, strict=True):
@@ -119,7 +119,7 @@ def _content(table: pa.Table) -> str:
 def _embedded(row: dict[str, Any], roots: Mapping[str, Path], most_pixels: int | None) -> dict[str, Any]:
     pictures = []
     for picture in row["pictures"]:
-        image = Image.fromarray(stored(roots[row["source"]], picture, most_pixels).pixels())
+        image = Image.fromarray(referenced_picture(roots[row["source"]], picture, most_pixels).pixels())
         content = io.BytesIO()
         image.save(content, "JPEG", quality=95)
         pictures.append({**picture, "jpeg": content.getvalue()})

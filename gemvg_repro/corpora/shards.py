@@ -1,8 +1,8 @@
-"""How are composed samples stored? Parquet shards in an order of chance, with a manifest of content hashes.
+"""How are shards read back? As samples, one after the other, their images opened when needed.
 
-A row has the sample and where it comes from; a picture is a reference (source, path below the source's root, frame of
-a video) or, embedded, a JPEG. Rows are ordered by the hash of their content, which is a shuffle that does not depend
-on how they were made. `datasets.load_dataset("parquet", data_files=..., streaming=True)` reads them.
+A row of a shard has the sample and its origin; an image is a reference (source, path below the source's root, frame of
+a video) or, embedded, a JPEG. Rows are ordered by the hash of their content, a shuffle that does not depend on how they
+were made. `datasets.load_dataset("parquet", data_files=..., streaming=True)` reads them too.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from .recipe import Stage
 from .shard_schema import PICTURE, SCHEMA
 
 
-def stored(root: Path, picture: Mapping[str, Any], most_pixels: int | None) -> Picture:
-    """A picture that is referred to, without its mark."""
+def referenced_picture(root: Path, picture: Mapping[str, Any], most_pixels: int | None) -> Picture:
+    """The image that a row refers to, without its mark."""
     path: str = picture["path"]
     if picture["member"] is not None and path.endswith(SUFFIXES):
         return VideoPicture(root, path, picture["member"], most_pixels)
@@ -40,8 +40,8 @@ def stored(root: Path, picture: Mapping[str, Any], most_pixels: int | None) -> P
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPicture:
-    """Picture `position` of a row of a row group of a shard, read when asked for: a quarter of a million samples whose
-    pictures are embedded fit into memory. With `most_pixels`, a larger one is scaled down to so many, as a FilePicture
+    """Picture `position` of a row of a row group of a shard, read lazily: a quarter of a million samples with embedded
+    images fit into memory. With `most_pixels`, a larger one is scaled down to so many, as a FilePicture
     is. `pixels` raises Refused if it cannot be read or decoded, or is larger than MAX_STORED_PIXELS."""
 
     shard: Path
@@ -69,8 +69,7 @@ def _jpegs(shard: Path, group: int) -> list[list[bytes]]:
 
 
 def verify(folder: Path) -> None:
-    """Raises Refused unless every shard is, to the byte, what the manifest says, and every folder of pictures that it
-    refers to is there."""
+    """Raises Refused unless every shard has the hash in the manifest, and every image folder that it names exists."""
     content = manifest(folder)
     for name, root in content["pictures"].items():
         if not Path(root).is_dir():
@@ -85,10 +84,10 @@ def verify(folder: Path) -> None:
                 f"{folder / MANIFEST} has no sha256 of {file.name}, as older ones have not; build the data anew"
             )
         try:
-            found = sha256(file)
+            digest = sha256(file)
         except OSError as error:
             raise Refused(f"{file} cannot be read: {error.strerror}; build the data anew") from error
-        if found != entry["sha256"]:
+        if digest != entry["sha256"]:
             raise Refused(f"{file} has not the content that {MANIFEST} says; build the data anew")
 
 
@@ -96,7 +95,7 @@ def samples(
     folder: Path, stage: Stage, split: Split | None = None, *, roots: Mapping[str, Path] | None = None,
     most_pixels: int | None = None,
 ) -> Iterator[Sample]:  # fmt: skip
-    """The samples of a stage, one after the other in their order of chance; of all splits, or of one.
+    """The samples of a stage in their shuffled order; of all splits, or of one.
 
     Pixels are read when asked for, below the folders that the manifest names, or `roots` in their place, by source.
     Further questions about the pictures of a sample follow it, as the turns of a conversation follow each other; no
@@ -110,7 +109,7 @@ def conversations(
     folder: Path, stage: Stage, split: Split | None = None, *, roots: Mapping[str, Path] | None = None,
     most_pixels: int | None = None,
 ) -> Iterator[list[Sample]]:  # fmt: skip
-    """The same samples, those about the same pictures together. Raises Refused."""
+    """The same samples, grouped by the images that they share. Raises Refused."""
     content = manifest(folder)
     roots = roots or {name: Path(root) for name, root in content["pictures"].items()}
     used = [c for c in SCHEMA.names if c not in ("digest", "licence", "cell", "template", "question")]
@@ -126,12 +125,12 @@ def conversations(
 
 
 def prompts(folder: Path) -> int:
-    """How many samples stage 3 trains on, those that are not held out; reads three columns. Raises Refused."""
-    there = 0
+    """The number of GRPO samples that are not held out; reads three columns. Raises Refused."""
+    count = 0
     for entry in manifest(folder)["shards"]:
         rows = pq.read_table(folder / entry["file"], columns=["source", "scene"], filters=[("grpo", "=", True)])
-        there += sum(split_of(one["source"], one["scene"].partition("/")[2]) == "train" for one in rows.to_pylist())
-    return there
+        count += sum(split_of(one["source"], one["scene"].partition("/")[2]) == "train" for one in rows.to_pylist())
+    return count
 
 
 _PICTURE_COLUMNS = [f"pictures.list.element.{f.name}" for f in PICTURE if f.name != "jpeg"]
@@ -141,14 +140,14 @@ _PICTURE_COLUMNS = [f"pictures.list.element.{f.name}" for f in PICTURE if f.name
 def _samples(
     row: Mapping[str, Any], at: tuple[Path, int, int] | None, roots: Mapping[str, Path], most_pixels: int | None
 ) -> list[Sample]:
-    """A row as samples: the first and further ones, or a conversation's turns. `at`: where embedded pictures are."""
+    """A row as samples: the first and its follow-ups, or a conversation's turns. `at`: where embedded images are."""
     pictures = tuple(_picture(p, n, row["source"], at, roots, most_pixels) for n, p in enumerate(row["pictures"]))
 
-    def sample(id_: str, asked: Mapping[str, Any]) -> Sample:
-        targets = tuple(_target(id_, t, len(pictures)) for t in asked["targets"])
+    def sample(id_: str, question: Mapping[str, Any]) -> Sample:
+        targets = tuple(_target(id_, t, len(pictures)) for t in question["targets"])
         return Sample(
-            id_, row["scene"], asked["kind"], row["source"], pictures, asked["query"], targets, asked["choice"],
-            asked["chain"],
+            id_, row["scene"], question["kind"], row["source"], pictures, question["query"], targets,
+            question["choice"], question["chain"],
         )  # fmt: skip
 
     first = sample(row["id"], row)
@@ -157,7 +156,7 @@ def _samples(
             replace(first, id=f"{first.id}-{n}", query=turn["question"], chain=None, text=turn["answer"])
             for n, turn in enumerate(row["turns"])
         ]
-    return [first, *(sample(f"{first.id}-{n}", more) for n, more in enumerate(row["further"], 1))]
+    return [first, *(sample(f"{first.id}-{n}", follow_up) for n, follow_up in enumerate(row["further"], 1))]
 
 
 def _target(sample: str, target: Mapping[str, Any], pictures: int) -> Target:
@@ -177,7 +176,7 @@ def _picture(
     if at is not None:
         plain = EmbeddedPicture(*at, position, most_pixels)
     elif source in roots:
-        plain = stored(roots[source], picture, most_pixels)
+        plain = referenced_picture(roots[source], picture, most_pixels)
     else:
         raise Refused(
             f"the pictures of {source} are not embedded, and no folder of them is known; name it under `pictures` in "

@@ -1,4 +1,4 @@
-"""Where do the official files of a source lie below its root, and how are they read?
+"""Where are the official files of each source below its root, and which reader reads them?
 
 coco       annotations/instances_train2017.json, train2017/
 d3         d3_pkl/{images,annotations,sentences,groups}.pkl, d3_images/
@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from ..files.validation import Refused
 from . import index_builder
-from .frames import Frame, Question, Skips
+from .frames import AnnotatedFrame, Skips, SourceQuestion
 from .index import Index
 from .index_builder import Record
 from .naming import Families
@@ -28,8 +28,8 @@ from .readers import coco, conversations, d3, egoexo, mvtrack, star
 class Source:
     """How a source is read from its root, and where its pictures are.
 
-    `exhaustive`: what a frame does not show is known to be absent. `read` takes the root, what is skipped, and
-    whether picture files are looked for.
+    `exhaustive`: an object that is not annotated in a frame is absent. `read` takes the root, the record of skips, and
+    whether image files must exist.
     """
 
     licence: str
@@ -37,30 +37,32 @@ class Source:
     read: Callable[[Path, Skips, bool], Iterable[Record]]
     pictures: Callable[[Path], Path]
     annotations: tuple[str, ...]
-    """Glob patterns of the files below the root that say what is there."""
+    """Glob patterns of the annotation files below the root."""
 
 
-def _coco(root: Path, skips: Skips, look: bool) -> Iterable[Frame]:
-    return coco.read(root / "annotations" / "instances_train2017.json", skips, root / "train2017" if look else None)
+def _coco(root: Path, skips: Skips, check_files: bool) -> Iterable[AnnotatedFrame]:
+    return coco.read(
+        root / "annotations" / "instances_train2017.json", skips, root / "train2017" if check_files else None
+    )
 
 
-def _d3(root: Path, skips: Skips, look: bool) -> Iterable[Frame]:
-    return d3.read(root / "d3_pkl", skips, root / "d3_images" if look else None)
+def _d3(root: Path, skips: Skips, check_files: bool) -> Iterable[AnnotatedFrame]:
+    return d3.read(root / "d3_pkl", skips, root / "d3_images" if check_files else None)
 
 
-def _egoexo(root: Path, skips: Skips, look: bool) -> Iterable[Frame]:
+def _egoexo(root: Path, skips: Skips, check_files: bool) -> Iterable[AnnotatedFrame]:
     relations = root / "annotations" / "relations_train.json"
-    return egoexo.read(relations if relations.is_file() else root, skips, root if look else None)
+    return egoexo.read(relations if relations.is_file() else root, skips, root if check_files else None)
 
 
-def _mvtrack(root: Path, skips: Skips, look: bool) -> Iterable[Frame]:
+def _mvtrack(root: Path, skips: Skips, check_files: bool) -> Iterable[AnnotatedFrame]:
     listed = any((root / f"{name}train_split.txt").is_file() for name in ("", "mvtrack_"))
     return mvtrack.read(root, skips, "train" if listed else None)
 
 
-def _star(root: Path, skips: Skips, look: bool) -> Iterable[Frame | Question]:
+def _star(root: Path, skips: Skips, check_files: bool) -> Iterable[AnnotatedFrame | SourceQuestion]:
     pickled = root if (root / "object_bbox_and_relationship.pkl").is_file() else None
-    frames = _star_pictures(root) if look or pickled is None else None
+    frames = _star_pictures(root) if check_files or pickled is None else None
     return star.read(root / "STAR_train.json", skips, frames, pickled)
 
 
@@ -94,17 +96,19 @@ def annotation_files(source: str, root: Path) -> list[Path]:
     return sorted({file for pattern in patterns for file in root.glob(pattern) if file.is_file()})
 
 
-def indexed(source: str, root: Path, file: Path, look: bool = True, families: Families = MappingProxyType({})) -> Index:
+def index_source(
+    source: str, root: Path, file: Path, check_files: bool = True, families: Families = MappingProxyType({})
+) -> Index:
     """The index of a source, made at `file` from its official files. Raises Refused.
 
-    `look` False supposes that every picture file is there; `families` are phrases that names may say (naming.py).
+    `check_files` False supposes that every image file exists; `families` are phrases that names imply (naming.py).
     """
     if source not in SOURCES:
         raise Refused(f"no source {source!r}; there are {', '.join(SOURCES)}")
     if not root.is_dir():
         raise Refused(f"{source}: {root} is no folder; expected the root of its official files")
-    known = SOURCES[source]
+    official = SOURCES[source]
     return index_builder.build(
-        file, source, lambda skips: known.read(root, skips, look),
-        exhaustive=known.exhaustive, facts={"licence": known.licence}, families=families,
+        file, source, lambda skips: official.read(root, skips, check_files),
+        exhaustive=official.exhaustive, facts={"licence": official.licence}, families=families,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is in a training set? Counts by kind, source, pictures and targets; sizes of boxes; words; what was refused."""
+"""What does a training set contain? Counts by kind, source, images and targets; box sizes; words; records left out."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def quotas(facts: Mapping[str, Any]) -> pd.DataFrame:
         for name, cell in facts.get("cells", {}).items()
     }  # fmt: skip
     for name, count in facts.get("paper", {}).items():
-        made, wanted = count["made"], count["wanted"]
-        rows[f"paper: {name}"] = {"quota": wanted, "made": made, "short": wanted - made, **dict.fromkeys(STAGES, "")}
+        made, quota = count["made"], count["wanted"]
+        rows[f"paper: {name}"] = {"quota": quota, "made": made, "short": quota - made, **dict.fromkeys(STAGES, "")}
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 

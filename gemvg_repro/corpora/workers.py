@@ -1,4 +1,4 @@
-"""Where do tasks run, in processes of their own or here, and who is told how far they are?"""
+"""How are tasks run in worker processes, with progress reported?"""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from threading import Thread
 from typing import Any
 
 Submit = Callable[..., "Future[Any]"]
-"""Takes a function of a module and its arguments."""
+"""Submits a module-level function with its arguments."""
 
 Progress = Callable[[str, int, int], None]
-"""Told (what, done, of so many) now and then."""
+"""Called with (task, done, total) now and then."""
 
 
 @contextmanager
 def pool(workers: int) -> Iterator[Submit]:
-    """Runs tasks in so many processes, which end when this one does; with one, here, when they are submitted."""
+    """Runs tasks in `workers` processes, which end when this one does; with one, in this process on submission."""
     if workers > 1:
         context = multiprocessing.get_context("spawn")  # a fork of a threaded process may hang
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as processes:
@@ -36,7 +36,7 @@ def pool(workers: int) -> Iterator[Submit]:
 
 
 def _end_with_parent() -> None:
-    """In a worker: a parent that is killed says nothing to its workers, which would wait for tasks for ever."""
+    """In a worker: ends with a parent that is killed, which would otherwise leave it waiting for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

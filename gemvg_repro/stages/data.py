@@ -132,7 +132,7 @@ def _compose(folder: Path, roots: Mapping[str, Path], asked: DataParameters, pro
     read again."""
     made = folder / MG_FOLDER / mg_data.SHARDS
     if not made.exists():
-        bars, composition = mg_data.Bars(), profile.data.composition
+        bars, composition = mg_data.ProgressBars(), profile.data.composition
         mg_data.make(
             made.parent, roots, recipe.load(composition.file).scaled(composition.share * asked.share),
             asked.benchmarks, workers=_workers(profile),
@@ -153,7 +153,7 @@ def _of_the_world(folder: Path, held_out: dataset.Recipe, asked: DataParameters,
         partial = official.with_name(f"{OFFICIAL}.part")
         shutil.rmtree(partial, ignore_errors=True)
         with writing(partial):
-            exported, bars = profile.data.composition.exported, mg_data.Bars()
+            exported, bars = profile.data.composition.exported, mg_data.ProgressBars()
             sources.write(partial, held_out.seed, exported, _workers(profile), bars)
             bars.close()
         partial.replace(official)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gemvg_repro.corpora.index import Index
-from gemvg_repro.corpora.sources import indexed
+from gemvg_repro.corpora.sources import index_source
 
 from . import made_sources
 
@@ -18,6 +18,6 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def indexes(roots: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Index]:
     folder = tmp_path_factory.mktemp("indexes")
     return {
-        name: indexed(name, root, folder / f"{name}.sqlite", look=name in ("mvtrack", "star"))
+        name: index_source(name, root, folder / f"{name}.sqlite", check_files=name in ("mvtrack", "star"))
         for name, root in roots.items()
     }

@@ -19,7 +19,7 @@ from PIL import Image
 
 from gemvg_repro.corpora import builder, cells, recipe, shards
 from gemvg_repro.corpora.cells import prove
-from gemvg_repro.corpora.composition.composed import Composed, Rules
+from gemvg_repro.corpora.composition.composed import ComposedSample, Rules
 from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
@@ -245,7 +245,7 @@ def test_a_composer_that_errs_stops_the_build(
 ) -> None:
     honest = cells.compose
 
-    def err(*arguments: Any) -> Composed:
+    def err(*arguments: Any) -> ComposedSample:
         sample = honest(*arguments)
         return replace(sample, targets=sample.targets[1:]) if sample.targets else sample
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.corpora.frames import Frame, Skips
+from gemvg_repro.corpora.frames import AnnotatedFrame, Skips
 from gemvg_repro.corpora.sources import SOURCES
 from gemvg_repro.files.validation import Refused
 
@@ -54,7 +54,7 @@ def boxes(source: str, root: Path) -> tuple[dict[str, set[Any]], Skips]:
     skips = Skips()
     found: dict[str, set[Any]] = {}
     for record in SOURCES[source].read(root, skips, True):
-        if isinstance(record, Frame):
+        if isinstance(record, AnnotatedFrame):
             where = f"{record.path}#{record.member}"
             found.setdefault(where, set()).update(i.box or f"no {i.identity}" for i in record.instances)
     return found, skips

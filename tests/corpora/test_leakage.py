@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gemvg_repro.corpora import leakage
-from gemvg_repro.corpora.sources import indexed
+from gemvg_repro.corpora.sources import index_source
 from gemvg_repro.files.validation import Refused
 
 from . import made_sources
@@ -42,13 +42,13 @@ def test_the_paths_of_each_benchmark_s_form(tmp_path: Path) -> None:
 
 
 def test_marks_are_ids_and_names_that_say_something() -> None:
-    assert leakage.marks_of("val2014/COCO_train2014_000000000009_11.jpg") >= {"coco:9"}
-    assert leakage.marks_of("train2017/000000000009.jpg") >= {"coco:9"}
-    assert leakage.marks_of("img/00001.jpg") == leakage.marks_of("1.jpg") == set()
-    assert leakage.marks_of("a\\b\\Long_Name.JPG") == {"name:long_name"}
-    of_url = leakage.marks_of("http://farm4.staticflickr.com/3153/2970773875_164f0c0b83_z.jpg")
+    assert leakage.identifiers("val2014/COCO_train2014_000000000009_11.jpg") >= {"coco:9"}
+    assert leakage.identifiers("train2017/000000000009.jpg") >= {"coco:9"}
+    assert leakage.identifiers("img/00001.jpg") == leakage.identifiers("1.jpg") == set()
+    assert leakage.identifiers("a\\b\\Long_Name.JPG") == {"name:long_name"}
+    of_url = leakage.identifiers("http://farm4.staticflickr.com/3153/2970773875_164f0c0b83_z.jpg")
     assert of_url == {"flickr:2970773875", "name:2970773875_164f0c0b83_z"}
-    assert leakage.marks_of("images/2970773875_b.jpg") == {"name:2970773875_b"}
+    assert leakage.identifiers("images/2970773875_b.jpg") == {"name:2970773875_b"}
 
 
 def test_copies_are_found_scaled_and_compressed_and_others_are_not() -> None:
@@ -58,8 +58,8 @@ def test_copies_are_found_scaled_and_compressed_and_others_are_not() -> None:
     originals = [of(photograph(n)) for n in range(60)]
     scaled = [of(photograph(n).resize((160, 120), Image.Resampling.BOX)) for n in range(60)]
     bits = np.bitwise_count(np.array(originals, np.uint64)[:, None] ^ np.array(scaled, np.uint64)[None, :])
-    assert (bits.diagonal() <= leakage.NEAR).all()
-    assert (bits[~np.eye(60, dtype=bool)] > leakage.NEAR).all()
+    assert (bits.diagonal() <= leakage.MAX_DIFFERENT_BITS).all()
+    assert (bits[~np.eye(60, dtype=bool)] > leakage.MAX_DIFFERENT_BITS).all()
     assert of(Image.new("RGB", (50, 50), (90, 90, 90))) is None
 
 
@@ -79,7 +79,7 @@ def test_frames_of_a_benchmark_leave_the_index(tmp_path: Path) -> None:
         "MIG-Bench": (write(tmp_path / "mig.json", [{"images": ["1.jpg", "2.jpg"]}]), benchmark),
         "RefCOCO": (write(tmp_path / "i.json", {"images": [{"file_name": "COCO_train2014_000000000009.jpg"}]}), None),
     }
-    index, gone = leakage.remove(indexed("coco", root, tmp_path / "coco.sqlite"), images, files)
+    index, gone = leakage.remove(index_source("coco", root, tmp_path / "coco.sqlite"), images, files)
     assert gone == {"in MIG-Bench, by name": 0, "in RefCOCO, by name": 1, "in MIG-Bench, by picture": 1}
     left = {index.frame(n).id for n in index.numbers().tolist()}
     assert left == {str(n) for n in range(9, 17)} - {"9", "12"}
@@ -92,7 +92,7 @@ def test_a_picture_is_found_by_its_flickr_url_whatever_it_is_called(tmp_path: Pa
     url = "http://farm4.staticflickr.com/3153/1000002_164f0c0b83_z.jpg"
     images = [{"file_name": "1.jpg", "flickr_url": url}, {"file_name": "2.jpg", "flickr_url": ""}]
     benchmark = {"MC-Bench": (write(tmp_path / "mc.json", {"images": images}), tmp_path)}
-    index = indexed("d3", tmp_path / "d3", tmp_path / "d3.sqlite", look=False)
+    index = index_source("d3", tmp_path / "d3", tmp_path / "d3.sqlite", check_files=False)
     (known,) = [f for n in index.numbers().tolist() if "flickr:1000002" in (f := index.frame(n)).aliases]
     left, gone = leakage.remove(index, None, benchmark)
     assert gone == {"in MC-Bench, by name": 1} and left.by_id(known.id) is None
@@ -102,7 +102,7 @@ def test_a_picture_is_found_by_its_flickr_url_whatever_it_is_called(tmp_path: Pa
 
 def test_of_a_video_the_whole_scene_goes(tmp_path: Path) -> None:
     made_sources.star(tmp_path / "star", 3)
-    index = indexed("star", tmp_path / "star", tmp_path / "star.sqlite")
+    index = index_source("star", tmp_path / "star", tmp_path / "star.sqlite")
     frame = index.frame(int(index.numbers()[0]))
     count = len(index.in_scene(frame.scene))
     assert leakage.exclude(index.file, [frame.id], "in a test") == count > 1
@@ -126,7 +126,7 @@ def test_a_frame_of_a_video_is_found_by_its_picture(tmp_path: Path) -> None:
     photograph(10 * 1 + 1, (320, 240)).save(tmp_path / "1.jpg")  # frame 30 of cam01 of the first take
     benchmark = {"MIG-Bench": (write(tmp_path / "mig.json", [{"images": ["1.jpg"]}]), tmp_path)}
     seen: list[tuple[int, int]] = []
-    before = indexed("egoexo4d", root, tmp_path / "index.sqlite")
+    before = index_source("egoexo4d", root, tmp_path / "index.sqlite")
     of_take = len(before.in_scene("take-0000"))
     after, gone = leakage.remove(before, root, benchmark, progress=lambda done, of: seen.append((done, of)))
     assert gone["in MIG-Bench, by picture"] == of_take > 1

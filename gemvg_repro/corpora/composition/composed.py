@@ -1,4 +1,4 @@
-"""What does a composer make, and by which rules? A sample that still knows which annotations it was made of."""
+"""What is a composed sample, and which rules do composers follow? It keeps the ids of its annotations."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...grounding.samples import Box, Kind
-from ..frames import Frame, Instance
+from ..frames import AnnotatedFrame, Instance
 from ..index import Index, unclear
-from ..naming import said
-from .wording import FILE, Way, Wording, wording
+from ..naming import implies
+from .wording import FILE, ReferenceStyle, Wording, wording
 
 
 class Rules(BaseModel):
-    """What all composers keep to. Sizes are shares of the picture's own width and height.
+    """The rules of all composers. Sizes are fractions of the image's own width and height.
 
     An object with a side below `smallest_target` is too small to be asked for: a picture that has one is not used
     for its phrase. A reference has no side below `smallest_reference`, touches no edge, as a truncated object would,
@@ -66,12 +66,12 @@ class Rules(BaseModel):
 
 
 class Unfit(Exception):
-    """No sample can be made from an anchor; the message is the class of reason, which is counted."""
+    """No sample can be composed from an anchor; the message is the class of reason, which is counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A frame as a picture of a sample, with the box that is drawn into it, if any."""
+class PictureRef:
+    """A reference to a frame as an image of a sample, with the box that is drawn into it, if any."""
 
     frame: str
     path: str
@@ -82,7 +82,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ComposedTarget:
     """A target: the picture's position from 0, the id of the annotation in its source, and the unit box."""
 
     picture: int
@@ -91,31 +91,31 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Composed:
-    """A sample. `template` names its wording; `key` is the same for samples that ask the same.
+class ComposedSample:
+    """A sample. `template` names its wording; `key` is equal for samples of the same question.
 
-    `question` is the id of the source's question or conversation that it puts; `turns` are those of a conversation,
-    which has no targets. `choice` is the letter of the right option. `further` ask more about the same pictures.
+    `question` is the id of the source's question or conversation; `turns` are those of a conversation, which has no
+    targets. `choice` is the letter of the right option. `further` are follow-up questions about the same images.
     """
 
     kind: Kind
     source: str
     scene: str
     template: str
-    pictures: tuple[Shown, ...]
+    pictures: tuple[PictureRef, ...]
     query: str
-    targets: tuple[Found, ...]
+    targets: tuple[ComposedTarget, ...]
     chain: str
     key: int
     question: str = ""
     turns: tuple[tuple[str, str], ...] = ()
     choice: str | None = None
-    further: tuple[Composed, ...] = ()
+    further: tuple[ComposedSample, ...] = ()
 
 
 @dataclass
-class Bench:
-    """What a composer works with: an index, the rules, and the file of the words."""
+class Context:
+    """The inputs of a composer: an index, the rules and the wording file."""
 
     index: Index
     rules: Rules
@@ -127,7 +127,7 @@ class Bench:
 
     @property
     def exhaustive(self) -> bool:
-        """Whether what a frame does not show is known to be absent."""
+        """Whether an object that is not annotated in a frame is absent."""
         return self.index.exhaustive or self.rules.complete
 
     @property
@@ -136,53 +136,55 @@ class Bench:
         return self.words.get("attributes", {})
 
 
-def same_question(*parts: str | Sequence[str]) -> int:
-    """A number of 63 bits that two samples share if these parts are equal; order within a sequence is no part."""
+def question_key(*parts: str | Sequence[str]) -> int:
+    """A hash of 63 bits, equal for two samples if these parts are; order within a sequence does not matter."""
     ordered = [part if isinstance(part, str) else sorted(part) for part in parts]
     digest = hashlib.blake2b(json.dumps(ordered).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
-def fitting(frame: Frame, phrase: str) -> list[Instance]:
-    """The visible instances that a phrase fits, from left to right."""
-    found = [i for i in frame.instances if i.box is not None and phrase in i.phrases]
-    return sorted(found, key=lambda i: i.box or (0.0, 0.0, 0.0, 0.0))
+def matching_instances(frame: AnnotatedFrame, phrase: str) -> list[Instance]:
+    """The visible instances that a phrase describes, from left to right."""
+    instances = [i for i in frame.instances if i.box is not None and phrase in i.phrases]
+    return sorted(instances, key=lambda i: i.box or (0.0, 0.0, 0.0, 0.0))
 
 
-def can_be_asked(frame: Frame, phrase: str, rules: Rules) -> bool:
-    """Whether all there is of a phrase in the frame is known, and large enough."""
-    return not unclear(frame, phrase) and all(smallest_side(i) >= rules.smallest_target for i in fitting(frame, phrase))
+def is_askable(frame: AnnotatedFrame, phrase: str, rules: Rules) -> bool:
+    """Whether every object that the phrase describes in the frame is known and large enough."""
+    return not unclear(frame, phrase) and all(
+        smallest_side(i) >= rules.smallest_target for i in matching_instances(frame, phrase)
+    )
 
 
-def boxes_of(frame: Frame, phrase: str) -> list[Box]:
-    """Those of the visible instances that a phrase fits."""
-    return [i.box for i in fitting(frame, phrase) if i.box is not None]
+def matching_boxes(frame: AnnotatedFrame, phrase: str) -> list[Box]:
+    """The boxes of the visible instances that a phrase describes."""
+    return [i.box for i in matching_instances(frame, phrase) if i.box is not None]
 
 
-def name_of(instance: Instance) -> str:
-    """What it is called: its category, or the description that says most of the others."""
-    return instance.category or _fullest(instance.attributes)
+def display_name(instance: Instance) -> str:
+    """Its category, or the description that implies most of the others."""
+    return instance.category or _most_specific(instance.attributes)
 
 
 @lru_cache(maxsize=4096)
-def _fullest(phrases: tuple[str, ...]) -> str:
-    return max(phrases, key=lambda name: (sum(said(name, phrase) for phrase in phrases), name))
+def _most_specific(phrases: tuple[str, ...]) -> str:
+    return max(phrases, key=lambda name: (sum(implies(name, phrase) for phrase in phrases), name))
 
 
 def smallest_side(instance: Instance) -> float:
-    """Of its box; 0 without one."""
+    """The smaller side of its box; 0 without one."""
     return min(instance.box[2] - instance.box[0], instance.box[3] - instance.box[1]) if instance.box else 0.0
 
 
-def way_of(rng: Random, rules: Rules) -> Way:
-    """How a reference is pointed out."""
+def draw_reference_style(rng: Random, rules: Rules) -> ReferenceStyle:
+    """How the reference is marked: alone, drawn or written."""
     if rules.alone and rng.random() < rules.alone:
         return "alone"
     return "drawn" if rng.random() < rules.drawn else "written"
 
 
-def references(frame: Frame, rules: Rules, way: Way) -> list[Instance]:
-    """The objects that can be pointed out: not small, not truncated by an edge, and no other one in the same place.
+def reference_candidates(frame: AnnotatedFrame, rules: Rules, way: ReferenceStyle) -> list[Instance]:
+    """The objects that can be a reference: not small, not truncated by an edge, none other in the same place.
 
     One that is to be alone is the only one, and may touch an edge.
     """
@@ -190,7 +192,7 @@ def references(frame: Frame, rules: Rules, way: Way) -> list[Instance]:
     if way == "alone":
         single = len(visible) == 1 and not frame.unclear
         return [i for i in visible if single and smallest_side(i) >= rules.smallest_reference]
-    return [i for i in visible if _stands_out(i, rules) and not any(_in_one_place(i, j) for j in visible if j is not i)]
+    return [i for i in visible if _stands_out(i, rules) and not any(_coincide(i, j) for j in visible if j is not i)]
 
 
 def _stands_out(instance: Instance, rules: Rules) -> bool:
@@ -199,36 +201,41 @@ def _stands_out(instance: Instance, rules: Rules) -> bool:
     return inside and smallest_side(instance) >= rules.smallest_reference
 
 
-def _in_one_place(a: Instance, b: Instance) -> bool:
-    """Whether a box does not tell the two from each other."""
+def _coincide(a: Instance, b: Instance) -> bool:
+    """Whether the boxes of the two cannot be distinguished."""
     return all(abs(v - w) < 0.005 for v, w in zip(a.box or (), b.box or (), strict=True))
 
 
-def shown(frames: Iterable[Frame], marked: int | None = None, mark: Box | None = None) -> tuple[Shown, ...]:
-    """Frames as pictures; that of position `marked` has the mark drawn into it."""
+def picture_refs(
+    frames: Iterable[AnnotatedFrame], marked: int | None = None, mark: Box | None = None
+) -> tuple[PictureRef, ...]:
+    """References to frames; that at position `marked` has the mark drawn into it."""
     return tuple(
-        Shown(f.id, f.path, f.member, f.width, f.height, mark if n == marked else None) for n, f in enumerate(frames)
+        PictureRef(f.id, f.path, f.member, f.width, f.height, mark if n == marked else None)
+        for n, f in enumerate(frames)
     )
 
 
-def targets_of(frames: Sequence[Frame], phrase: str, without: int | None, rules: Rules) -> tuple[Found, ...]:
-    """All objects of a phrase but those in the picture at `without`. Raises Unfit if there are too many."""
-    found = tuple(
-        Found(n, i.id, i.box)
+def matching_targets(
+    frames: Sequence[AnnotatedFrame], phrase: str, without: int | None, rules: Rules
+) -> tuple[ComposedTarget, ...]:
+    """All objects of a phrase but those in the image at `without`. Raises Unfit if there are too many."""
+    targets = tuple(
+        ComposedTarget(n, i.id, i.box)
         for n, frame in enumerate(frames)
         if n != without
-        for i in fitting(frame, phrase)
+        for i in matching_instances(frame, phrase)
         if i.box is not None
     )
-    if len(found) > rules.most_targets:
+    if len(targets) > rules.most_targets:
         raise Unfit("too many targets")
-    return found
+    return targets
 
 
-def how_many(rng: Random, rules: Rules, available: int | None = None) -> int:
+def draw_picture_count(rng: Random, rules: Rules, available: int | None = None) -> int:
     """A number of pictures within the rules, and of those available. Raises Unfit if these are too few."""
-    least, most = rules.pictures
-    most = most if available is None else min(most, available)
-    if most < least:
+    lower, upper = rules.pictures
+    upper = upper if available is None else min(upper, available)
+    if upper < lower:
         raise Unfit("too few pictures")
-    return rng.randint(least, most)
+    return rng.randint(lower, upper)

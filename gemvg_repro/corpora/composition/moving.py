@@ -1,4 +1,4 @@
-"""Temporal association without a mark: which object moves between frames of a camera that stands still?
+"""How is temporal association without a mark composed? Which object moves between frames of a static camera?
 
 An anchor is a frame; the others are of its scene and view. All objects in them are tracked, each is in every picture,
 and at most one moves: its box is elsewhere from each picture to the next, and the boxes of the others stay where they
@@ -12,53 +12,63 @@ from itertools import combinations, pairwise
 from random import Random
 
 from ...grounding.samples import Box
-from ..frames import Frame, Instance
-from .composed import Bench, Composed, Found, Unfit, how_many, name_of, same_question, shown, smallest_side
+from ..frames import AnnotatedFrame, Instance
+from .composed import (
+    ComposedSample,
+    ComposedTarget,
+    Context,
+    Unfit,
+    display_name,
+    draw_picture_count,
+    picture_refs,
+    question_key,
+    smallest_side,
+)
 from .wording import query, sentence, sightings
 
 MOVED, STAYED = 0.05, 0.01
 """How far, in shares of the picture, some corner is away at least if an object moved, and every one at most if not."""
 
 
-def compose(bench: Bench, n: int, rng: Random) -> Composed:
+def compose(bench: Context, n: int, rng: Random) -> ComposedSample:
     """A sample about what moves in the view of frame `n`. Raises Unfit."""
     index, rules = bench.index, bench.rules
     if not bench.exhaustive:
         raise Unfit("the source does not say what is absent")
     first = index.frame(n)
     moments = index.view(first.scene, first.view)
-    wanted = how_many(rng, rules, len(moments))
-    others = rng.sample([moment for moment in moments if moment[1] != n], wanted - 1)
-    chosen = sorted([(first.time, n), *others])
-    if any(b - a < rules.least_gap for (a, _), (b, _) in pairwise(chosen)):
+    picture_count = draw_picture_count(rng, rules, len(moments))
+    other_moments = rng.sample([moment for moment in moments if moment[1] != n], picture_count - 1)
+    moments_in_order = sorted([(first.time, n), *other_moments])
+    if any(b - a < rules.least_gap for (a, _), (b, _) in pairwise(moments_in_order)):
         raise Unfit("frames too near in time")
-    return about(bench, [index.frame(number) for _, number in chosen], first.scene, rng)
+    return compose_from_frames(bench, [index.frame(number) for _, number in moments_in_order], first.scene, rng)
 
 
-def about(bench: Bench, frames: Sequence[Frame], scene: str, rng: Random) -> Composed:
+def compose_from_frames(bench: Context, frames: Sequence[AnnotatedFrame], scene: str, rng: Random) -> ComposedSample:
     """The sample of these frames in their order, about every picture or the last. Raises Unfit."""
     rules = bench.rules
     moving = _moving(frames)
     text, template = query(bench.words, rng, "temporal.moving")
-    asked = range(len(frames))
+    queried = range(len(frames))
     if rng.random() < rules.last:
         text, template = query(bench.words, rng, "temporal.moved", picture=str(len(frames)))
-        asked = range(len(frames) - 1, len(frames))
+        queried = range(len(frames) - 1, len(frames))
     chain = sentence(bench.words, rng, "rests")
-    found = [(p, i) for p, i in enumerate(moving) if p in asked]
-    targets = tuple(Found(p, i.id, i.box) for p, i in found if i.box is not None)
+    queried_instances = [(p, i) for p, i in enumerate(moving) if p in queried]
+    targets = tuple(ComposedTarget(p, i.id, i.box) for p, i in queried_instances if i.box is not None)
     if moving:
         if min(map(smallest_side, moving)) < rules.smallest_target:
             raise Unfit("an object that is too small")
-        premise = sentence(bench.words, rng, "moves", phrase=name_of(moving[0]))
-        chain = f"{premise} {sightings(bench.words, rng, [(p, i.box) for p, i in found])}"
-    return Composed(
-        "temporal", bench.index.source, scene, template, shown(frames), text, targets, chain,
-        same_question(template.partition("/")[0], scene, [f.id for f in frames]),
+        premise = sentence(bench.words, rng, "moves", phrase=display_name(moving[0]))
+        chain = f"{premise} {sightings(bench.words, rng, [(p, i.box) for p, i in queried_instances])}"
+    return ComposedSample(
+        "temporal", bench.index.source, scene, template, picture_refs(frames), text, targets, chain,
+        question_key(template.partition("/")[0], scene, [f.id for f in frames]),
     )  # fmt: skip
 
 
-def _moving(frames: Sequence[Frame]) -> list[Instance]:
+def _moving(frames: Sequence[AnnotatedFrame]) -> list[Instance]:
     """The one object that moves, in each frame; empty if none does. Raises Unfit where that is not settled."""
     tracks: dict[str, list[Instance]] = {}
     for frame in frames:

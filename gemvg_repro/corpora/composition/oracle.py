@@ -1,6 +1,6 @@
-"""What does a query ask for? Worked out from its words and the annotation, for the checker.
+"""What is the correct answer to a query? Derived from its text and the annotation, for the checker.
 
-It shares the wordings with the composers, but none of their code.
+It shares the wording file with the composers, but none of their code.
 """
 
 from __future__ import annotations
@@ -11,35 +11,35 @@ from itertools import pairwise
 from typing import Any
 
 from ...grounding.number_words import CARDINALS
-from ..frames import Frame, Question
-from .composed import Composed
+from ..frames import AnnotatedFrame, SourceQuestion
+from .composed import ComposedSample
 from .patterns import Patterns
 
 
 class Untrue(ValueError):
-    """What a sample says does not follow from the annotation; the message says what, and where."""
+    """A statement of a sample does not follow from the annotation; the message names it."""
 
 
 def require(true: bool, what: str) -> None:
-    """Raises Untrue, with what is not so."""
+    """Raises Untrue with this message unless the condition holds."""
     if not true:
         raise Untrue(what)
 
 
-class Meaning:
-    """What a query asks for: in which pictures, by which test of an instance; worked out from the annotation."""
+class Oracle:
+    """The targets of a query: which instances in which images, derived from the annotation."""
 
     def __init__(
-        self, sample: Composed, frames: list[Frame], slots: dict[str, str],
-        question: Callable[[str], Question | None], known: Patterns, families: dict[str, list[str]],
+        self, sample: ComposedSample, frames: list[AnnotatedFrame], slots: dict[str, str],
+        question: Callable[[str], SourceQuestion | None], known_patterns: Patterns, families: dict[str, list[str]],
     ) -> None:  # fmt: skip
-        self.patterns, self.families = known, families
+        self.patterns, self.families = known_patterns, families
         self.names: set[str] = set()
         self.described: dict[int, tuple[str, set[str]]] = {}
         self.premises = 1
-        self.right: str | None = None
+        self.correct_option: str | None = None
         self.sample, self.frames, self.slots, self._question = sample, frames, slots, question
-        self.asked = list(range(len(frames)))
+        self.queried = list(range(len(frames)))
         self.reference: Any = None
         self.reference_at: int | None = None
         self.phrase = ""
@@ -63,37 +63,37 @@ class Meaning:
     def by_hops(self) -> None:
         at = int(self.slots["picture"]) - 1
         self.reference, self.reference_at = self._described(at, self.slots["phrase"], self.slots["attribute"]), at
-        self.asked.remove(at)
+        self.queried.remove(at)
         self._take_value()
 
     def by_link(self) -> None:
         at, second, third = (int(self.slots[name]) - 1 for name in ("picture", "second", "third"))
-        require(sorted((at, second, third)) == self.asked, "the pictures that are spoken of are not those shown")
+        require(sorted((at, second, third)) == self.queried, "the pictures that are spoken of are not those shown")
         first = self._described(at, self.slots["phrase"], self.slots["link"])
         link = self._value(first, "link")
         self.reference, self.reference_at = self._described(second, link, self.slots["attribute"]), second
-        self.asked, self.premises = [third], 2
+        self.queried, self.premises = [third], 2
         self._take_value()
 
     def _described(self, at: int, phrase: str, attribute: str) -> Any:
-        """The one object of picture `at` that a phrase describes; what is asked next is its other attribute."""
+        """The one object of image `at` that a phrase describes; the query goes on to another attribute of it."""
         require(at < len(self.frames), "the reference is in a picture that is not there")
-        shown = self.frames[at]
-        found = [i for i in shown.instances if i.box is not None and phrase in phrases_of(i)]
-        require(len(found) == 1 and not {phrase, "*"} & shown.unclear, f"{phrase!r} is not just one object there")
+        frame = self.frames[at]
+        matching = [i for i in frame.instances if i.box is not None and phrase in phrases_of(i)]
+        require(len(matching) == 1 and not {phrase, "*"} & frame.unclear, f"{phrase!r} is not just one object there")
         require(phrase not in self.families.get(attribute, ()), "the first hop is the second")
-        self.described[at] = phrase, phrases_of(found[0])
-        return found[0]
+        self.described[at] = phrase, phrases_of(matching[0])
+        return matching[0]
 
     def _take_value(self) -> None:
-        """The phrase that the reference has of the attribute which is asked for."""
+        """Sets the phrase: the reference's value of the queried attribute."""
         self.phrase = self._value(self.reference)
         self.names = phrases_of(self.reference)
 
     def _value(self, instance: Any, slot: str = "attribute") -> str:
-        found = phrases_of(instance) & {*self.families.get(self.slots[slot], ())}
-        require(len(found) == 1, f"of {self.slots[slot]!r} the object has {sorted(found)}, which is not one")
-        return found.pop()
+        values = phrases_of(instance) & {*self.families.get(self.slots[slot], ())}
+        require(len(values) == 1, f"of {self.slots[slot]!r} the object has {sorted(values)}, which is not one")
+        return values.pop()
 
     def by_same(self) -> None:
         require(len(self.frames) == 2, "there are not two pictures")
@@ -101,40 +101,42 @@ class Meaning:
         self._choose("yes" if alike else "no", {"yes", "no"})
 
     def by_different(self) -> None:
-        looks = [frozenset(phrases_of(instance)) for instance in self._singles()]
-        odd = [n for n, look in enumerate(looks) if looks.count(look) == 1]
-        require(len(looks) == 3 and len(odd) == 1, "not just one of three pictures is different")
+        appearances = [frozenset(phrases_of(instance)) for instance in self._singles()]
+        odd = [n for n, appearance in enumerate(appearances) if appearances.count(appearance) == 1]
+        require(len(appearances) == 3 and len(odd) == 1, "not just one of three pictures is different")
         self._choose(f"Picture {odd[0] + 1}", {f"Picture {n + 1}" for n in range(3)})
 
     def by_count(self) -> None:
         self.by_phrase()
-        number = sum(len(self.wanted(n)) for n in self.asked)
+        number = sum(len(self.expected(n)) for n in self.queried)
         self._choose(CARDINALS[number], {*CARDINALS})
 
     def _singles(self) -> list[Any]:
-        """The one object of each picture, which are not asked for; the chain says what each is."""
-        found = []
-        for n in self.asked:
+        """The one object of each image; none is a target, and the chain names each."""
+        singles = []
+        for n in self.queried:
             self._take_only(n)
-            found.append(self.reference)
-        self.asked, self.premises, self.reference = [], len(found), None
-        return found
+            singles.append(self.reference)
+        self.queried, self.premises, self.reference = [], len(singles), None
+        return singles
 
-    def _choose(self, right: str, known: set[str]) -> None:
-        """Holds the sample's letter against the right answer."""
+    def _choose(self, correct: str, allowed: set[str]) -> None:
+        """Compares the sample's letter with the correct option."""
         options = dict(re.findall(r"([A-H])\. (.+?)(?= [A-H]\. |$)", self.slots["options"]))
         require(list(options) == list("ABCDEFGH"[: len(options)]), "the options are not lettered in order")
-        require(len({*options.values()}) == len(options) > 1 and {*options.values()} <= known, "options that are none")
-        given = options.get(self.sample.choice or "")
-        require(given == right, f"{self.sample.choice} is {given!r}, but {right!r} is right")
-        self.right = right
+        require(
+            len({*options.values()}) == len(options) > 1 and {*options.values()} <= allowed, "options that are none"
+        )
+        chosen_option = options.get(self.sample.choice or "")
+        require(chosen_option == correct, f"{self.sample.choice} is {chosen_option!r}, but {correct!r} is right")
+        self.correct_option = correct
 
     def by_moving(self) -> None:
         self._in_time()
         if "picture" in self.slots:
             last = int(self.slots["picture"]) - 1
             require(last == len(self.frames) - 1, "what moved is not asked for in the last picture")
-            self.asked = [last]
+            self.queried = [last]
         tracks: dict[str, list[Any]] = {}
         for frame in self.frames:
             require(not frame.unclear, "something in a frame is unclear")
@@ -187,14 +189,14 @@ class Meaning:
         require(self.reference.identity != "", "the reference has no identity")
 
     def _find_reference(self) -> None:
-        """The instance that is pointed out, and nowhere else anything is."""
+        """Sets the reference: the one instance that the query marks."""
         for way, marks in self.patterns["marks"].items():
             for pattern in marks:
-                if said := pattern.fullmatch(self.slots["marked"]):
-                    self._point(way, said.groupdict())
+                if match := pattern.fullmatch(self.slots["marked"]):
+                    self._point(way, match.groupdict())
         require(self.reference is not None, f"nothing is pointed out by {self.slots['marked']!r}")
         assert self.reference_at is not None
-        self.asked.remove(self.reference_at)
+        self.queried.remove(self.reference_at)
         for n, picture in enumerate(self.sample.pictures):
             require(picture.mark is None or n == self.reference_at, "a box is drawn in another picture")
 
@@ -206,39 +208,39 @@ class Meaning:
             return
         drawn = self.sample.pictures[at].mark
         require((drawn is not None) == (way == "drawn"), "the words and the drawn box do not agree")
-        wanted = [v * 1000 for v in drawn] if drawn else [float(slots[c]) for c in ("x1", "y1", "x2", "y2")]
+        corners = [v * 1000 for v in drawn] if drawn else [float(slots[c]) for c in ("x1", "y1", "x2", "y2")]
         allowed = 1e-6 if drawn else 1.0  # rounded, or widened where a side would vanish
-        found = [
+        matching = [
             i for i in self.frames[at].instances
-            if i.box is not None and all(abs(1000 * v - w) <= allowed for v, w in zip(i.box, wanted, strict=True))
+            if i.box is not None and all(abs(1000 * v - w) <= allowed for v, w in zip(i.box, corners, strict=True))
         ]  # fmt: skip
-        require(len(found) > 0, "nothing is annotated where the reference is pointed out")
-        alike = len({(i.category, i.identity) for i in found}) == 1
+        require(len(matching) > 0, "nothing is annotated where the reference is pointed out")
+        alike = len({(i.category, i.identity) for i in matching}) == 1
         require(alike, "two different objects are where the reference is pointed out")
-        self.reference, self.reference_at = found[0], at
+        self.reference, self.reference_at = matching[0], at
 
     def _take_only(self, at: int) -> None:
-        found = [i for i in self.frames[at].instances if i.box is not None]
-        alone = len(found) == 1 and not self.frames[at].unclear
+        visible = [i for i in self.frames[at].instances if i.box is not None]
+        alone = len(visible) == 1 and not self.frames[at].unclear
         require(alone, f"picture {at + 1} shows not just the one object that is meant")
-        self.reference, self.reference_at = found[0], at
+        self.reference, self.reference_at = visible[0], at
 
-    def wanted(self, n: int) -> list[Any]:
-        """The instances asked for in picture n. Raises Untrue where the annotation does not settle them."""
+    def expected(self, n: int) -> list[Any]:
+        """The targets in image n. Raises Untrue where the annotation leaves them open."""
         frame = self.frames[n]
         require(not {self.phrase, "*"} & frame.unclear, f"{self.phrase!r} is unclear in picture {n + 1}")
         if self.by_identity and self.reference is None:  # nothing moves
             return []
         if self.by_identity:
-            about = [i for i in frame.instances if i.identity == self.reference.identity]
-            require(len(about) == 1, f"the annotation does not settle where the object is in picture {n + 1}")
+            matching = [i for i in frame.instances if i.identity == self.reference.identity]
+            require(len(matching) == 1, f"the annotation does not settle where the object is in picture {n + 1}")
         else:
-            about = [i for i in frame.instances if self.phrase in phrases_of(i)]
-        return [i for i in about if i.box is not None]
+            matching = [i for i in frame.instances if self.phrase in phrases_of(i)]
+        return [i for i in matching if i.box is not None]
 
 
 def phrases_of(instance: Any) -> set[str]:
-    """All that an object can be called."""
+    """All phrases that refer to an instance."""
     return {instance.category, *instance.attributes} - {""}
 
 
@@ -252,19 +254,19 @@ def _moves(track: list[Any]) -> bool:
     return False
 
 
-MEANINGS: dict[str, Callable[[Meaning], None]] = {
-    "referential.phrase": Meaning.by_phrase,
-    "semantic.category": Meaning.by_category,
-    "semantic.attribute": Meaning.by_attribute,
-    "semantic.common": Meaning.by_common,
-    "spatial.same": Meaning.by_views,
-    "temporal.same": Meaning.by_times,
-    "temporal.moving": Meaning.by_moving,
-    "temporal.moved": Meaning.by_moving,
-    "reasoning.hops": Meaning.by_hops,
-    "reasoning.link": Meaning.by_link,
-    "understanding.same": Meaning.by_same,
-    "understanding.different": Meaning.by_different,
-    "understanding.count": Meaning.by_count,
-    "reasoning.question": Meaning.by_question,
+RESOLVERS: dict[str, Callable[[Oracle], None]] = {
+    "referential.phrase": Oracle.by_phrase,
+    "semantic.category": Oracle.by_category,
+    "semantic.attribute": Oracle.by_attribute,
+    "semantic.common": Oracle.by_common,
+    "spatial.same": Oracle.by_views,
+    "temporal.same": Oracle.by_times,
+    "temporal.moving": Oracle.by_moving,
+    "temporal.moved": Oracle.by_moving,
+    "reasoning.hops": Oracle.by_hops,
+    "reasoning.link": Oracle.by_link,
+    "understanding.same": Oracle.by_same,
+    "understanding.different": Oracle.by_different,
+    "understanding.count": Oracle.by_count,
+    "reasoning.question": Oracle.by_question,
 }

@@ -1,4 +1,4 @@
-"""How is a wording read back? As a regular expression that finds its slots, for the checker."""
+"""How does the checker parse a composed text? By its wording as a regular expression with named slots."""
 
 from __future__ import annotations
 
@@ -31,12 +31,14 @@ Patterns = dict[str, dict[str, list[re.Pattern[str]]]]
 
 @cache
 def patterns(file: Path) -> Patterns:
-    """The wordings of a file as patterns that find their slots."""
+    """The wordings of a file as patterns with named slots."""
     content = yaml.safe_load(file.read_text("utf-8"))
-    one = "|".join(re.sub(r"\?P<\w+>", "?:", _pattern(text)) for text in content["chains"].get("told", ()))
-    told = {"told": f"(?:{one})(?:, (?:{one}))*"}
+    tally_part = "|".join(re.sub(r"\?P<\w+>", "?:", _pattern(text)) for text in content["chains"].get("told", ()))
+    tally_slot = {"told": f"(?:{tally_part})(?:, (?:{tally_part}))*"}
     return {
-        group: {name: [re.compile(_pattern(text, told)) for text in texts] for name, texts in content[group].items()}
+        group: {
+            name: [re.compile(_pattern(text, tally_slot)) for text in texts] for name, texts in content[group].items()
+        }
         for group in ("queries", "marks", "chains")
     }
 
@@ -44,13 +46,13 @@ def patterns(file: Path) -> Patterns:
 @cache
 def attributes(file: Path) -> dict[str, list[str]]:
     """The phrases of each attribute."""
-    found: dict[str, list[str]] = yaml.safe_load(file.read_text("utf-8")).get("attributes", {})
-    return found
+    families: dict[str, list[str]] = yaml.safe_load(file.read_text("utf-8")).get("attributes", {})
+    return families
 
 
-def _pattern(template: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
+def _pattern(template: str, extra_slots: Mapping[str, str] = MappingProxyType({})) -> str:
     """A phrase without quotation marks around it ends at a full stop, or it would reach into the next sentence."""
-    slots = {**_SLOTS, **more}
+    slots = {**_SLOTS, **extra_slots}
     if '"{phrase}"' not in template:
         slots |= {"phrase": r'[^".:]+?', "name": r'[^".:]+?'}
     parts = re.split(r"\{(\w+)\}", template)

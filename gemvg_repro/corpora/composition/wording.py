@@ -1,4 +1,4 @@
-"""In which words is a sample asked and its evidence told? Those of a wording file, drawn by a seed."""
+"""How are queries and chains of thought worded? By templates of a wording file, drawn by a seed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ...grounding.samples import Box
 FILE = Path(__file__).with_name("wording.yaml")
 """The wordings of a recipe that names no others."""
 
-Way = Literal["drawn", "written", "alone"]
-"""How a reference is pointed out: by a box in its picture, by coordinates, or as all that its picture shows."""
+ReferenceStyle = Literal["drawn", "written", "alone"]
+"""How a reference is marked: by a box drawn into its image, by coordinates, or as all that its image shows."""
 
 COUNTS = "no one two three four five six seven eight nine ten eleven twelve".split()
 _THIRDS = (1 / 3, 2 / 3)
@@ -44,13 +44,13 @@ def wording(file: Path = FILE) -> Wording:
     for group, names in wording(FILE).items() if file != FILE else ():
         for name in names if not tallied else [name for name in names if name not in _BY_PICTURE]:
             of_group = groups.get(group)
-            found = of_group.get(name) if isinstance(of_group, dict) else None
-            if not isinstance(found, list) or not found or not all(isinstance(text, str) for text in found):
+            texts = of_group.get(name) if isinstance(of_group, dict) else None
+            if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
                 raise Refused(f"{file} has no list of texts at {group}: {name}; {FILE} has all that there must be")
-    known: Wording = content
-    if not isinstance(known.get("attributes", {}), dict):
+    checked: Wording = content
+    if not isinstance(checked.get("attributes", {}), dict):
         raise Refused(f"{file}: attributes: expected lists of phrases by the attribute's name")
-    return known
+    return checked
 
 
 def query(words: Wording, rng: Random, name: str, /, **slots: str) -> tuple[str, str]:
@@ -60,9 +60,9 @@ def query(words: Wording, rng: Random, name: str, /, **slots: str) -> tuple[str,
     return templates[n].format(**slots), f"{name}/{n}"
 
 
-def mark(words: Wording, rng: Random, picture: int, box: Box, way: Way) -> str:
-    """The reference in the picture of this position (from 0), as it is pointed out."""
-    template = rng.choice(words["marks"][way])
+def mark(words: Wording, rng: Random, picture: int, box: Box, style: ReferenceStyle) -> str:
+    """The words that refer to the reference, in the image at this position (from 0)."""
+    template = rng.choice(words["marks"][style])
     x1, y1, x2, y2 = to_grid([box])[0].tolist()
     return template.format(picture=picture + 1, x1=x1, y1=y1, x2=x2, y2=y2)
 
@@ -87,25 +87,31 @@ def count(words: Wording, rng: Random, picture: int, phrase: str, boxes: Sequenc
     return sentence(words, rng, "present", picture=picture + 1, count=number, phrase=phrase, places=places)
 
 
-def evidence(words: Wording, rng: Random, phrase: str, found: Sequence[tuple[int, Sequence[Box]]]) -> str:
+def evidence(words: Wording, rng: Random, phrase: str, boxes_by_picture: Sequence[tuple[int, Sequence[Box]]]) -> str:
     """How many of a phrase are in each of these pictures (from 0)."""
     if "tally" in words["chains"]:
-        return sentence(words, rng, "tally", phrase=phrase, told=_told(words, rng, found))
-    return " ".join(count(words, rng, picture, phrase, boxes) for picture, boxes in found)
+        return sentence(words, rng, "tally", phrase=phrase, told=_tally_parts(words, rng, boxes_by_picture))
+    return " ".join(count(words, rng, picture, phrase, boxes) for picture, boxes in boxes_by_picture)
 
 
-def sightings(words: Wording, rng: Random, found: Sequence[tuple[int, Box | None]], phrase: str | None = None) -> str:
+def sightings(
+    words: Wording, rng: Random, box_by_picture: Sequence[tuple[int, Box | None]], phrase: str | None = None
+) -> str:
     """Where one object is in each of these pictures (from 0); a tally names it by the phrase, if there is one."""
     if "tally" not in words["chains"]:
-        return " ".join(sighting(words, rng, picture, box) for picture, box in found)
-    told = _told(words, rng, [(picture, [box] if box else []) for picture, box in found])
+        return " ".join(sighting(words, rng, picture, box) for picture, box in box_by_picture)
+    parts = _tally_parts(words, rng, [(picture, [box] if box else []) for picture, box in box_by_picture])
     return (
-        sentence(words, rng, "tally", phrase=phrase, told=told) if phrase else sentence(words, rng, "track", told=told)
+        sentence(words, rng, "tally", phrase=phrase, told=parts)
+        if phrase
+        else sentence(words, rng, "track", told=parts)
     )
 
 
-def _told(words: Wording, rng: Random, found: Sequence[tuple[int, Sequence[Box]]]) -> str:
-    numbers = [(picture, COUNTS[len(boxes)] if len(boxes) < len(COUNTS) else len(boxes)) for picture, boxes in found]
+def _tally_parts(words: Wording, rng: Random, boxes_by_picture: Sequence[tuple[int, Sequence[Box]]]) -> str:
+    numbers = [
+        (picture, COUNTS[len(boxes)] if len(boxes) < len(COUNTS) else len(boxes)) for picture, boxes in boxes_by_picture
+    ]
     return ", ".join(sentence(words, rng, "told", picture=picture + 1, count=number) for picture, number in numbers)
 
 

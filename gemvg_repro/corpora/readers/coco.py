@@ -1,4 +1,4 @@
-"""Which annotated frames does COCO give? instances_{train,val}2017.json, of any size.
+"""How are COCO's annotations read? instances_{train,val}2017.json, of any size.
 
 Boxes are xywh in pixels from 0 (cocodataset.org, "Data format"). A crowd (iscrowd 1), a box without area, and any
 record that cannot be read stand for objects without a box: their category is unclear in their image. Every image is
@@ -15,13 +15,13 @@ from typing import Any
 
 from ...files import coco
 from ...files.validation import Refused
-from ..frames import EVERYTHING, Frame, Instance, Skips, clean_phrase
+from ..frames import EVERYTHING, AnnotatedFrame, Instance, Skips, clean_phrase
 from . import fields, json_stream
 
 LICENCE = "COCO annotations: CC BY 4.0; images: Flickr's terms of use, each under the licence that its record names"
 
 
-def read(file: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame]:
+def read(file: Path, skips: Skips, root: Path | None = None) -> Iterator[AnnotatedFrame]:
     """Frames in the order of `images`. `root` is the folder of the image files; None does not look for them.
 
     The file is streamed; annotations are grouped by image on disk. Raises Refused if it is no COCO file.
@@ -32,7 +32,7 @@ def read(file: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame]:
         for n, record in enumerate(json_stream.items(file, "images.item")):
             _image(record, f"images[{n}]", groups, folder, skips)
         _annotations(file, groups, skips)
-        for head, parts in groups.taken_out():
+        for head, parts in groups.groups():
             yield _frame(head, parts, names, skips)
 
 
@@ -94,7 +94,7 @@ def _annotations(file: Path, groups: json_stream.Groups, skips: Skips) -> None:
         image = coco.identifier(_object(record).get("image_id"))
         if image is None:
             skips.add("annotation without an image", f"annotations[{n}].image_id")
-        elif not groups.known(repr(image)):
+        elif not groups.contains(repr(image)):
             skips.add("annotation of an unknown image", f"annotations[{n}].image_id")
         else:
             kept = {key: record[key] for key in ("id", "category_id", "bbox", "iscrowd") if key in record}
@@ -103,24 +103,24 @@ def _annotations(file: Path, groups: json_stream.Groups, skips: Skips) -> None:
         raise Refused(f"{file} is no COCO file: it has no `annotations`")
 
 
-def _frame(head: Any, parts: list[Any], names: Mapping[coco.Id, str], skips: Skips) -> Frame:
+def _frame(head: Any, parts: list[Any], names: Mapping[coco.Id, str], skips: Skips) -> AnnotatedFrame:
     image, path, width, height, aliases = head
     instances: dict[str, Instance] = {}
     unclear: set[str] = set()
-    taken: set[str] = set()
+    seen_ids: set[str] = set()
     for n, record in parts:
         id_ = str(coco.identifier(record.get("id")))
-        instance = None if id_ in taken else _instance(record, f"annotations[{n}]", names, (width, height), skips)
+        instance = None if id_ in seen_ids else _instance(record, f"annotations[{n}]", names, (width, height), skips)
         if instance:
-            taken.add(id_)
+            seen_ids.add(id_)
             instances[id_] = instance
             continue
         unclear.add(_name(record, names))
-        if id_ in taken:  # which of the two is meant is not known
+        if id_ in seen_ids:  # which of the two is meant is not known
             skips.add("annotation id twice", f"annotations[{n}].id")
             if earlier := instances.pop(id_, None):
                 unclear.add(earlier.category)
-    return Frame(
+    return AnnotatedFrame(
         str(image), f"image/{image}", path, width, height, tuple(instances.values()),
         unclear=frozenset(unclear), aliases=tuple(aliases),
     )  # fmt: skip

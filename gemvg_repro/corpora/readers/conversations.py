@@ -1,4 +1,4 @@
-"""Which conversations about several pictures does a LLaVA-style file give?
+"""How are conversations about several images read from a LLaVA-style file?
 
 The form (LLaVA, docs/Finetune_Custom_Data.md; multi-image by LLaVA-NeXT-Interleave and Migician): a JSON list, or JSON
 lines, of {id, image: path | [paths], conversations: [{from: human | gpt, value}]}. `<image>` marks where each picture
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files.validation import Refused
-from ..frames import Conversation, Frame, Skips
+from ..frames import AnnotatedFrame, Conversation, Skips
 from . import fields, json_stream
 
 LICENCE = "conversations: each data set's own terms, which its files do not state; look them up before passing on"
@@ -47,7 +47,7 @@ def read(file: Path, skips: Skips, root: Path | None = None, least_images: int =
         raise Refused(f"{file} has no conversation; expected a JSON list, or lines, of records with `conversations`")
 
 
-def read_folder(folder: Path, skips: Skips, look: bool = True) -> Iterator[Frame | Conversation]:
+def read_folder(folder: Path, skips: Skips, check_files: bool = True) -> Iterator[AnnotatedFrame | Conversation]:
     """The conversations of every *.json and *.jsonl file of a folder, in order of name, each after its pictures.
 
     A picture is a frame of its own, without annotation, of the id of its path below the folder; of size 0 x 0 if
@@ -56,14 +56,14 @@ def read_folder(folder: Path, skips: Skips, look: bool = True) -> Iterator[Frame
     files = sorted(f for f in folder.glob("*.json*") if f.suffix in (".json", ".jsonl"))
     if not files:
         raise Refused(f"{folder} has no *.json or *.jsonl; expected files of conversations beside their pictures")
-    pictures = fields.Folder(folder if look else None)
+    pictures = fields.Folder(folder if check_files else None)
     for file in files:
-        for n, conversation in enumerate(read(file, skips, folder if look else None)):
-            sizes = {path: pictures.size(path) if look else (0, 0) for path in conversation.images}
+        for n, conversation in enumerate(read(file, skips, folder if check_files else None)):
+            sizes = {path: pictures.size(path) if check_files else (0, 0) for path in conversation.images}
             if broken := [path for path, size in sizes.items() if size is None]:
                 skips.add("picture that cannot be read", f"{file.name}: {broken[0]}")
                 continue
-            yield from (Frame(path, f"picture/{path}", path, *size) for path, size in sizes.items() if size)
+            yield from (AnnotatedFrame(path, f"picture/{path}", path, *size) for path, size in sizes.items() if size)
             yield replace(conversation, id=f"{file.name}/{n}/{conversation.id}")  # ids come twice, in one file even
 
 
@@ -86,8 +86,8 @@ def _records(file: Path) -> Iterator[Any]:
 
 
 def _conversation(record: Any, where: str, skips: Skips) -> Conversation | None:
-    said = record.get("conversations") if isinstance(record, dict) else None
-    if not isinstance(said, list) or len(said) < 2 or len(said) % 2:
+    turns = record.get("conversations") if isinstance(record, dict) else None
+    if not isinstance(turns, list) or len(turns) < 2 or len(turns) % 2:
         skips.add("conversation without pairs of turns", where)
         return None
     pictures = record.get("image", record.get("images", []))
@@ -96,7 +96,7 @@ def _conversation(record: Any, where: str, skips: Skips) -> Conversation | None:
         skips.add("picture without a usable path", where)
         return None
     values = []
-    for n, turn in enumerate(said):
+    for n, turn in enumerate(turns):
         speaker = ("human", "user") if n % 2 == 0 else ("gpt", "assistant")
         value = turn.get("value") if isinstance(turn, dict) else None
         if not isinstance(value, str) or turn.get("from") not in speaker:

@@ -1,4 +1,4 @@
-"""Which annotated frames does D3 (Described Object Detection) give? The folder d3_pkl of its download.
+"""How are D3's (Described Object Detection) annotations read? The folder d3_pkl of its download.
 
 Four pickles {images, annotations, sentences, groups}.pkl, each a dict of records by id (d-cube's doc.md, "Key
 Concepts"). A box is xywh in pixels, wrapped as an array or list of shape (1, 4) (d_cube/d3.py:397). Every image is
@@ -16,13 +16,13 @@ import numpy as np
 
 from ...files import pickles
 from ...files.validation import Refused
-from ..frames import EVERYTHING, Frame, Instance, Skips, clean_phrase
+from ..frames import EVERYTHING, AnnotatedFrame, Instance, Skips, clean_phrase
 from . import fields
 
 LICENCE = "D3: CC BY-NC 4.0; images: Flickr's terms of use"
 
 
-def read(folder: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame]:
+def read(folder: Path, skips: Skips, root: Path | None = None) -> Iterator[AnnotatedFrame]:
     """Frames in the order of images.pkl. `root` is the folder of the image files; None does not look for them.
 
     Raises Refused if a pickle is missing or no dict of records; d3_json will not do, since it says nothing of
@@ -69,7 +69,7 @@ def _frame(
     texts: Mapping[Any, str | None],
     files: fields.Folder,
     skips: Skips,
-) -> Frame | None:
+) -> AnnotatedFrame | None:
     where = f"images[{key!r}]"
     if not isinstance(record, dict) or record.get("id", key) != key:
         skips.add("image without its own id", where)
@@ -88,7 +88,7 @@ def _frame(
     instances = [i for note in notes if (i := _instance(*note, size, texts, unclear, skips))]
     flickr = fields.flickr(record.get("flickr_url"))
     group = record.get("group_id")
-    return Frame(
+    return AnnotatedFrame(
         str(key), f"group/{group if fields.is_id(group) else key}", path, *size, tuple(instances),
         unclear=frozenset(unclear), aliases=(flickr,) if flickr else (),
     )  # fmt: skip
@@ -97,14 +97,14 @@ def _frame(
 def _instance(
     key: Any, record: Any, size: fields.Size, texts: Mapping[Any, str | None], unclear: set[str], skips: Skips
 ) -> Instance | None:
-    """The object; or None, and what it might be is unclear."""
-    named = record.get("sent_id")
-    known = isinstance(named, list | tuple) and all(fields.is_id(s) and s in texts for s in named)
-    phrases = tuple(dict.fromkeys(text for s in named if (text := texts[s]))) if known else ()
+    """The object; or None, and the phrases that may describe it are unclear."""
+    sentence_ids = record.get("sent_id")
+    ids_are_known = isinstance(sentence_ids, list | tuple) and all(fields.is_id(s) and s in texts for s in sentence_ids)
+    phrases = tuple(dict.fromkeys(text for s in sentence_ids if (text := texts[s]))) if ids_are_known else ()
     box = fields.box(_flat(record.get("bbox")), "xywh", size)
     crowd = _plain(record.get("iscrowd", 0))
     fault = None
-    if not known:
+    if not ids_are_known:
         fault = "annotation of an unknown sentence"
     elif crowd:
         fault = "crowd"
@@ -112,7 +112,7 @@ def _instance(
         fault = box
     if fault or isinstance(box, str):
         skips.add(str(fault), f"annotations[{key!r}]")
-        unclear.update(phrases if known else (EVERYTHING,))
+        unclear.update(phrases if ids_are_known else (EVERYTHING,))
         return None
     return Instance(str(key), "", box, attributes=phrases)
 

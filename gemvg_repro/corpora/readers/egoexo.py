@@ -1,4 +1,4 @@
-"""Which annotated frames does Ego-Exo4D give? relations_{train,val}.json, or the folders that process_data.py makes.
+"""How are Ego-Exo4D's annotations read? relations_{train,val}.json, or the folders that process_data.py makes.
 
 A mask is a COCO run-length string inside an LZ-string (Ego-Exo4D-docs, annotations/relations.md); in the processed
 annotation.json of a take (ego-exo4d-relation, correspondence/SegSwap/data/process_data.py) it is the plain run-length
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files.validation import Refused, read_json
-from ..frames import Frame, Instance, Skips, clean_phrase, unit_box
+from ..frames import AnnotatedFrame, Instance, Skips, clean_phrase, unit_box
 from . import fields, json_stream
 from .masks import MaskError, box_of, counts_of, lz_decode
 
@@ -25,7 +25,7 @@ _Sightings = dict[tuple[str, int], dict[str, tuple[Any, fields.Size | None]]]
 """By camera and frame number: each object's box (None: not visible; text: a fault) and the frame's size."""
 
 
-def read(source: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame]:
+def read(source: Path, skips: Skips, root: Path | None = None) -> Iterator[AnnotatedFrame]:
     """Frames of every take, in order. `source` is a relations file, or the folder of processed takes.
 
     `root` holds takes/<take_name>/frame_aligned_videos/<camera>.mp4 or, processed, <take_uid>/<camera>/<frame>.jpg;
@@ -35,24 +35,24 @@ def read(source: Path, skips: Skips, root: Path | None = None) -> Iterator[Frame
     if source.is_dir():
         yield from _processed(source, skips, fields.Folder(root or source))
         return
-    seen = 0
+    takes = 0
     for uid, take in json_stream.pairs(source, "annotations"):
-        seen += 1
+        takes += 1
         if not isinstance(take, dict) or not isinstance(take.get("object_masks"), dict):
             skips.add("take without object_masks", uid)
             continue
         name = fields.path(take.get("take_name"))
         sightings = _sightings(uid, take["object_masks"], skips)
-        for (camera, time), seen_there in sorted(sightings.items()):
+        for (camera, time), objects_seen in sorted(sightings.items()):
             video = f"takes/{name}/frame_aligned_videos/{camera}.mp4" if name else None
-            frame = _frame(uid, camera, time, seen_there, video, files, skips)
+            frame = _frame(uid, camera, time, objects_seen, video, files, skips)
             if frame:
                 yield frame
-    if not seen:
+    if not takes:
         raise Refused(f"{source} is no relations file of Ego-Exo4D: it has no takes in `annotations`")
 
 
-def _processed(folder: Path, skips: Skips, files: fields.Folder) -> Iterator[Frame]:
+def _processed(folder: Path, skips: Skips, files: fields.Folder) -> Iterator[AnnotatedFrame]:
     takes = sorted(folder.glob("*/annotation.json"))
     if not takes:
         raise Refused(f"{folder} has no <take_uid>/annotation.json, which process_data.py writes")
@@ -75,14 +75,14 @@ def _processed(folder: Path, skips: Skips, files: fields.Folder) -> Iterator[Fra
             if isinstance(cameras, dict)
         }
         # which of the sampled frames were annotated is not kept, so a frame without a mask says nothing
-        for (camera, time), there in sorted(_sightings(uid, wrapped, skips, absent=False).items()):
-            frame = _frame(uid, camera, time, there, None, files, skips)
+        for (camera, time), objects_seen in sorted(_sightings(uid, wrapped, skips, absent=False).items()):
+            frame = _frame(uid, camera, time, objects_seen, None, files, skips)
             if frame:
                 yield frame
 
 
 def _sightings(uid: str, objects: dict[str, Any], skips: Skips, absent: bool = True) -> _Sightings:
-    found: _Sightings = {}
+    sightings: _Sightings = {}
     for name, cameras in objects.items():
         if not isinstance(cameras, dict) or _category(name) is None:
             skips.add("object without cameras or a usable name", f"{uid}.{name}")
@@ -94,12 +94,18 @@ def _sightings(uid: str, objects: dict[str, Any], skips: Skips, absent: bool = T
             if not isinstance(masks, dict) or not isinstance(listed, list) or fields.path(camera) != camera:
                 skips.add("camera without annotation", where)
                 continue
-            _of_camera(where, name, camera, masks, listed if absent else None, found, skips)
-    return found
+            _of_camera(where, name, camera, masks, listed if absent else None, sightings, skips)
+    return sightings
 
 
 def _of_camera(
-    where: str, name: str, camera: str, masks: dict[str, Any], listed: list[Any] | None, found: _Sightings, skips: Skips
+    where: str,
+    name: str,
+    camera: str,
+    masks: dict[str, Any],
+    listed: list[Any] | None,
+    sightings: _Sightings,
+    skips: Skips,
 ) -> None:
     """`listed` are the frames that were annotated, with a mask or without; None if that is not known."""
     misplaced = 0
@@ -115,14 +121,14 @@ def _of_camera(
         box, size = _box(mask)
         if isinstance(box, str):
             skips.add(box, f"{where}.{number}")
-        found.setdefault((camera, int(number)), {})[name] = (box, size)
+        sightings.setdefault((camera, int(number)), {})[name] = (box, size)
     # a mask under a wrong number belongs to another frame, where the object would seem to be absent
     absent = "not surely absent" if misplaced else None
     for time in listed or ():
         if isinstance(time, bool) or not isinstance(time, int) or time < 0:
             skips.add("frame number that is none", f"{where}.annotated_frames")
         elif str(time) not in masks:
-            found.setdefault((camera, time), {})[name] = (absent, None)
+            sightings.setdefault((camera, time), {})[name] = (absent, None)
 
 
 def _box(mask: Any) -> tuple[Any, fields.Size | None]:
@@ -150,11 +156,11 @@ def _box(mask: Any) -> tuple[Any, fields.Size | None]:
 
 
 def _frame(
-    uid: str, camera: str, time: int, seen: dict[str, tuple[Any, fields.Size | None]], video: str | None,
+    uid: str, camera: str, time: int, objects_seen: dict[str, tuple[Any, fields.Size | None]], video: str | None,
     files: fields.Folder, skips: Skips,
-) -> Frame | None:  # fmt: skip
+) -> AnnotatedFrame | None:  # fmt: skip
     where = f"{uid}.{camera}.{time}"
-    sizes = {size for _, size in seen.values() if size}
+    sizes = {size for _, size in objects_seen.values() if size}
     if len(sizes) > 1:
         skips.add("frame whose masks differ in size", where)
         return None
@@ -167,7 +173,7 @@ def _frame(
         skips.add("picture or video missing", where)
         return None
     instances, unclear = [], set()
-    for name, (box, _) in sorted(seen.items()):
+    for name, (box, _) in sorted(objects_seen.items()):
         category = str(_category(name))
         if isinstance(box, str):
             unclear.add(category)
@@ -175,7 +181,7 @@ def _frame(
             instances.append(Instance(f"{where}.{name}", category, box, identity=name))
     # aria: 1408 x 1408, others 3840 x 2160; only its proportions matter where no mask states the size
     size = sizes.pop() if sizes else ((1408, 1408) if camera.startswith("aria") else (3840, 2160))
-    return Frame(
+    return AnnotatedFrame(
         f"{uid}/{camera}/{time}", uid, path, *size, tuple(instances), camera, time, member, frozenset(unclear)
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What can be relied on in a record of somebody else's file? Numbers, boxes and names, or the class of fault."""
+"""How are fields of untrusted records validated? Numbers, boxes, sizes and paths, or the class of fault."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def flickr(url: Any) -> str | None:
 
 
 class Folder:
-    """Which files are below a source's root? Looked up without opening them; None as root says yes to all."""
+    """The files below a source's root, looked up without opening them; with None as root, all exist."""
 
     def __init__(self, root: Path | None) -> None:
         self.root = root

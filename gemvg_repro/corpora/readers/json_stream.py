@@ -1,4 +1,4 @@
-"""How is a JSON file read that does not fit into memory? Piece by piece, into an index on disk."""
+"""How is a JSON file larger than memory read? As a stream, grouped on disk."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ class Groups:
         """One of the records of a group."""
         self._base.execute("INSERT INTO parts VALUES (?, ?)", (key, json.dumps(content)))
 
-    def known(self, key: str) -> bool:
+    def contains(self, key: str) -> bool:
         return self._base.execute("SELECT 1 FROM heads WHERE key = ? AND NOT twice", (key,)).fetchone() is not None
 
-    def taken_out(self) -> Iterator[tuple[Any, list[Any]]]:
+    def groups(self) -> Iterator[tuple[Any, list[Any]]]:
         """Each head with its parts, in the order they were put in."""
         self._base.execute("CREATE INDEX by_key ON parts (key)")
         heads = self._base.execute("SELECT key, content FROM heads WHERE NOT twice ORDER BY n")

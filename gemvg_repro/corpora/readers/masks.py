@@ -1,4 +1,4 @@
-"""Which box does a mask have? COCO's run-length encoding, also inside an LZ-string, without drawing the mask.
+"""What is the bounding box of a mask? From COCO's run-length encoding, also inside an LZ-string, undrawn.
 
 COCO's runs go down the columns, starting with the background; a compressed string holds them five bits a
 character from chr(48), with a bit that says "more", differences to the run before last from the fourth on
@@ -31,9 +31,9 @@ def counts_of(compressed: str | bytes) -> NDArray[np.int64]:
     codes = np.frombuffer(raw, dtype=np.uint8).astype(np.int64) - 48
     if not codes.size or codes.min() < 0 or codes.max() > 63:
         raise MaskError("an empty run-length string, or one with a character that it cannot have")
-    more = codes & 0x20 != 0
-    ends = np.flatnonzero(~more)
-    if more[-1]:
+    continues = codes & 0x20 != 0
+    ends = np.flatnonzero(~continues)
+    if continues[-1]:
         raise MaskError("a run-length string that is cut off")
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1
@@ -61,8 +61,8 @@ def box_of(counts: Sequence[int] | NDArray[np.int64], width: int, height: int) -
         raise MaskError(f"runs that do not make up {width}x{height} pixels")
     ends = np.cumsum(runs)
     first, last = ends[0:-1:2], ends[1::2] - 1  # of each run of the object
-    there = last >= first
-    first, last = first[there], last[there]
+    not_empty = last >= first
+    first, last = first[not_empty], last[not_empty]
     if not first.size:
         return None
     x1, x2 = int(first[0]) // height, int(last[-1]) // height + 1
@@ -71,8 +71,8 @@ def box_of(counts: Sequence[int] | NDArray[np.int64], width: int, height: int) -
     return x1, int((first % height).min()), x2, int((last % height).max()) + 1
 
 
-def lz_decode(text: str, most: int = MOST_CHARACTERS) -> str:
-    """What LZ-string's compressToEncodedURIComponent was given (lz-string 1.5, `_decompress`). Raises MaskError."""
+def lz_decode(text: str, max_characters: int = MOST_CHARACTERS) -> str:
+    """The text that LZ-string's compressToEncodedURIComponent encoded (lz-string 1.5). Raises MaskError."""
     try:
         bits = "".join([_BITS[letter] for letter in text])
     except KeyError as error:
@@ -116,8 +116,8 @@ def lz_decode(text: str, most: int = MOST_CHARACTERS) -> str:
             raise MaskError("an LZ-string with a code that it has not defined")
         parts.append(word)
         length += len(word)
-        if length > most:
-            raise MaskError(f"an LZ-string of more than {most} characters")
+        if length > max_characters:
+            raise MaskError(f"an LZ-string of more than {max_characters} characters")
         words.append(before + word[0])
         before = word
         room -= 1

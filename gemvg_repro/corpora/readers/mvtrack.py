@@ -1,4 +1,4 @@
-"""Which annotated frames does MVTrack give? <objN>/<objN>-<view>/{img/00001.jpg, groundtruth.txt, invisible.txt}.
+"""How are MVTrack's annotations read? <objN>/<objN>-<view>/{img/00001.jpg, groundtruth.txt, invisible.txt}.
 
 groundtruth.txt has a line `x,y,w,h` in pixels for each frame, valid if w and h are above 0; invisible.txt is one line
 of 0 and 1 (1: occluded or out of view). Line k, from 0, belongs to frame k+1 (MITracker, lib/train/dataset/mvtrack.py).
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...files.validation import Refused
 from ...grounding.samples import Box
-from ..frames import Frame, Instance, Skips, clean_phrase
+from ..frames import AnnotatedFrame, Instance, Skips, clean_phrase
 from . import fields
 
 LICENCE = "MVTrack (ShanghaiTech): non-commercial research; faces to be blurred"
@@ -26,21 +26,21 @@ MOST_BYTES = 64 * 2**20
 """Of a text file of annotation."""
 
 
-def read(root: Path, skips: Skips, split: str | None = None) -> Iterator[Frame]:
+def read(root: Path, skips: Skips, split: str | None = None) -> Iterator[AnnotatedFrame]:
     """Frames of every sequence, in order of name and number; of those that a split file lists, if one is asked for.
 
     The split file is mvtrack_<split>_split.txt (README) or <split>_split.txt (code). Raises Refused if it is missing,
     or if there is no sequence.
     """
-    wanted = _split(root, split) if split else None
+    listed = _split(root, split) if split else None
     sequences = sorted(f.parent for f in root.glob("*/*/groundtruth.txt") if _is_sequence(f.parent))
     if not sequences:
         raise Refused(f"{root} has no <obj>/<obj>-<view>/groundtruth.txt; expected MVTrack's data folder")
-    if wanted is not None:
-        for name in sorted(wanted - {s.name for s in sequences}):
+    if listed is not None:
+        for name in sorted(listed - {s.name for s in sequences}):
             skips.add("sequence missing", name)
     for folder in sequences:
-        if wanted is None or folder.name in wanted:
+        if listed is None or folder.name in listed:
             yield from _sequence(root, folder, skips)
 
 
@@ -56,7 +56,7 @@ def _split(root: Path, split: str) -> set[str]:
     raise Refused(f"{root} has neither mvtrack_{split}_split.txt nor {split}_split.txt")
 
 
-def _sequence(root: Path, folder: Path, skips: Skips) -> Iterator[Frame]:
+def _sequence(root: Path, folder: Path, skips: Skips) -> Iterator[AnnotatedFrame]:
     name = folder.name
     boxes, hidden = _lines(folder / "groundtruth.txt", _CUT), _flags(folder / "invisible.txt")
     category = clean_phrase(re.sub(r"\d+$", "", folder.parent.name).replace("_", " "))
@@ -80,7 +80,7 @@ def _sequence(root: Path, folder: Path, skips: Skips) -> Iterator[Frame]:
             continue
         instance = Instance(f"{name}/{n}", category, box, identity=folder.parent.name)
         path = f"{images}/{n:05d}.jpg"
-        yield Frame(f"{name}/{n}", folder.parent.name, path, *size, (instance,), view, n)
+        yield AnnotatedFrame(f"{name}/{n}", folder.parent.name, path, *size, (instance,), view, n)
 
 
 def _box(line: str, hidden: str, size: fields.Size) -> Box | str | None:

@@ -1,4 +1,4 @@
-"""Which annotated frames and questions does STAR give? STAR_{train,val}.json, and Action Genome's two pickles.
+"""How are STAR's annotations and questions read? STAR_{train,val}.json, and Action Genome's two pickles.
 
 A record's `situations` have, for each 6-digit frame, `bbox` (xyxy in pixels, entries may be None) beside `bbox_labels`
 (STAR_Benchmark, code/visualization_tools/qa_visualization.py:60-71). Action Genome's object_bbox_and_relationship.pkl
@@ -20,7 +20,7 @@ import numpy as np
 
 from ...files import pickles
 from ...files.validation import Refused
-from ..frames import Frame, Instance, Question, Skips, clean_phrase
+from ..frames import AnnotatedFrame, Instance, Skips, SourceQuestion, clean_phrase
 from . import fields, json_stream
 from .videos import size_of_video
 
@@ -41,7 +41,9 @@ Things = list[tuple[str, Any]]
 """(class, unit box | None: not seen | text: a fault) of everything that a frame is annotated with."""
 
 
-def read(file: Path, skips: Skips, root: Path | None = None, pickled: Path | None = None) -> Iterator[Frame | Question]:
+def read(
+    file: Path, skips: Skips, root: Path | None = None, pickled: Path | None = None
+) -> Iterator[AnnotatedFrame | SourceQuestion]:
     """Frames, then questions. `root` has <video>.mp4 files, or folders of that name with 000001.png and so on.
 
     `pickled` is the folder of Action Genome's pickles. STAR itself says no sizes: they come from person_bbox.pkl, or
@@ -97,7 +99,7 @@ class _Frames:
                 self._sizes[video] = size
         return self._sizes.get(video)
 
-    def make(self, video: str, number: int, things: Things, size: fields.Size) -> Frame | None:
+    def make(self, video: str, number: int, things: Things, size: fields.Size) -> AnnotatedFrame | None:
         where = f"{video}.mp4/{number:06d}.png"
         path, member = where, None
         if self.root is not None and not self.files.has(where):
@@ -117,12 +119,12 @@ class _Frames:
             elif name not in unclear:
                 instances.append(Instance(f"{where}/{name}", name, box, identity=name))
         instances = [i for i in instances if i.category not in unclear]
-        return Frame(where, video, path, *size, tuple(instances), "video", number, member, frozenset(unclear))
+        return AnnotatedFrame(where, video, path, *size, tuple(instances), "video", number, member, frozenset(unclear))
 
 
 def _of_situations(
     video: str, situations: dict[str, Any], where: str, frames: _Frames, classes: Sequence[str], skips: Skips
-) -> Iterator[Frame]:
+) -> Iterator[AnnotatedFrame]:
     for key, situation in situations.items():
         place = f"{where}.situations.{key}"
         boxes = situation.get("bbox") if isinstance(situation, dict) else None
@@ -151,7 +153,7 @@ def _classes(file: Path) -> Sequence[str]:
         return CLASSES
     lines = [line for line in file.read_text("utf-8", "replace").splitlines() if line.strip()]
     named = [re.fullmatch(rf"o{n:03d} +(\S.*)", line.strip()) for n, line in enumerate(lines)]
-    names = [clean_phrase(found[1]) for found in named if found]
+    names = [clean_phrase(match[1]) for match in named if match]
     if not lines or len(names) != len(lines) or None in names:
         raise Refused(f"{file} has no lines from 'o000 NAME' on, in order; expected STAR's object classes")
     return [name for name in names if name]
@@ -166,7 +168,7 @@ _GENOME = {re.sub(r"[^a-z]", "", name): name for name in CLASSES}
 """Action Genome writes the classes without slashes: "closetcabinet", "cupglassbottle", "phonecamera"."""
 
 
-def _of_pickles(folder: Path, frames: _Frames, skips: Skips) -> Iterator[Frame]:
+def _of_pickles(folder: Path, frames: _Frames, skips: Skips) -> Iterator[AnnotatedFrame]:
     objects = pickles.load(folder / "object_bbox_and_relationship.pkl")
     persons = pickles.load(folder / "person_bbox.pkl")
     if not isinstance(objects, dict) or not isinstance(persons, dict):
@@ -210,22 +212,24 @@ def _objects(records: Any, key: str, size: fields.Size, skips: Skips) -> Things:
     things: Things = []
     for record in records:
         name = record.get("class") if isinstance(record, dict) else None
-        known = _GENOME.get(re.sub(r"[^a-z]", "", name.lower())) if isinstance(name, str) else None
-        if known is None:
+        category = _GENOME.get(re.sub(r"[^a-z]", "", name.lower())) if isinstance(name, str) else None
+        if category is None:
             skips.add("unknown class", key)
             continue
         box, visible = record.get("bbox"), record.get("visible")
         if not visible:
-            things.append((known, None))
+            things.append((category, None))
         elif box is None:
-            things.append((known, "no box"))
+            things.append((category, "no box"))
         else:
             numbers = box.tolist() if isinstance(box, np.ndarray) else list(box) if isinstance(box, tuple) else box
-            things.append((known, fields.box(numbers, "xywh", size)))
+            things.append((category, fields.box(numbers, "xywh", size)))
     return things
 
 
-def _question(video: str, record: dict[str, Any], where: str, classes: Sequence[str], skips: Skips) -> Question | None:
+def _question(
+    video: str, record: dict[str, Any], where: str, classes: Sequence[str], skips: Skips
+) -> SourceQuestion | None:
     """The question, if its answer is an object: "The sandwich." is the class sandwich."""
     text, answer, id_ = clean_phrase(record.get("question")), record.get("answer"), record.get("question_id")
     if text is None or not isinstance(answer, str) or not fields.is_id(id_):
@@ -237,4 +241,4 @@ def _question(video: str, record: dict[str, Any], where: str, classes: Sequence[
         skips.add("question whose answer is no object", f"{where}: {answer[:40]}")
         return None
     frames = sorted(key for key in record["situations"] if re.fullmatch(r"\d{6}", key))
-    return Question(str(id_), video, text, named[0], tuple(f"{video}.mp4/{key}.png" for key in frames))
+    return SourceQuestion(str(id_), video, text, named[0], tuple(f"{video}.mp4/{key}.png" for key in frames))

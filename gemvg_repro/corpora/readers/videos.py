@@ -1,4 +1,4 @@
-"""Which picture is frame n of a video? Decoded by PyAV (FFmpeg), counted in the order of presentation from 0."""
+"""How is frame n of a video decoded? By PyAV (FFmpeg), counted from 0 in the order of presentation."""
 
 from __future__ import annotations
 
@@ -63,18 +63,18 @@ class VideoPicture:
             if not rate or not stream.time_base:
                 raise Refused(f"{file} does not say how many frames a second it has")
             start = stream.start_time or 0
-            wanted = start + round(self.member / rate / stream.time_base)
+            target_pts = start + round(self.member / rate / stream.time_base)
             half = 1 / rate / stream.time_base / 2
-            stream.container.seek(wanted, stream=stream, backward=True, any_frame=False)
+            stream.container.seek(target_pts, stream=stream, backward=True, any_frame=False)
             for frame in stream.container.decode(stream):
-                if frame.pts is not None and frame.pts >= wanted - half:
-                    if frame.pts > wanted + half:
+                if frame.pts is not None and frame.pts >= target_pts - half:
+                    if frame.pts > target_pts + half:
                         break
                     return self._scaled(frame.to_image())
         raise Refused(f"{file} has no frame {self.member}, counted from 0; are annotation and video of one release?")
 
     def _scaled(self, image: Image.Image) -> NDArray[np.uint8]:
-        most = self.most_pixels or image.width * image.height
-        scale = min(1.0, (most / (image.width * image.height)) ** 0.5)
+        limit = self.most_pixels or image.width * image.height
+        scale = min(1.0, (limit / (image.width * image.height)) ** 0.5)
         size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
         return np.asarray(image if size == image.size else image.resize(size, Image.Resampling.BOX))

@@ -1,4 +1,4 @@
-"""In which official formats does the world hold benchmarks, for the study to score as it scores the real files?
+"""How are benchmarks of the miniature world written in their official formats?
 
 The scenes are drawn from seeds of their own, so that none is in a split that is trained or chosen on.
 """
@@ -18,11 +18,11 @@ WRITERS: dict[str, Callable[[Path, int, int], Path]] = {
     "odinw13": odinw13.write,
     "muirbench": muirbench.write,
 }
-"""Many pictures, pairs, single pictures in several domains, general understanding: as the paper evaluates."""
+"""Many images, pairs, single images in several domains, general understanding: as in the paper's evaluation."""
 
 
 def write(folder: Path, seed: int, sizes: Mapping[str, int]) -> None:
-    """Writes each benchmark of `sizes` into a folder of its name, with asking.yaml, how the miniature is asked.
+    """Writes each benchmark of `sizes` into a folder of its name, with asking.yaml, the miniature's prompts.
 
     Args:
         sizes: records of every task (mig_bench, muirbench), pairs of every text style (mc_bench), pictures of every

@@ -1,4 +1,4 @@
-"""What does the world look like in MC-Bench's own file format? Pairs of pictures, in three styles of text."""
+"""How is the miniature world written in MC-Bench's format? Pairs of images, in three text styles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE = "mc-bench_world_val.json"
 IMAGES = "mc-bench_images"
 
 STYLES = {"referring": "referential", "comparison": "semantic", "reasoning": "reasoning"}
-"""The text styles of MC-Bench, and which of our questions are put in each."""
+"""The text styles of MC-Bench, and our kind of question for each."""
 
 
 def write(folder: Path, seed: int, each: int) -> Path:
@@ -60,10 +60,10 @@ def write(folder: Path, seed: int, each: int) -> Path:
 
 def _annotations(question: Question, text: int, image: int, number: int) -> list[dict[str, Any]]:
     """The boxes of a question whose first image has the id `image`; they are numbered from `number`."""
-    found = [(picture, question.frames[picture].things[place]) for picture, place in question.found]
-    looks = list(dict.fromkeys(thing.look for _, thing in found))
+    targets = [(picture, question.frames[picture].things[place]) for picture, place in question.found]
+    looks = list(dict.fromkeys(thing.look for _, thing in targets))
     return [
         {"id": number + n, "image_id": image + picture, "text_id": text, "category_id": looks.index(thing.look) + 1}
         | {"area": thing.w * thing.h, "bbox": [thing.x, thing.y, thing.w, thing.h], "iscrowd": 0}
-        for n, (picture, thing) in enumerate(found)
+        for n, (picture, thing) in enumerate(targets)
     ]

@@ -1,4 +1,4 @@
-"""What does the world look like in MIG-Bench's own file format? Ten tasks, one box a record."""
+"""How is the miniature world written in MIG-Bench's format? Ten tasks, one box a record."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def _with_one_target(rng: Random, ask: Callable[[Random, int], Question], pictur
             return question
 
 
-def _record(task: str, question: Question, where: str = "") -> MigRecord:
-    """The record of a question's first target; `where` follows the query."""
+def _record(task: str, question: Question, suffix: str = "") -> MigRecord:
+    """The record of a question's first target; `suffix` follows the query."""
     picture, thing = question.found[0]
-    query = question.query.rstrip(".") + where.format(k=picture + 1) + "."
+    query = question.query.rstrip(".") + suffix.format(k=picture + 1) + "."
     box = question.frames[picture].things[thing].box
-    told = f"It is in the {ORDINALS[picture]} image." if task == "group_grounding" else ""
-    return MigRecord(task, question.frames, query, box, told, task != "group_grounding")
+    additional_info = f"It is in the {ORDINALS[picture]} image." if task == "group_grounding" else ""
+    return MigRecord(task, question.frames, query, box, additional_info, task != "group_grounding")
 
 
 def _common_object(task: str, rng: Random) -> MigRecord:
     question = shared(rng, 3)
     picture = rng.randrange(3)
-    found = tuple(place for place in question.found if place[0] == picture)
-    return _record(task, Question("semantic", question.frames, question.query, found), ", in the {k}th image")
+    targets = tuple(place for place in question.found if place[0] == picture)
+    return _record(task, Question("semantic", question.frames, question.query, targets), ", in the {k}th image")
 
 
 def _object_tracking(task: str, rng: Random) -> MigRecord:

@@ -1,4 +1,4 @@
-"""What does the world look like in MuirBench's own file format? Multiple choice about several pictures, as parquet."""
+"""How is the miniature world written in MuirBench's format? Multiple choice about several images, as parquet."""
 
 from __future__ import annotations
 

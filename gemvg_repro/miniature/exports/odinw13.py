@@ -1,4 +1,4 @@
-"""What does the world look like in ODINW-13's own file format? Single pictures in thirteen domains."""
+"""How is the miniature world written in ODINW-13's format? Single images in thirteen domains."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What does the world look like in the official formats of MG-Data-240K's five sources?
+"""How is the miniature world written in the official formats of MG-Data-240K's five sources?
 
     python -m gemvg_repro.miniature.exports.sources FOLDER
 
-writes FOLDER/{coco,d3,egoexo4d,mvtrack,star}, each a root as corpora/official.py expects it: so that the data notebook,
+writes FOLDER/{coco,d3,egoexo4d,mvtrack,star}, each a root as corpora/sources.py expects it, so that the data notebook,
 the readers and the composers can be tried without a download.
 """
 
@@ -43,7 +43,7 @@ from ..world import (
 
 LOOKS: tuple[Look, ...] = tuple((c, k) for c in range(len(CATEGORIES)) for k in range(len(COLOURS)))
 CAMERAS = ("aria01", "cam01", "cam02")
-"""What a person wears, and two that stand around."""
+"""One worn by a person, and two static ones."""
 _MOMENTS, _STEPS = 2, 3
 _STILL = 0.2
 """The share of STAR's videos in which nothing moves."""
@@ -102,16 +102,16 @@ def _crowd(rng: Random, pattern: Pattern) -> Frame:
 def _coco(root: Path, rng: Random, pictures: int) -> None:
     """Images with looks as categories and shapes as supercategories; a segmentation is the outline of the box."""
     images: list[dict[str, Any]] = []
-    notes: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for n in range(1, pictures + 1):
-        shown, name = _crowd(rng, some_pattern(rng)), f"{n:012d}.png"
-        _save(shown, root / "train2017" / name)
+        picture, name = _crowd(rng, some_pattern(rng)), f"{n:012d}.png"
+        _save(picture, root / "train2017" / name)
         images.append({"id": n, "file_name": name, "width": SIDE, "height": SIDE})
-        for thing in shown.things:
+        for thing in picture.things:
             x, y, w, h = _xywh(thing)
-            notes.append(
+            annotations.append(
                 {
-                    "id": len(notes) + 1, "image_id": n, "category_id": LOOKS.index(thing.look) + 1,
+                    "id": len(annotations) + 1, "image_id": n, "category_id": LOOKS.index(thing.look) + 1,
                     "bbox": [x, y, w, h], "area": w * h, "iscrowd": 0,
                     "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
                 }
@@ -121,7 +121,7 @@ def _coco(root: Path, rng: Random, pictures: int) -> None:
     ]
     _json(
         root / "annotations" / "instances_train2017.json",
-        {"info": {}, "licenses": [], "images": images, "annotations": notes, "categories": categories},
+        {"info": {}, "licenses": [], "images": images, "annotations": annotations, "categories": categories},
     )
 
 
@@ -138,13 +138,13 @@ _GROUP = 20
 def _d3(root: Path, rng: Random, pictures: int) -> None:
     """Images in groups, each collected for one description, and every object with all descriptions that fit it."""
     images: dict[int, dict[str, Any]] = {}
-    notes: dict[int, dict[str, Any]] = {}
+    annotations: dict[int, dict[str, Any]] = {}
     groups: dict[int, dict[str, Any]] = {}
     for n in range(pictures):
         group = n // _GROUP
         meant = PATTERNS[group % len(PATTERNS)]
-        shown, name = _crowd(rng, meant), f"group_{group:03d}/{n:07d}.png"
-        _save(shown, root / "d3_images" / name)
+        picture, name = _crowd(rng, meant), f"group_{group:03d}/{n:07d}.png"
+        _save(picture, root / "d3_images" / name)
         images[n] = {"id": n, "file_name": name, "width": SIDE, "height": SIDE, "anno_id": [], "group_id": group,
                      "flickr_url": "", "license": 0}  # fmt: skip
         collected = [PATTERNS.index(meant) + 1]
@@ -152,10 +152,10 @@ def _d3(root: Path, rng: Random, pictures: int) -> None:
             "id": group, "pos_sent_id": collected, "inner_sent_id": collected, "outer_sent_id": [], "img_id": [],
             "scene": ["world"], "group_name": str(meant), "group_name_zh": "",
         }  # fmt: skip
-        for thing in shown.things:
-            a = len(notes)
+        for thing in picture.things:
+            a = len(annotations)
             images[n]["anno_id"].append(a)
-            notes[a] = {
+            annotations[a] = {
                 "id": a, "image_id": n, "group_id": group, "iscrowd": 0, "area": np.array([thing.w * thing.h]),
                 "bbox": np.array([_xywh(thing)]), "segmentation": [],
                 "sent_id": [n + 1 for n, pattern in enumerate(PATTERNS) if pattern.fits(thing.look)],
@@ -166,7 +166,12 @@ def _d3(root: Path, rng: Random, pictures: int) -> None:
     }
     folder = root / "d3_pkl"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("images", images), ("annotations", notes), ("sentences", sentences), ("groups", groups)):
+    for name, content in (
+        ("images", images),
+        ("annotations", annotations),
+        ("sentences", sentences),
+        ("groups", groups),
+    ):
         (folder / f"{name}.pkl").write_bytes(pickle.dumps(content))
 
 
@@ -194,11 +199,11 @@ def _egoexo(root: Path, rng: Random, pictures: int) -> None:
         masks: dict[str, dict[str, Any]] = {}
         for moment in range(_MOMENTS):
             here = place(rng, looks)
-            wanted = next(one for one in here if one.look == meant)
+            close_object = next(one for one in here if one.look == meant)
             ground = frame(rng, here).ground
             for camera in CAMERAS:
                 if camera == CAMERAS[0]:
-                    things: tuple[Thing, ...] = (close_up(rng, wanted),)
+                    things: tuple[Thing, ...] = (close_up(rng, close_object),)
                 elif rng.random() < _SEEN:
                     things = from_another_view(rng, here)
                 else:
@@ -241,12 +246,14 @@ def _mvtrack(root: Path, rng: Random, pictures: int) -> None:
         name = f"{_name(frames[0].things[mover]).replace(' ', '_')}{n + 1}"
         folder = root / name / f"{name}-1"
         boxes, hidden = [], []
-        for k, shown in enumerate(frames, 1):
-            gone = k > 1 and rng.random() < 0.15
-            there = Frame(shown.ground, shown.noise, tuple(t for t in shown.things if not gone or t.identity != mover))
-            _save(there, folder / "img" / f"{k:05d}.jpg")
-            boxes.append([0, 0, 0, 0] if gone else _xywh(shown.things[mover]))
-            hidden.append(int(gone))
+        for k, picture in enumerate(frames, 1):
+            hidden_now = k > 1 and rng.random() < 0.15
+            visible = Frame(
+                picture.ground, picture.noise, tuple(t for t in picture.things if not hidden_now or t.identity != mover)
+            )
+            _save(visible, folder / "img" / f"{k:05d}.jpg")
+            boxes.append([0, 0, 0, 0] if hidden_now else _xywh(picture.things[mover]))
+            hidden.append(int(hidden_now))
         (folder / "groundtruth.txt").write_text("".join(",".join(map(str, box)) + "\n" for box in boxes))
         (folder / "invisible.txt").write_text(",".join(map(str, hidden)))
 
@@ -257,17 +264,17 @@ def _star(root: Path, rng: Random, pictures: int) -> None:
     for n in range(max(1, pictures // _STEPS)):
         frames, mover = _video(rng, _STEPS, rng.random() >= _STILL)
         video, situations = f"W{n:05d}", {}
-        for k, shown in enumerate(frames, 1):
-            _save(shown, root / "frames" / f"{video}.mp4" / f"{k:06d}.png")
-            corners = [[t.x, t.y, t.x + t.w, t.y + t.h] for t in shown.things]
-            labels = [f"o{LOOKS.index(t.look):03d}" for t in shown.things]
+        for k, picture in enumerate(frames, 1):
+            _save(picture, root / "frames" / f"{video}.mp4" / f"{k:06d}.png")
+            corners = [[t.x, t.y, t.x + t.w, t.y + t.h] for t in picture.things]
+            labels = [f"o{LOOKS.index(t.look):03d}" for t in picture.things]
             situations[f"{k:06d}"] = {"bbox": corners, "bbox_labels": labels, "rel_pairs": [], "rel_labels": []}
         things = frames[0].things
-        asked = "Which object moves?" if mover is not None else "Which object stands leftmost?"
+        question = "Which object moves?" if mover is not None else "Which object stands leftmost?"
         answer = f"The {_name(things[mover] if mover is not None else min(things, key=lambda t: t.x))}."
         records.append(
             {
-                "question_id": f"Interaction_T1_{n}", "question": asked, "video_id": video,
+                "question_id": f"Interaction_T1_{n}", "question": question, "video_id": video,
                 "start": 0.0, "end": float(_STEPS), "answer": answer, "question_program": [],
                 "choices": [{"choice_id": 0, "choice": answer, "choice_program": []}], "situations": situations,
             }
@@ -279,13 +286,15 @@ def _star(root: Path, rng: Random, pictures: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes PICTURES a source, of seed 0, and how to go on; 0, or 1 without just one folder."""
+    """Writes PICTURES a source, of seed 0, and prints the next command; 0, or 1 without exactly one folder."""
     if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("python -m gemvg_repro.miniature.exports.sources FOLDER\n")
         return 1
     roots = write(Path(arguments[0]), 0, PICTURES)
-    given = shlex.join(f"{name}={root.resolve()}" for name, root in roots.items())
-    sys.stdout.write(f"papermill notebooks/data.ipynb runs/data.ipynb -p share 0.01 -p roots {shlex.quote(given)}\n")
+    roots_argument = shlex.join(f"{name}={root.resolve()}" for name, root in roots.items())
+    sys.stdout.write(
+        f"papermill notebooks/data.ipynb runs/data.ipynb -p share 0.01 -p roots {shlex.quote(roots_argument)}\n"
+    )
     return 0
 
 

@@ -10,10 +10,10 @@ import pytest
 from gemvg_repro import miniature
 from gemvg_repro.corpora.cells import prove
 from gemvg_repro.corpora.composition import attributes, follow_up, moving, multiple_choice
-from gemvg_repro.corpora.composition.composed import Bench, Composed, Rules, Unfit
+from gemvg_repro.corpora.composition.composed import ComposedSample, Context, Rules, Unfit
 from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.composition.wording import wording
-from gemvg_repro.corpora.frames import Frame, Instance
+from gemvg_repro.corpora.frames import AnnotatedFrame, Instance
 from gemvg_repro.corpora.index_builder import build
 from gemvg_repro.grounding.samples import Box
 
@@ -23,22 +23,22 @@ SQUARE: Box = (0.1, 0.1, 0.3, 0.3)
 PLACES: Sequence[Box] = ((0.1, 0.1, 0.3, 0.3), (0.5, 0.1, 0.7, 0.3), (0.1, 0.5, 0.3, 0.7), (0.5, 0.5, 0.7, 0.7))
 
 
-def frame(id_: str, *names: str, scene: str = "", time: int = 0, boxes: Sequence[Box] = PLACES) -> Frame:
+def frame(id_: str, *names: str, scene: str = "", time: int = 0, boxes: Sequence[Box] = PLACES) -> AnnotatedFrame:
     things = tuple(
         Instance(f"{id_}/{n}", name, box, identity=name)
         for n, (name, box) in enumerate(zip(names, boxes, strict=False))
     )
-    return Frame(id_, scene or id_, f"{id_}.png", 64, 64, things, "camera" if scene else "", time)
+    return AnnotatedFrame(id_, scene or id_, f"{id_}.png", 64, 64, things, "camera" if scene else "", time)
 
 
-def bench(folder: Path, *frames: Frame, rules: Rules = RULES, exhaustive: bool = True) -> Bench:
+def bench(folder: Path, *frames: AnnotatedFrame, rules: Rules = RULES, exhaustive: bool = True) -> Context:
     families = wording(WORDS)["attributes"]
-    return Bench(
+    return Context(
         build(folder / "i.sqlite", "made", lambda skips: frames, exhaustive=exhaustive, families=families), rules, WORDS
     )
 
 
-def number(at: Bench, id_: str) -> int:
+def number(at: Context, id_: str) -> int:
     return next(n for n in at.index.numbers().tolist() if at.index.frame(n).id == id_)
 
 
@@ -46,7 +46,7 @@ ALONE = [frame("red", "red disc"), frame("none", "blue cross"), frame("one", "re
          frame("two", "red square", "red disc", "green cross")]  # fmt: skip
 
 
-def samples(at: Bench, about: attributes.About, phrase: str, id_: str) -> list[Composed]:
+def samples(at: Context, about: attributes.FromFrames, phrase: str, id_: str) -> list[ComposedSample]:
     found = []
     for seed in range(40):
         try:
@@ -60,7 +60,7 @@ def samples(at: Bench, about: attributes.About, phrase: str, id_: str) -> list[C
 
 def test_what_has_the_colour_of_the_only_object_of_picture_1(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE)
-    found = samples(at, attributes.like_reference, "red object", "red")
+    found = samples(at, attributes.same_as_reference, "red object", "red")
     counts = {"red": 1, "none": 0, "one": 1, "two": 2}
     assert {len(s.targets) for s in found} == {0, 1, 2}
     for sample in found:
@@ -71,28 +71,28 @@ def test_what_has_the_colour_of_the_only_object_of_picture_1(tmp_path: Path) -> 
     known = {s.chain for s in found}
     assert "Picture 1 shows a red disc. red object: two in Picture 2." in known
     with pytest.raises(Unfit, match="no object that can be a reference"):
-        attributes.compose(at, attributes.like_reference, "red object", number(at, "one"), Random(0))
+        attributes.compose(at, attributes.same_as_reference, "red object", number(at, "one"), Random(0))
     with pytest.raises(Unfit, match="a phrase of no attribute"):
-        attributes.compose(at, attributes.like_reference, "red disc", number(at, "red"), Random(0))
+        attributes.compose(at, attributes.same_as_reference, "red disc", number(at, "red"), Random(0))
 
 
 def test_two_hops_go_by_the_one_object_of_a_phrase(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE)
-    found = samples(at, attributes.like_described, "red object", "one")
+    found = samples(at, attributes.same_as_described, "red object", "one")
     assert {s.query for s in found} == {
         "Find every object of the same colour as the cross of Picture 1, in the other pictures."
     }
     assert "the cross of Picture 1 is a red cross. red object: two in Picture 2." in {s.chain for s in found}
     ambiguous = bench(tmp_path, frame("a", "red disc", "blue disc"), *ALONE)
     with pytest.raises(Unfit, match="nothing in the picture can be singled out"):
-        attributes.compose(ambiguous, attributes.like_described, "red object", number(ambiguous, "a"), Random(0))
+        attributes.compose(ambiguous, attributes.same_as_described, "red object", number(ambiguous, "a"), Random(0))
 
 
 def test_neither_is_asked_of_a_source_that_may_show_more(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE, exhaustive=False)
-    assert not samples(at, attributes.like_reference, "red object", "red")
-    assert not follow_up.ask(
-        at, samples(bench(tmp_path, *ALONE), attributes.like_reference, "red object", "red")[0], 3, Random(0)
+    assert not samples(at, attributes.same_as_reference, "red object", "red")
+    assert not follow_up.compose_follow_ups(
+        at, samples(bench(tmp_path, *ALONE), attributes.same_as_reference, "red object", "red")[0], 3, Random(0)
     )
 
 
@@ -105,7 +105,7 @@ def test_three_hops_go_by_what_shares_an_attribute_in_another_picture(tmp_path: 
     found = []
     for seed in range(200):
         try:
-            found.append(attributes.like_linked(at, "square", number(at, "between"), Random(seed)))
+            found.append(attributes.same_through_link(at, "square", number(at, "between"), Random(seed)))
         except Unfit:
             continue
     for sample in found:
@@ -132,7 +132,7 @@ def test_three_hops_go_by_what_shares_an_attribute_in_another_picture(tmp_path: 
             prove(lie, at.index, WORDS)
     (tmp_path / "open").mkdir()
     with pytest.raises(Unfit, match="does not say what is absent"):
-        attributes.like_linked(bench(tmp_path / "open", *LINKED, exhaustive=False), "square", 1, Random(0))
+        attributes.same_through_link(bench(tmp_path / "open", *LINKED, exhaustive=False), "square", 1, Random(0))
 
 
 MOVED: Sequence[Box] = ((0.4, 0.1, 0.6, 0.3), *PLACES[1:])
@@ -140,7 +140,7 @@ A_LITTLE: Sequence[Box] = ((0.12, 0.1, 0.32, 0.3), *PLACES[1:])
 NAMES = ("red disc", "blue cross", "green disc")
 
 
-def video(*boxes: Sequence[Box]) -> list[Frame]:
+def video(*boxes: Sequence[Box]) -> list[AnnotatedFrame]:
     return [frame(f"{n}", *NAMES, scene="v", time=n, boxes=of_frame) for n, of_frame in enumerate(boxes)]
 
 
@@ -207,7 +207,7 @@ def test_the_letter_is_of_the_right_option(tmp_path: Path) -> None:
 def test_frames_in_time_are_asked_about_what_moves_in_both_ways_and_nothing_else(tmp_path: Path) -> None:
     at = bench(tmp_path, *video(PLACES, MOVED))
     first = moving.compose(at, 1, Random(0))
-    asked = [follow_up.ask(at, first, 3, Random(seed)) for seed in range(20)]
+    asked = [follow_up.compose_follow_ups(at, first, 3, Random(seed)) for seed in range(20)]
     again = [s for more in asked for s in more]
     assert len(again) > 15 and {(s.kind, s.pictures) for s in again} == {("temporal", first.pictures)}
     assert all({len(first.targets), len(s.targets)} == {1, 2} for s in again)
@@ -217,14 +217,14 @@ def test_frames_in_time_are_asked_about_what_moves_in_both_ways_and_nothing_else
 
 def test_further_questions_are_about_the_same_pictures_and_proved(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE)
-    (first, *_) = samples(at, attributes.like_reference, "red object", "red")
-    more = follow_up.ask(at, first, 3, Random(1))
+    (first, *_) = samples(at, attributes.same_as_reference, "red object", "red")
+    more = follow_up.compose_follow_ups(at, first, 3, Random(1))
     whole = replace(first, further=more)
     prove(whole, at.index, WORDS)
     assert len(more) == 3 and len({s.query for s in (first, *more)}) == 4
     assert all(s.pictures == first.pictures and s.scene == first.scene for s in more)
-    assert follow_up.ask(at, first, 3, Random(1)) == more
-    assert {s.kind for seed in range(20) for s in follow_up.ask(at, first, 3, Random(seed))} == {
+    assert follow_up.compose_follow_ups(at, first, 3, Random(1)) == more
+    assert {s.kind for seed in range(20) for s in follow_up.compose_follow_ups(at, first, 3, Random(seed))} == {
         "referential",
         "semantic",
     }
@@ -235,4 +235,4 @@ def test_further_questions_are_about_the_same_pictures_and_proved(tmp_path: Path
             with pytest.raises(Untrue):
                 prove(replace(first, further=lie), at.index, WORDS)
     marked = replace(first, pictures=(replace(first.pictures[0], mark=SQUARE), *first.pictures[1:]))
-    assert follow_up.ask(at, marked, 3, Random(1)) == ()
+    assert follow_up.compose_follow_ups(at, marked, 3, Random(1)) == ()

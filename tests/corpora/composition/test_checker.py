@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gemvg_repro.corpora.cells import prove
-from gemvg_repro.corpora.composition.composed import Composed, Found
+from gemvg_repro.corpora.composition.composed import ComposedSample, ComposedTarget
 from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.composition.patterns import patterns
 from gemvg_repro.corpora.composition.wording import FILE, wording
@@ -15,28 +15,28 @@ from gemvg_repro.corpora.index import Index
 
 from .test_composers import CELLS, composed
 
-Lie = Callable[[Composed], Composed | None]
+Lie = Callable[[ComposedSample], ComposedSample | None]
 """A sample with a falsehood in it; None if this sort of it does not apply."""
 
 
-def _target(change: Callable[[Found], Found]) -> Lie:
+def _target(change: Callable[[ComposedTarget], ComposedTarget]) -> Lie:
     return lambda s: replace(s, targets=(change(s.targets[0]), *s.targets[1:])) if s.targets else None
 
 
 def _in_chain(pattern: str, other: Callable[[re.Match[str]], str]) -> Lie:
-    def lie(sample: Composed) -> Composed | None:
+    def lie(sample: ComposedSample) -> ComposedSample | None:
         chain = re.sub(pattern, other, sample.chain, count=1)
         return replace(sample, chain=chain) if chain != sample.chain else None
 
     return lie
 
 
-def _moved(found: Found) -> Found:
+def _moved(found: ComposedTarget) -> ComposedTarget:
     x1, y1, x2, y2 = found.box
     return replace(found, box=(x1 * 0.99, y1, x2, y2))
 
 
-def _swapped(sample: Composed) -> Composed | None:
+def _swapped(sample: ComposedSample) -> ComposedSample | None:
     """Two pictures that both show nothing may be swapped without an untruth."""
     if len({t.picture for t in sample.targets} & {0, 1}) != 1:
         return None
@@ -44,30 +44,30 @@ def _swapped(sample: Composed) -> Composed | None:
     return replace(sample, pictures=(second, first, *rest))
 
 
-def _mark_elsewhere(sample: Composed) -> Composed | None:
+def _mark_elsewhere(sample: ComposedSample) -> ComposedSample | None:
     if not any(p.mark for p in sample.pictures):
         return None
     pictures = [replace(p, mark=(0.1, 0.1, 0.23, 0.2) if p.mark else None) for p in sample.pictures]
     return replace(sample, pictures=tuple(pictures))
 
 
-def _unmarked(sample: Composed) -> Composed | None:
+def _unmarked(sample: ComposedSample) -> ComposedSample | None:
     if not any(p.mark for p in sample.pictures):
         return None
     return replace(sample, pictures=tuple(replace(p, mark=None) for p in sample.pictures))
 
 
-def _all_marked(sample: Composed) -> Composed:
+def _all_marked(sample: ComposedSample) -> ComposedSample:
     pictures = tuple(replace(p, mark=p.mark or (0.1, 0.1, 0.2, 0.2)) for p in sample.pictures)
     return replace(sample, pictures=pictures)
 
 
-def _other_coordinates(sample: Composed) -> Composed | None:
+def _other_coordinates(sample: ComposedSample) -> ComposedSample | None:
     query = re.sub(r"\((\d+),", lambda m: f"({int(m[1]) + 3},", sample.query, count=1)
     return replace(sample, query=query) if query != sample.query else None
 
 
-def _left_out(sample: Composed) -> Composed | None:
+def _left_out(sample: ComposedSample) -> ComposedSample | None:
     """Where nothing moves, nothing does in fewer pictures."""
     last = f"Picture {len(sample.pictures)}"
     return replace(sample, pictures=sample.pictures[:-1]) if last in sample.query + sample.chain else None
@@ -79,7 +79,7 @@ LIES: dict[str, Lie] = {
     "another annotation": _target(lambda t: replace(t, annotation=t.annotation + "0")),
     "target left out": lambda s: replace(s, targets=s.targets[1:]) if s.targets else None,
     "target twice": lambda s: replace(s, targets=(*s.targets, *s.targets[:1])) if s.targets else None,
-    "target invented": lambda s: replace(s, targets=(*s.targets, Found(0, "no such", (0.1, 0.1, 0.2, 0.2)))),
+    "target invented": lambda s: replace(s, targets=(*s.targets, ComposedTarget(0, "no such", (0.1, 0.1, 0.2, 0.2)))),
     "pictures swapped": _swapped,
     "picture twice": lambda s: replace(s, pictures=(s.pictures[0], s.pictures[0], *s.pictures[2:])),
     "picture left out": _left_out,

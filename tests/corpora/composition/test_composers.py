@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from gemvg_repro.corpora.cells import anchors, compose, prove
-from gemvg_repro.corpora.composition.composed import Bench, Composed, Rules, Unfit
+from gemvg_repro.corpora.cells import compose, draw_anchors, prove
+from gemvg_repro.corpora.composition.composed import ComposedSample, Context, Rules, Unfit
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.recipe import Cell
 from gemvg_repro.grounding.answers import completion
@@ -22,10 +22,12 @@ CELLS = [
 ]  # fmt: skip
 
 
-def composed(index: Index, kind: str, rules: Rules | None = None, most: int = 150, seed: int = 0) -> Iterator[Composed]:
+def composed(
+    index: Index, kind: str, rules: Rules | None = None, most: int = 150, seed: int = 0
+) -> Iterator[ComposedSample]:
     cell = Cell.model_validate({"name": "x", "kind": kind, "source": index.source, "count": most})
-    bench, phrases = Bench(index, rules or Rules()), index.phrases()
-    for n, anchor in enumerate(anchors(index, cell, seed)[:most].tolist()):
+    bench, phrases = Context(index, rules or Rules()), index.phrases()
+    for n, anchor in enumerate(draw_anchors(index, cell, seed)[:most].tolist()):
         try:
             yield compose(cell, bench, phrases, anchor, Random(f"{seed}/{n}"))
         except Unfit:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.corpora.frames import Frame, Skips
+from gemvg_repro.corpora.frames import AnnotatedFrame, Skips
 from gemvg_repro.corpora.readers import coco
 from gemvg_repro.files.validation import Refused
 
@@ -26,7 +26,7 @@ OFFICIAL: dict[str, Any] = {
 }  # fmt: skip
 
 
-def read(folder: Path, content: Any, root: Path | None = None) -> tuple[list[Frame], Skips]:
+def read(folder: Path, content: Any, root: Path | None = None) -> tuple[list[AnnotatedFrame], Skips]:
     file = folder / "instances_train2017.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content))
     skips = Skips()

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from gemvg_repro.corpora.cells import prove
-from gemvg_repro.corpora.composition.composed import Bench, Rules, Unfit
+from gemvg_repro.corpora.composition.composed import Context, Rules, Unfit
 from gemvg_repro.corpora.composition.conversations import compose
 from gemvg_repro.corpora.composition.oracle import Untrue
-from gemvg_repro.corpora.frames import Conversation, Frame, Skips
+from gemvg_repro.corpora.frames import AnnotatedFrame, Conversation, Skips
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.index_builder import exclude
 from gemvg_repro.corpora.readers import conversations
-from gemvg_repro.corpora.sources import indexed
+from gemvg_repro.corpora.sources import index_source
 from gemvg_repro.files.validation import Refused
 
 from .. import made_sources
@@ -97,8 +97,8 @@ def test_a_folder_s_pictures_are_frames_before_what_is_said_of_them(tmp_path: Pa
     (root / "images" / "0001-0.jpg").write_bytes(b"no picture")
     skips = Skips()
     found = list(conversations.read_folder(root, skips))
-    assert [type(record) for record in found] == [Frame, Frame, Conversation] * 2
-    assert found[0] == Frame("images/0000-0.jpg", "picture/images/0000-0.jpg", "images/0000-0.jpg", 32, 24)
+    assert [type(record) for record in found] == [AnnotatedFrame, AnnotatedFrame, Conversation] * 2
+    assert found[0] == AnnotatedFrame("images/0000-0.jpg", "picture/images/0000-0.jpg", "images/0000-0.jpg", 32, 24)
     assert skips.counts == {"picture that cannot be read": 1}
     assert len({record.id for record in found}) == 6  # though all conversations have the id "x"
     with pytest.raises(Refused, match="has no"):
@@ -107,8 +107,8 @@ def test_a_folder_s_pictures_are_frames_before_what_is_said_of_them(tmp_path: Pa
 
 def test_conversations_are_composed_as_they_are(tmp_path: Path) -> None:
     root = made_sources.conversations(tmp_path / "talk", 3)
-    index = indexed("conversations", root, tmp_path / "index.sqlite")
-    sample = compose(Bench(index, Rules()), 2)
+    index = index_source("conversations", root, tmp_path / "index.sqlite")
+    sample = compose(Context(index, Rules()), 2)
     prove(sample, index)
     assert sample.turns == index.conversation(2).turns and len(sample.pictures) == 2 and not sample.targets  # type: ignore[union-attr]
     (question, answer), *rest = sample.turns
@@ -125,7 +125,7 @@ def test_conversations_are_composed_as_they_are(tmp_path: Path) -> None:
         with pytest.raises(Untrue):
             prove(lie, index)
     with pytest.raises(Unfit, match="too few pictures"):
-        compose(Bench(index, Rules(pictures=(3, 6))), 2)
+        compose(Context(index, Rules(pictures=(3, 6))), 2)
     exclude(index.file, [sample.pictures[0].frame], "in a benchmark")
     with pytest.raises(Unfit, match="taken out"):
-        compose(Bench(Index(index.file), Rules()), 2)
+        compose(Context(Index(index.file), Rules()), 2)

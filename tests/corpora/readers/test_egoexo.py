@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.corpora.frames import Frame, Skips
+from gemvg_repro.corpora.frames import AnnotatedFrame, Skips
 from gemvg_repro.corpora.readers import egoexo
 from gemvg_repro.files.validation import Refused
 
@@ -20,7 +20,7 @@ def official() -> dict[str, Any]:
     return {"annotations": {"take-uid-1": take}}
 
 
-def read(folder: Path, content: Any, root: Path | None = None) -> tuple[dict[str, Frame], Skips]:
+def read(folder: Path, content: Any, root: Path | None = None) -> tuple[dict[str, AnnotatedFrame], Skips]:
     file = folder / "relations_train.json"
     file.write_text(json.dumps(content))
     skips = Skips()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemvg_repro.corpora.frames import Frame, Question, Skips
+from gemvg_repro.corpora.frames import AnnotatedFrame, Skips, SourceQuestion
 from gemvg_repro.corpora.readers import star
 from gemvg_repro.files.validation import Refused
 
@@ -55,7 +55,7 @@ def test_the_official_form_by_hand(tmp_path: Path) -> None:
     assert [i.category for i in second.instances] == ["table"]
     assert second.unclear == {"book"}
     frames = (first.id, second.id)
-    assert question == Question(
+    assert question == SourceQuestion(
         "Interaction_T1_4", "TJZ0P", "Which object was eaten by the person?", "sandwich", frames
     )
     assert skips.counts == {"no box": 1}
@@ -83,7 +83,7 @@ def test_action_genome_s_two_conventions(tmp_path: Path) -> None:
     (tmp_path / "object_bbox_and_relationship.pkl").write_bytes(pickle.dumps({key: records}))
     (tmp_path / "person_bbox.pkl").write_bytes(pickle.dumps({key: person}))
     (frame, question), _ = read(tmp_path, official(), None, tmp_path)
-    assert isinstance(frame, Frame) and isinstance(question, Question)
+    assert isinstance(frame, AnnotatedFrame) and isinstance(question, SourceQuestion)
     found = {i.category: i.box for i in frame.instances}
     assert found["person"] == pytest.approx((0.05, 0.1, 0.1, 0.2))
     assert found["closet/cabinet"] == pytest.approx((10 / 480, 20 / 270, 40 / 480, 60 / 270))
@@ -96,7 +96,7 @@ def test_answers_that_are_objects(tmp_path: Path) -> None:
         for n, answer in enumerate(("The sofa/couch.", "The camera.", "Put down the book.", "The person ran."))
     ]
     found, skips = read(tmp_path, content, dump(tmp_path, 245, 290))
-    assert [q.answer for q in found if isinstance(q, Question)] == ["sofa/couch", "phone/camera"]
+    assert [q.answer for q in found if isinstance(q, SourceQuestion)] == ["sofa/couch", "phone/camera"]
     assert skips.counts["question whose answer is no object"] == 2
 
 

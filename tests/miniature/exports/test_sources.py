@@ -13,8 +13,8 @@ import pytest
 
 from gemvg_repro import miniature
 from gemvg_repro.corpora import mg_data, recipe, shards
-from gemvg_repro.corpora.cells import anchors, compose, prove
-from gemvg_repro.corpora.composition.composed import Bench, Unfit
+from gemvg_repro.corpora.cells import compose, draw_anchors, prove
+from gemvg_repro.corpora.composition.composed import Context, Unfit
 from gemvg_repro.corpora.composition.oracle import Untrue
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.sources import SOURCES
@@ -164,8 +164,8 @@ def test_a_lie_in_the_miniature_s_words_is_found(made: tuple[Path, dict[str, Any
         if RECIPE.rules_of(cell).pictures == (1, 1):
             continue
         index = Index(made[0] / "indexes" / f"{cell.source}.sqlite")
-        bench, phrases = Bench(index, RECIPE.rules_of(cell), RECIPE.wording), index.phrases()
-        for anchor in anchors(index, cell, 3)[:20].tolist():
+        bench, phrases = Context(index, RECIPE.rules_of(cell), RECIPE.wording), index.phrases()
+        for anchor in draw_anchors(index, cell, 3)[:20].tolist():
             try:
                 sample = compose(cell, bench, phrases, anchor, Random(f"{anchor}"))
             except Unfit:
