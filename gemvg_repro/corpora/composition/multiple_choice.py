@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from ...grounding.number_words import CARDINALS
 from ..frames import AnnotatedFrame, Instance
 from ..naming import attribute_value
 from .composed import (
@@ -23,7 +24,7 @@ from .composed import (
     reference_candidates,
 )
 from .referential import draw_frames, draw_target_counts
-from .wording import COUNTS, evidence, query, sentence
+from .wording import evidence, query, sentence
 
 LETTERS = "ABCD"
 
@@ -66,9 +67,9 @@ def _count(bench: Context, first: AnnotatedFrame, rng: Random) -> ComposedSample
     counts = draw_target_counts(rng, bench.rules, draw_picture_count(rng, bench.rules))
     frames = draw_frames(bench, phrase, first, counts, rng)
     number = sum(counts)
-    wrong = [COUNTS[k] for k in rng.sample([k for k in range(max(5, number + 2)) if k != number], 3)]
+    wrong = [CARDINALS[k] for k in rng.sample([k for k in range(max(5, number + 2)) if k != number], 3)]
     chain = evidence(bench.words, rng, phrase, [(p, matching_boxes(f, phrase)) for p, f in enumerate(frames)])
-    return _sample(bench, "count", frames, COUNTS[number], wrong, chain, rng, phrase=phrase)
+    return _sample(bench, "count", frames, CARDINALS[number], wrong, chain, rng, phrase=phrase)
 
 
 def _single(bench: Context, frame: AnnotatedFrame) -> Instance:

@@ -13,6 +13,7 @@ import yaml
 
 from ...files.validation import Refused
 from ...grounding.boxes import to_grid
+from ...grounding.number_words import CARDINALS
 from ...grounding.samples import Box
 
 FILE = Path(__file__).with_name("wording.yaml")
@@ -21,7 +22,6 @@ FILE = Path(__file__).with_name("wording.yaml")
 ReferenceStyle = Literal["drawn", "written", "alone"]
 """How a reference is marked: by a box drawn into its image, by coordinates, or as all that its image shows."""
 
-COUNTS = "no one two three four five six seven eight nine ten eleven twelve".split()
 _THIRDS = (1 / 3, 2 / 3)
 _ROWS, _COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 
@@ -82,7 +82,7 @@ def count(words: Wording, rng: Random, picture: int, phrase: str, boxes: Sequenc
     """How many of a phrase are in a picture (from 0), and where."""
     if not boxes:
         return sentence(words, rng, "absent", picture=picture + 1, phrase=phrase)
-    number = COUNTS[len(boxes)] if len(boxes) < len(COUNTS) else str(len(boxes))
+    number = CARDINALS[len(boxes)] if len(boxes) < len(CARDINALS) else str(len(boxes))
     places = ", ".join(place(box) for box in boxes)
     return sentence(words, rng, "present", picture=picture + 1, count=number, phrase=phrase, places=places)
 
@@ -110,7 +110,8 @@ def sightings(
 
 def _tally_parts(words: Wording, rng: Random, boxes_by_picture: Sequence[tuple[int, Sequence[Box]]]) -> str:
     numbers = [
-        (picture, COUNTS[len(boxes)] if len(boxes) < len(COUNTS) else len(boxes)) for picture, boxes in boxes_by_picture
+        (picture, CARDINALS[len(boxes)] if len(boxes) < len(CARDINALS) else len(boxes))
+        for picture, boxes in boxes_by_picture
     ]
     return ", ".join(sentence(words, rng, "told", picture=picture + 1, count=number) for picture, number in numbers)
 
