@@ -145,8 +145,8 @@ class Study:
         """The run directory of a stage, or None before it began."""
         if stage == "report":
             return self.runs / "report"
-        found = [path for path in self.runs.glob(f"{stage}-*") if path.name.rpartition("-")[0] == stage]
-        return found[0] if found else None
+        folders = [path for path in self.runs.glob(f"{stage}-*") if path.name.rpartition("-")[0] == stage]
+        return folders[0] if folders else None
 
     def is_over(self, stage: str) -> bool:
         folder = self.folder(stage)
@@ -159,25 +159,25 @@ class Study:
         owner = owner_of(desk / "job.lock") if desk else None
         if owner is None or not owner.pid:
             return {}
-        found = {}
+        processes = {}
         with suppress(psutil.Error):
-            found["launcher"] = psutil.Process(launcher)
+            processes["launcher"] = psutil.Process(launcher)
         with suppress(psutil.Error):
             job = psutil.Process(owner.pid)
-            found["job"] = job
-            found |= {"controller": above} if "submitit" in " ".join((above := job.parent()).cmdline()) else {}
-            for below in job.children(recursive=True):
-                words = " ".join(below.cmdline())
-                found |= {"kernel": below} if "ipykernel" in words else {}
-                found |= {"papermill": below} if "papermill" in words and "ipykernel" not in words else {}
-        return {name: process for name, process in found.items() if process.status() != psutil.STATUS_ZOMBIE}
+            processes["job"] = job
+            processes |= {"controller": parent} if "submitit" in " ".join((parent := job.parent()).cmdline()) else {}
+            for child in job.children(recursive=True):
+                command = " ".join(child.cmdline())
+                processes |= {"kernel": child} if "ipykernel" in command else {}
+                processes |= {"papermill": child} if "papermill" in command and "ipykernel" not in command else {}
+        return {name: process for name, process in processes.items() if process.status() != psutil.STATUS_ZOMBIE}
 
     def check(self) -> None:
         """That no run has two writers, and that nothing finished was written again."""
         at_work: Counter[str] = Counter()
         for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
-            at_work.update(w for w in words if w.endswith("notebook.part.ipynb") and w.startswith(str(self.runs)))
+            command = process.info["cmdline"] or []
+            at_work.update(w for w in command if w.endswith("notebook.part.ipynb") and w.startswith(str(self.runs)))
         assert max(at_work.values(), default=0) <= 1, f"two writers: {at_work}"
         for result in self.runs.glob("*/result.json"):
             status = result.stat()
@@ -216,18 +216,18 @@ class Study:
 
     def numbers(self) -> dict[str, str]:
         """The hash of every model, answer, score and reward, and of every step's loss, by run and name."""
-        found = {}
+        hashes = {}
         for path in sorted(self.runs.glob("*-*/**/*")):
             name = str(path.relative_to(self.runs))
             if path.suffix == ".parquet":
-                found[name] = _hash(repr(pq.read_table(path).to_pylist()).encode())
+                hashes[name] = _hash(repr(pq.read_table(path).to_pylist()).encode())
             elif path.name == "log.jsonl":
                 steps = pd.read_json(path, lines=True).drop(columns=["seconds", "seconds_left"])
                 assert list(steps["step"]) == list(range(1, len(steps) + 1)), f"{name} has steps {list(steps['step'])}"
-                found[name] = _hash(steps.to_json(orient="split", double_precision=15).encode())
+                hashes[name] = _hash(steps.to_json(orient="split", double_precision=15).encode())
             elif path.suffix in (".safetensors", ".png") or path.name.startswith("predictions"):
-                found[name] = _hash(path.read_bytes())
-        return found
+                hashes[name] = _hash(path.read_bytes())
+        return hashes
 
 
 def _hash(content: bytes) -> str:
@@ -260,8 +260,8 @@ class Striker:
 
         def is_there() -> bool:  # a process of the stage may not have been started yet, on a slow machine
             assert self.launcher is not None
-            found = self.study.family(fault.stage, self.launcher.pid).get(fault.process)
-            victim.extend([found] if found else [])
+            process = self.study.family(fault.stage, self.launcher.pid).get(fault.process)
+            victim.extend([process] if process else [])
             return bool(victim) or self.study.is_over(fault.stage) or self.launcher.poll() is not None
 
         self.study.until(is_there)
@@ -276,7 +276,7 @@ class Striker:
 
     def _reach(self, stage: str) -> None:
         """Starts the launcher until the stage is at work, or over."""
-        given = [] if stage == "report" else ["--only", "!report"]
+        arguments = [] if stage == "report" else ["--only", "!report"]
         if stage == "report" and self.launcher is not None:
             self.study.until(lambda: self.launcher is None or self.launcher.poll() is not None)
 
@@ -284,7 +284,7 @@ class Striker:
             if self.launcher is None or self.launcher.poll() is not None:
                 if self.study.is_over(stage):
                     return True
-                self.launcher = self.study.start(*given)
+                self.launcher = self.study.start(*arguments)
             return self.study.is_over(stage) or "job" in self.study.family(stage, self.launcher.pid)
 
         self.study.until(at_work)
@@ -319,27 +319,27 @@ def main() -> int:
     parser.add_argument("count", type=int, help="of kills that hit")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="an empty one for the studies (default: one of the system's)")
-    asked = parser.parse_args()
-    folder = asked.folder or Path(tempfile.mkdtemp(prefix="faults-"))
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="faults-"))
     began, hits, wrong = time.monotonic(), 0, 0
     whole = undisturbed(folder / "undisturbed")
     expected = whole.numbers()
-    say(f"undisturbed: {len(expected)} numbers in {time.monotonic() - began:.0f} s; kills of seed {asked.seed}:")
+    say(f"undisturbed: {len(expected)} numbers in {time.monotonic() - began:.0f} s; kills of seed {options.seed}:")
 
     def tell(fault: Fault, found: str) -> None:
         nonlocal hits
         hits += bool(found)
         say(f"{hits:3}  {fault}: {found}" if found else f"     {fault}: too late, it was over")
 
-    for number, blows in enumerate(faults(asked.seed), 1):
-        found = struck(folder / f"struck-{number}", whole, blows[: asked.count - hits], tell).numbers()
-        differing = sorted(k for k in {*found, *expected} if found.get(k) != expected.get(k))
+    for number, blows in enumerate(faults(options.seed), 1):
+        hashes = struck(folder / f"struck-{number}", whole, blows[: options.count - hits], tell).numbers()
+        differing = sorted(k for k in {*hashes, *expected} if hashes.get(k) != expected.get(k))
         wrong += bool(differing)
         say(f"     study {number}: {', '.join(differing) or 'the undisturbed numbers'}")
-        if hits >= asked.count or number > asked.count:
+        if hits >= options.count or number > options.count:
             break
     say(f"{hits} kills in {time.monotonic() - began:.0f} s; studies with other numbers: {wrong}; all in {folder}")
-    return int(bool(wrong) or hits < asked.count)
+    return int(bool(wrong) or hits < options.count)
 
 
 def say(line: str) -> None:

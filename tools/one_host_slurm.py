@@ -276,9 +276,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["up", "env", "down"])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "one_host_slurm")
-    asked = parser.parse_args()
-    cluster = Cluster(asked.folder)
-    if asked.what == "up":
+    options = parser.parse_args()
+    cluster = Cluster(options.folder)
+    if options.what == "up":
         if missing().startswith("Slurm"):
             subprocess.run(["apt-get", "update", "-qq"], check=True)
             subprocess.run(
@@ -288,7 +288,7 @@ def main() -> int:
             sys.exit(problem)
         cluster.down()
         cluster.up()
-    elif asked.what == "down":
+    elif options.what == "down":
         cluster.down()
     for name, value in cluster.environment.items():
         print(f"export {name}={value}")

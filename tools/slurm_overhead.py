@@ -94,11 +94,11 @@ def measure(root: Path, cluster: Cluster) -> dict[str, float]:
         time.sleep(0.02)
     ended = time.time()
     log = (submitter.folder / f"{ids[0]}_0_log.out").read_text()
-    told = [datetime.strptime(t, "%Y-%m-%d %H:%M:%S,%f").timestamp() for t in re.findall(r"INFO \((.*?)\)", log)]
+    logged = [datetime.strptime(t, "%Y-%m-%d %H:%M:%S,%f").timestamp() for t in re.findall(r"INFO \((.*?)\)", log)]
     papermill, first, last = executed(job)
-    at += [float((root / "began").read_text()), told[0], papermill, first]
+    at += [float((root / "began").read_text()), logged[0], papermill, first]
     legs = [after - before for before, after in pairwise(at)]
-    return dict(zip(LEGS, [*legs, told[-1] - last, ended - told[-1]], strict=True))
+    return dict(zip(LEGS, [*legs, logged[-1] - last, ended - logged[-1]], strict=True))
 
 
 def executed(job: Job) -> tuple[float, float, float]:

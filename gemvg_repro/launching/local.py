@@ -1,4 +1,4 @@
-"""Which jobs run now on this machine, which wait, and which cannot run any more?"""
+"""Running jobs on this machine: which start now, which wait, and which are blocked?"""
 
 from __future__ import annotations
 
@@ -13,80 +13,80 @@ from ..runs.layout import job_folder, job_lock
 from ..runs.ownership import owner_of
 from ..study.plan import Job
 from ..study.resources import Resources
-from .notebook import end_children, execute, failure_of, told
-from .status import Entry, root_of
+from .notebook import execute, failure_of, failure_text, kill_children
+from .status import JobStatus, root_failure
 
 
-class Schedule:
-    """Runs jobs in the order of their needs, so many side by side; failures stop only what needs them."""
+class LocalSchedule:
+    """Runs jobs in the order of their needs, some side by side; a failure blocks only the jobs that need it."""
 
     def __init__(self, jobs: Sequence[Job], resources: Resources, root: Path) -> None:
-        self.entries = [Entry(job, "finished" if job.finished else "waiting") for job in jobs]
+        self.statuses = [JobStatus(job, "finished" if job.finished else "waiting") for job in jobs]
         self._resources = resources
         self._root = root
 
     @property
     def over(self) -> bool:
-        """Whether nothing runs and nothing can be started any more."""
-        return all(e.state in ("finished", "failed", "blocked") for e in self.entries)
+        """Whether nothing runs and nothing more can be started."""
+        return all(e.state in ("finished", "failed", "blocked") for e in self.statuses)
 
-    def step(self) -> list[Entry]:
-        """Looks after what runs, starts what can be started; returns the entries whose state changed."""
-        before = [entry.state for entry in self.entries]
-        by_key = {entry.job.key: entry for entry in self.entries}
-        for entry in self.entries:
-            if entry.state == "running":
-                self._look(entry)
-        free = self._resources.jobs - sum(self._places(e) for e in self.entries if e.state == "running")
-        for entry in self.entries:
-            if entry.state != "waiting":
+    def step(self) -> list[JobStatus]:
+        """Notices which jobs have ended and starts those that can be; returns the statuses whose state changed."""
+        before = [status.state for status in self.statuses]
+        by_key = {status.job.key: status for status in self.statuses}
+        for status in self.statuses:
+            if status.state == "running":
+                self._check_ended(status)
+        free = self._resources.jobs - sum(self._cores(e) for e in self.statuses if e.state == "running")
+        for status in self.statuses:
+            if status.state != "waiting":
                 continue
-            needs = [by_key[key] for key in entry.job.needs if key in by_key]
-            broken = [e for e in needs if e.state in ("failed", "blocked")]
+            needs = [by_key[key] for key in status.job.needs if key in by_key]
+            failed = [e for e in needs if e.state in ("failed", "blocked")]
             ready = all(e.state in ("finished", "failed", "blocked") for e in needs)
-            if broken and not entry.job.is_report:
-                entry.state, entry.note = "blocked", root_of(broken[0])
-            elif ready and self._places(entry) <= free:
-                self._start(entry)
-                free -= self._places(entry)
-        return [entry for entry, state in zip(self.entries, before, strict=True) if entry.state != state]
+            if failed and not status.job.is_report:
+                status.state, status.note = "blocked", root_failure(failed[0])
+            elif ready and self._cores(status) <= free:
+                self._start(status)
+                free -= self._cores(status)
+        return [status for status, state in zip(self.statuses, before, strict=True) if status.state != state]
 
-    def _places(self, entry: Entry) -> int:
-        """A run takes as many places as it has threads: threads of a run that wait for a core slow it many times."""
-        return min(entry.job.threads, self._resources.jobs)
+    def _cores(self, status: JobStatus) -> int:
+        """A job takes as many places as it has threads: threads that wait for a core slow a run many times."""
+        return min(status.job.threads, self._resources.jobs)
 
     def cancel(self) -> None:
-        """Ends everything that this schedule started."""
-        end_children()
+        """Kills everything that this schedule started."""
+        kill_children()
 
-    def _start(self, entry: Entry) -> None:
-        # A folder for every attempt: a local job's id is a process number, which the system uses again.
-        desk = job_folder(entry.job.folder)
-        needs = self._resources.needs(entry.job.kind)
-        folder = next(f for n in count(1) if not (f := desk / f"attempt-{n}").exists())
-        words = {"timeout_min": needs.timeout_min, "gpus_per_node": needs.gpus, "stderr_to_stdout": True}
+    def _start(self, status: JobStatus) -> None:
+        # A folder for every attempt: a local job's id is a process number, which the system reuses.
+        attempts = job_folder(status.job.folder)
+        needs = self._resources.needs(status.job.kind)
+        folder = next(f for n in count(1) if not (f := attempts / f"attempt-{n}").exists())
+        parameters = {"timeout_min": needs.timeout_min, "gpus_per_node": needs.gpus, "stderr_to_stdout": True}
         try:
-            with writing(desk):
+            with writing(attempts):
                 executor = submitit.LocalExecutor(folder)
-                executor.update_parameters(**words)
-                entry.submission = executor.submit(execute, entry.job, self._root)
+                executor.update_parameters(**parameters)
+                status.submission = executor.submit(execute, status.job, self._root)
         except NotWritten as error:
-            entry.state, entry.note = "failed", str(error)
+            status.state, status.note = "failed", str(error)
         else:
-            entry.state = "running"
+            status.state = "running"
 
-    def _look(self, entry: Entry) -> None:
-        """The end of a job is judged by what it left on disk."""
-        if not entry.submission.done() or owner_of(job_lock(entry.job.folder)) is not None:
+    def _check_ended(self, status: JobStatus) -> None:
+        """Whether a job succeeded is read from what it left on disk."""
+        if not status.submission.done() or owner_of(job_lock(status.job.folder)) is not None:
             return
-        failure = failure_of(entry.job)
-        outcome = entry.submission.paths.result_pickle
+        failure = failure_of(status.job)
+        outcome = status.submission.paths.result_pickle
         if failure.is_file():
-            entry.state, entry.note = "failed", told(entry.job)
-        elif entry.job.finished or (entry.job.is_report and outcome.is_file()):
-            entry.state = "finished"
+            status.state, status.note = "failed", failure_text(status.job)
+        elif status.job.finished or (status.job.is_report and outcome.is_file()):
+            status.state = "finished"
         else:
-            entry.state, entry.note = (
+            status.state, status.note = (
                 "failed",
-                f"{entry.job.name} was killed; the same command takes it up again",
+                f"{status.job.name} was killed; the same command resumes it",
             )

@@ -1,4 +1,4 @@
-"""How is one notebook executed, in processes of its own that end with it?"""
+"""Executing one notebook, in processes of its own that end with the caller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from ..runs.directory import Interrupted
 from ..runs.layout import (
     NOTEBOOK,
     REPORT_NOTEBOOK,
-    RESULT,
     failure_file,
     job_folder,
     job_lock,
@@ -42,18 +41,18 @@ Its command, `python`, is what jupyter_client replaces by the interpreter of the
 
 # jupyterlab brings rfc3987_syntax, which jsonschema imports if it can, at 2 s a process, for a check of IRIs
 # that no notebook has.
-_QUICKLY = "import sys; sys.modules['rfc3987_syntax'] = None; "
-_PAPERMILL = _QUICKLY + "from papermill.cli import papermill; papermill()"
+_SKIP_SLOW_IMPORT = "import sys; sys.modules['rfc3987_syntax'] = None; "
+_PAPERMILL = _SKIP_SLOW_IMPORT + "from papermill.cli import papermill; papermill()"
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-FULL = 2**20
-"""Bytes: where less is free no notebook can be executed, and that is why it failed, whatever else is told."""
+FULL_DISK_BYTES = 2**20
+"""Where fewer bytes are free no notebook can be executed: the full disk is why it failed."""
 
-MOST_TOLD = 4000
-"""Characters of an error that are passed on; the log has all of them."""
+MAX_ERROR_CHARACTERS = 4000
+"""Of an error in a message; the log has all of it."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_SHIELDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_IGNORED_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Slurm sends them to every process of a job; papermill and its kernel are told to stop by `stop_file` instead."""
 _LIBC = ctypes.CDLL(None)  # loaded here, since little may be done between fork and exec
 
@@ -63,40 +62,40 @@ class NotebookFailed(RuntimeError):
 
 
 def log_of(job: Job) -> Path:
-    """What the last execution of the job's notebook printed, cell by cell as it ran."""
+    """The output of the last execution of the job's notebook, cell by cell as it ran."""
     return job_log(job.folder)
 
 
 def failure_of(job: Job) -> Path:
-    """Why the last execution of the job failed; there is no such file when it did not."""
+    """The file with the error of the job's last execution; there is none when it did not fail."""
     return failure_file(job.folder)
 
 
-def told(job: Job) -> str:
-    """Why the last execution of the job failed, in words."""
+def failure_text(job: Job) -> str:
+    """The error of the job's last execution."""
     free = shutil.disk_usage(failure_of(job).parent).free
     return failure_of(job).read_text(encoding="utf-8", errors="replace") or (
-        f"{job.name} failed, and why could not be written down; the disk has {free:,} bytes left."
-        " Free some room, and the same command goes on"
+        f"{job.name} failed, and its error could not be written down; the disk has {free:,} bytes left."
+        " Free some room; the same command resumes it"
     )
 
 
-def at_it(job: Job) -> Owner | None:
-    """Who executes the job now, from this machine or from another."""
+def current_owner(job: Job) -> Owner | None:
+    """The process that executes the job now, on this machine or another; None if none does."""
     return owner_of(owner_lock(job.folder)) or owner_of(job_lock(job.folder))
 
 
 def launcher_of(job: Job) -> psutil.Process | None:
-    """The launcher on this machine that executes the job now, if one does."""
+    """The launcher on this machine that runs the job now, if one does."""
     owner = owner_of(job_lock(job.folder))
     if owner is None or not owner.lives:
         return None
-    above = psutil.Process(owner.pid).parents()
-    return next((p for p in above if any(Path(word).name == "launch.py" for word in p.cmdline())), None)
+    parents = psutil.Process(owner.pid).parents()
+    return next((p for p in parents if any(Path(part).name == "launch.py" for part in p.cmdline())), None)
 
 
 def execute(job: Job, root: Path) -> None:
-    """Executes the job's notebook unless the run is finished, waiting for whoever is at it already.
+    """Executes the job's notebook unless the run is finished, waiting for whoever executes it already.
 
     The executed notebook ends up in the run directory. The process that calls this owns the job all along;
     papermill and its kernel end when it does.
@@ -111,8 +110,8 @@ def execute(job: Job, root: Path) -> None:
     """
     job_folder(job.folder).mkdir(parents=True, exist_ok=True)
     failure = failure_of(job)
-    if (owner := at_it(job)) is not None:
-        print(f"{job.name}: waiting for {owner}, who is at it already", flush=True)  # noqa: T201
+    if (owner := current_owner(job)) is not None:
+        print(f"{job.name}: waiting for {owner}, which executes it already", flush=True)  # noqa: T201
     lock = Lock.take(job_lock(job.folder), patience_s=None)
     try:
         failure.unlink(missing_ok=True)
@@ -131,17 +130,17 @@ def execute(job: Job, root: Path) -> None:
         lock.release()
 
 
-def end(job: Job) -> None:
-    """Ends what executes the job on this machine, and that alone; as after any kill, what it wrote is whole."""
+def kill(job: Job) -> None:
+    """Kills what executes the job on this machine, and that alone; what it wrote stays whole."""
     if (owner := owner_of(job_lock(job.folder))) is None:
         return
-    failure_of(job).write_text(f"{job.name} was ended by --cancel; the same command goes on with it", encoding="utf-8")
+    failure_of(job).write_text(f"{job.name} was ended by --cancel; the same command resumes it", encoding="utf-8")
     with suppress(psutil.NoSuchProcess):
         psutil.Process(owner.pid).kill()  # papermill and its kernel end with it
 
 
-def end_children() -> None:
-    """Kills all that descends from this process; as after any kill, what they wrote is whole."""
+def kill_children() -> None:
+    """Kills all descendants of this process; what they wrote stays whole."""
     for process in psutil.Process().children(recursive=True):
         try:
             process.kill()
@@ -189,17 +188,17 @@ def _execute(job: Job, root: Path, part: Path) -> None:
     }
     with log_of(job).open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=root, env=environment, stdout=log, stderr=log, preexec_fn=_tied_to_parent
+            command, cwd=root, env=environment, stdout=log, stderr=log, preexec_fn=_die_with_parent
         )
         try:
             status = process.wait()
         except BaseException:
-            end_children()
+            kill_children()
             raise
     if status and stop_file(job.folder).exists():
         raise Interrupted(f"{job.name} was asked to stop, and did")
     if status or not (job.is_report or job.finished):
-        raise NotebookFailed(_why(job, part, status))
+        raise NotebookFailed(_failure_message(job, part, status))
     job.folder.mkdir(parents=True, exist_ok=True)
     executed = job.folder / (REPORT_NOTEBOOK if job.is_report else NOTEBOOK)
     os.replace(part, executed)
@@ -207,37 +206,37 @@ def _execute(job: Job, root: Path, part: Path) -> None:
         export_html(executed)
 
 
-def _home(desk: Path) -> str:
-    """Where Jupyter and others keep what they need while they run: the home, or a folder here where there is none."""
+def _home(folder: Path) -> str:
+    """The home that Jupyter and others write to, or a folder here where there is none."""
     home = os.environ.get("HOME", "")
     if home and Path(home).is_dir() and os.access(home, os.W_OK):
         return home
-    (desk / "home").mkdir(exist_ok=True)
-    return str(desk / "home")
+    (folder / "home").mkdir(exist_ok=True)
+    return str(folder / "home")
 
 
-def _tied_to_parent() -> None:
-    """In the child: be ended by the parent only, and with it, even by kill -9; ipykernel follows within a second."""
-    for number in _SHIELDED:
+def _die_with_parent() -> None:
+    """In the child: ignores Slurm's signals, dies with the parent even by kill -9; ipykernel follows in a second."""
+    for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # inherited by the kernel, from its first instruction on
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _why(job: Job, part: Path, status: int) -> str:
-    """What failed, by the cells: papermill's metadata says `completed` even when the kernel was killed."""
+def _failure_message(job: Job, part: Path, status: int) -> str:
+    """The error of the failed cell; papermill's metadata says `completed` even when the kernel was killed."""
     cells: list[dict[str, Any]] = []
     if part.is_file():
         cells = json.loads(part.read_text(encoding="utf-8"))["cells"]
     where = f"{job.notebook.name} failed for {job.name}"
     half = f"notebook: {part}" if part.is_file() else "no cell was executed"
-    if (free := shutil.disk_usage(part.parent).free) < FULL:
+    if (free := shutil.disk_usage(part.parent).free) < FULL_DISK_BYTES:
         half = f"the disk of {part.parent} is full: {free:,} bytes are free\n{half}"
     for cell in cells:
         for output in cell.get("outputs", []):
             if output.get("output_type") == "error":
-                text = printable(ANSI.sub("", f"{output['ename']}: {output['evalue']}"), MOST_TOLD)
+                text = printable(ANSI.sub("", f"{output['ename']}: {output['evalue']}"), MAX_ERROR_CHARACTERS)
                 return f"{where} in cell [{cell['execution_count']}]: {text}\n{half}"
     if status:
         return f"{where}: papermill ended with status {status}, without an error; was its kernel killed?\n{half}"
-    return f"{where}: it was executed to its end and wrote no {job.folder / RESULT}\n{half}"
+    return f"{where}: it was executed to its end and wrote no {job.folder / 'result.json'}\n{half}"

@@ -1,4 +1,4 @@
-"""What does Slurm say: is it there, how do our jobs stand, which of them does it still know?
+"""Asking Slurm: is it there, how do our jobs stand, would it take a script?
 
 Only squeue, sacct, scontrol, sinfo and scancel are asked, each at most once a question, however many the runs.
 """
@@ -28,14 +28,14 @@ class SlurmError(RuntimeError):
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A job, or an element of an array, that Slurm remembers.
+    """A job, or an element of an array, that Slurm knows.
 
     Attributes:
         id: `17`, or `17_3` for an element.
-        state: in Slurm's words, such as RUNNING.
+        state: as Slurm calls it, such as RUNNING.
         node: where it runs or ran.
-        reason: why it waits or ended, in Slurm's words.
-        comment: what the launcher wrote on it.
+        reason: why it waits or ended, as Slurm calls it.
+        comment: the launcher's.
     """
 
     id: str
@@ -50,8 +50,8 @@ class QueuedJob:
         return self.state.startswith(ENDED)
 
 
-def answers() -> str:
-    """Empty when a Slurm answers here, else why none does."""
+def unavailable_reason() -> str:
+    """Why no Slurm answers here; empty when one does."""
     if not all(shutil.which(program) for program in ("sbatch", "squeue", "srun")):
         return "there is no sbatch here"
     try:
@@ -61,7 +61,7 @@ def answers() -> str:
     return ""
 
 
-def queue() -> dict[str, QueuedJob]:
+def queued_jobs() -> dict[str, QueuedJob]:
     """All our jobs that the controller remembers, by id; array elements one by one."""
     form = _SEPARATOR.join(("%i", "%T", "%N", "%r", "%k"))
     jobs = {}
@@ -71,17 +71,17 @@ def queue() -> dict[str, QueuedJob]:
     return jobs
 
 
-def remembered(ids: Iterable[str]) -> dict[str, QueuedJob]:
-    """Jobs that the controller has forgotten, from the accounting; none where a cluster keeps no accounts."""
+def accounted_jobs(ids: Iterable[str]) -> dict[str, QueuedJob]:
+    """Jobs that have left the queue, from the accounting; none where a cluster keeps no accounts."""
     arrays = sorted({job.partition("_")[0] for job in ids})
     if not arrays:
         return {}
     try:
-        said = ask("sacct", "-X", "-n", "-P", "-o", "JobID,State,NodeList,Reason", "-j", ",".join(arrays), seconds=20)
+        output = ask("sacct", "-X", "-n", "-P", "-o", "JobID,State,NodeList,Reason", "-j", ",".join(arrays), seconds=20)
     except SlurmError:
         return {}
-    known = [QueuedJob(*line.split("|")[:4]) for line in said.splitlines() if line.count("|") >= 3]
-    return {job.id: job for job in known}
+    jobs = [QueuedJob(*line.split("|")[:4]) for line in output.splitlines() if line.count("|") >= 3]
+    return {job.id: job for job in jobs}
 
 
 def cancel_jobs(ids: Sequence[str]) -> None:
@@ -100,13 +100,13 @@ def largest_array() -> int:
 
 
 def check_script(script: str, needed_by: str) -> None:
-    """Has Slurm judge a script (partition, account, GPUs, time, ...) without submitting it.
+    """Refuses a script that Slurm would refuse (partition, account, GPUs, time, ...); submits nothing.
 
     Raises:
-        SlurmError: with Slurm's own words.
+        SlurmError: with Slurm's own message.
     """
     try:
-        ask("sbatch", "--test-only", given=script)
+        ask("sbatch", "--test-only", stdin=script)
     except SlurmError as error:
         raise SlurmError(
             f"Slurm would refuse {needed_by}: {error}\nnothing was submitted; see `resources` in the grid"
@@ -120,20 +120,22 @@ def check_time(partition: str | None, timeout_min: int, needed_by: str) -> None:
         SlurmError: naming both limits.
     """
     limits = dict(line.split("|", 1) for line in ask("sinfo", "-a", "-h", "-o", "%P|%l").splitlines() if "|" in line)
-    wanted = partition.split(",") if partition else [name.rstrip("*") for name in limits if name.endswith("*")]
-    longest = max((_minutes(limit) for name, limit in limits.items() if name.rstrip("*") in wanted), default=math.inf)
+    partitions = partition.split(",") if partition else [name.rstrip("*") for name in limits if name.endswith("*")]
+    longest = max(
+        (_minutes(limit) for name, limit in limits.items() if name.rstrip("*") in partitions), default=math.inf
+    )
     if timeout_min > longest:
         raise SlurmError(
-            f"Slurm would never start {needed_by}: timeout_min is {timeout_min}, and partition {','.join(wanted)}"
-            f" allows {longest:.0f} min; what needs longer is requeued and goes on, so a smaller timeout_min is no loss"
+            f"Slurm would never start {needed_by}: timeout_min is {timeout_min}, and partition {','.join(partitions)}"
+            f" allows {longest:.0f} min; what needs longer is requeued and resumes, so a smaller timeout_min is no loss"
         )
 
 
 def _minutes(limit: str) -> float:
     """Of sinfo's [days-][hours:]minutes:seconds; `infinite` and the like are."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
-    return days * 1440 + hours * 60 + minutes + seconds / 60 if found else math.inf
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
+    return days * 1440 + hours * 60 + minutes + seconds / 60 if match else math.inf
 
 
 def check_visible(folder: Path, shared: bool) -> None:
@@ -156,21 +158,21 @@ def check_visible(folder: Path, shared: bool) -> None:
         )
 
 
-def ask(*command: str, given: str | None = None, seconds: float = 60) -> str:
-    """What a command prints.
+def ask(*command: str, stdin: str | None = None, seconds: float = 60) -> str:
+    """The output of a Slurm command.
 
     Raises:
-        SlurmError: with what it complains of.
+        SlurmError: with its message, or that it did not answer.
     """
-    # SQUEUE_PARTITION and the like are for a person's own eyes: they would hide jobs here.
+    # SQUEUE_PARTITION and the like are for a person's own eyes: they would hide jobs from us.
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_"))}
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=seconds, env=plain)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, env=plain)
     except FileNotFoundError:
         raise SlurmError(f"there is no {command[0]} here") from None
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{command[0]} did not answer within {seconds:.0f} s") from None
     if done.returncode:
-        said = done.stderr.strip() or done.stdout.strip() or f"ended with status {done.returncode}"
-        raise SlurmError(f"{command[0]}: {said.removeprefix(f'{command[0]}: ')}")
+        message = done.stderr.strip() or done.stdout.strip() or f"ended with status {done.returncode}"
+        raise SlurmError(f"{command[0]}: {message.removeprefix(f'{command[0]}: ')}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""What does a job of Slurm do with its time, and what when Slurm wants its place back?"""
+"""A job of Slurm: executes a notebook, saves and requeues itself when its time ends or it is preempted."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ..study.plan import Job
 from ..study.resources import Needs
 from .notebook import NotebookFailed, execute, failure_of
 
-STALLED_OFTEN = 3
-"""So many time limits in a row without a step are one too many: the run would be requeued for ever."""
+MAX_STALLED_ATTEMPTS = 3
+"""A run that reaches its time limit so often in a row without a new step fails; it would be requeued for ever."""
 
-KILLED_WITHIN_S = 600
+KILL_WAIT_S = 600
 """After SIGTERM alone a cancelled job is ended after the cluster's KillWait, 30 s by default. What lives so long after
 it was preempted, and waits for the end of its partition's GraceTime."""
 
@@ -35,7 +35,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"""
 
 
 def interpreter() -> str:
-    """The command of a job's Python. The signals wait until an attempt listens: sent earlier they would end the job."""
+    """The command of a job's Python, which blocks the signals until an attempt handles them: they would end the job."""
     return f"{shlex.quote(sys.executable)} -S -c {shlex.quote(_HOLD)}"
 
 
@@ -59,23 +59,23 @@ class Attempt(Checkpointable):
         """Executes the notebook, unless the run is finished."""
         self._began, self._step = time.monotonic(), self._steps()
         signal.signal(signal.SIGTERM, self._save)
-        told = not signal.sigpending().isdisjoint(SIGNALS)
+        stop_is_pending = not signal.sigpending().isdisjoint(SIGNALS)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
-            if not told:
+            if not stop_is_pending:
                 return execute(self._job, self._root)
         except Interrupted:
             pass
-        # To end now would be to fail. Slurm kills what is cancelled, kills and requeues what it preempts; or SIGUSR2
-        # follows, at last by ourselves.
-        time.sleep(KILLED_WITHIN_S)
+        # Returning now would count as a failure. Slurm kills a cancelled job, and kills and requeues a preempted one;
+        # or SIGUSR2 follows, in the end by ourselves.
+        time.sleep(KILL_WAIT_S)
         signal.raise_signal(signal.SIGUSR2)
 
     def checkpoint(self, *_: Any, **__: Any) -> DelayedSubmission:
         """Called at SIGUSR2: waits until the run has saved; returns what the requeued job is to do.
 
         Raises:
-            NotebookFailed: it has come to its time limit too often without a step.
+            NotebookFailed: it has reached its time limit too often without a new step.
         """
         self._save()
         # The run's owner is the kernel. It gives the run up once all is on disk; it has none before it has begun.
@@ -84,7 +84,7 @@ class Attempt(Checkpointable):
             time.sleep(0.1)
         long = self._began is not None and time.monotonic() - self._began > self._needs.timeout_min * 60 / 2
         stalled = self._stalled + 1 if long and self._steps() == self._step else 0
-        if stalled >= STALLED_OFTEN:
+        if stalled >= MAX_STALLED_ATTEMPTS:
             why = (
                 f"{self._job.name} reached its time limit of {self._needs.timeout_min} min {stalled} times in a row"
                 " without finishing a step; raise timeout_min under `resources`, then --retry"
@@ -101,5 +101,5 @@ class Attempt(Checkpointable):
         return int(progress_of(self._job.folder).get("step", 0))
 
 
-def ride_along() -> None:
-    """What an element of an array does that has nothing to do: it keeps the indices of the others in step."""
+def do_nothing() -> None:
+    """An array element without a run, which keeps the indices of matching arrays aligned."""

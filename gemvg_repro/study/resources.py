@@ -1,4 +1,4 @@
-"""What does a run need of a machine, and of which cluster is it asked?
+"""The resources that a run needs of this machine or of a Slurm cluster.
 
 Nothing here moves a number, and nothing of it enters a run's id.
 """
@@ -16,21 +16,21 @@ KINDS = ("data", *TRAIN_MODES, "evaluate", "report")
 """The kinds of runs that may have needs of their own: the training modes and the other notebooks."""
 
 START_S = 60
-"""Within this a job's Python has begun to listen for signals."""
+"""Within so many seconds a job's Python handles signals."""
 EARLY_S = 60
-"""Slurm may send the signal so much earlier than asked (sbatch(1), --signal)."""
+"""Slurm may send the signal so many seconds earlier than requested (sbatch(1), --signal)."""
 
 
 class Needs(BaseModel):
-    """What one run asks of the cluster, in sbatch's words.
+    """What one run requests of the cluster, in sbatch's terms.
 
     Attributes:
         gpus: a node.
         cpus: None: as many as the run has threads.
         mem_gb: of memory; None: the cluster's default.
         timeout_min: the time limit of one attempt; a run that needs more is requeued and goes on.
-        signal_s: so long before the limit the run is told to save.
-        setup: lines of shell before the run, such as `module load cuda`.
+        signal_s: seconds before the limit at which the run is told to save.
+        setup: shell commands before the run, such as `module load cuda`.
         parallel: how many runs of a variant may run side by side; None: all.
     """
 

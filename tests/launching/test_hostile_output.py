@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from gemvg_repro.files.validation import printable
-from gemvg_repro.launching.notebook import _why, failure_of, log_of
-from gemvg_repro.launching.status import Entry, explain, states
+from gemvg_repro.launching.notebook import _failure_message, failure_of, log_of
+from gemvg_repro.launching.status import JobStatus, explain, job_statuses
 from gemvg_repro.launching.status_table import as_json, line, table
 from gemvg_repro.report.page.escaping import escaped_html, escaped_latex
 from gemvg_repro.runs.layout import job_folder
@@ -51,17 +51,17 @@ def failed(tmp_path: Path) -> Job:
 
 
 def test_how_a_study_stands_is_plain_text(failed: Job, tmp_path: Path) -> None:
-    (entry,) = states([failed])
-    assert entry.state == "failed"
+    (status,) = job_statuses([failed])
+    assert status.state == "failed"
     began = time.process_time()
-    told = explain(entry)
-    assert not steers(told) and "owned" in told and len(told) < 50_000
+    text = explain(status)
+    assert not steers(text) and "owned" in text and len(text) < 50_000
     assert time.process_time() - began < 1
-    assert not steers(line(Entry(failed, "blocked", note=HOSTILE)))
+    assert not steers(line(JobStatus(failed, "blocked", note=HOSTILE)))
     screen = io.StringIO()
-    Console(file=screen, width=200).print(table([entry, Entry(failed, "running", note=HOSTILE)]))
+    Console(file=screen, width=200).print(table([status, JobStatus(failed, "running", note=HOSTILE)]))
     assert not steers(screen.getvalue())
-    assert json.dumps(as_json(entry)).isascii()
+    assert json.dumps(as_json(status)).isascii()
 
 
 def test_the_launcher_prints_plain_text(failed: Job, tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_the_error_of_a_cell_is_passed_on_without_its_signs_and_its_megabytes(fa
     cell = nbformat.v4.new_code_cell("1", execution_count=4, outputs=[error])
     part = tmp_path / "notebook.part.ipynb"
     part.write_text(json.dumps(nbformat.v4.new_notebook(cells=[cell])))
-    told = _why(failed, part, 1)
-    assert "in cell [4]: ValueError: " in told and not steers(told) and len(told) < 10_000
+    message = _failure_message(failed, part, 1)
+    assert "in cell [4]: ValueError: " in message and not steers(message) and len(message) < 10_000
 
 
 def test_a_log_keeps_any_words_on_one_line(tmp_path: Path) -> None:
@@ -101,8 +101,14 @@ def test_nothing_escapes_from_html_latex_or_the_terminal(text: str) -> None:
     assert not set("<>\"'") & set(escaped_html(text)) and not steers(escaped_html(text))
     assert not steers(printable(text))
     latex = escaped_latex(text)
-    for known in (r"\textbackslash{}", r"\textasciitilde{}", r"\textasciicircum{}", r"\textless{}", r"\textgreater{}"):
-        latex = latex.replace(known, "")
-    for known in (r"\textbar{}", r"$\uparrow$", r"$\downarrow$", *(f"\\{sign}" for sign in "&%$#_{}")):
-        latex = latex.replace(known, "")
+    for command in (
+        r"\textbackslash{}",
+        r"\textasciitilde{}",
+        r"\textasciicircum{}",
+        r"\textless{}",
+        r"\textgreater{}",
+    ):
+        latex = latex.replace(command, "")
+    for command in (r"\textbar{}", r"$\uparrow$", r"$\downarrow$", *(f"\\{sign}" for sign in "&%$#_{}")):
+        latex = latex.replace(command, "")
     assert not set("\\&%$#_{}~^<>|") & set(latex)

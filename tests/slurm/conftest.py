@@ -122,8 +122,8 @@ class Study:
 
     def is_whole(self, name: str) -> bool:
         """Whether the run is finished and has every step once, as if nothing had happened."""
-        told = [step["step"] for step in self.steps(name)]
-        return tiny_project.result(self.root, name)["metrics"] == {"steps": tiny_project.STEPS} and told == [
+        steps = [step["step"] for step in self.steps(name)]
+        return tiny_project.result(self.root, name)["metrics"] == {"steps": tiny_project.STEPS} and steps == [
             *range(1, tiny_project.STEPS + 1)
         ]
 
@@ -141,12 +141,12 @@ def study(slurm: Cluster, tmp_path: Path) -> Iterator[Callable[..., Study]]:
 
     def make(modes: str = "[sft]", resources: str = "timeout_min: 10, signal_s: 30", data: bool = True) -> Study:
         root = tiny_project.project(tmp_path / "a 'study'", modes, f"{{cluster: slurm, {resources}}}")
-        made = Study(root, slurm)
+        one = Study(root, slurm)
         if data:
-            job = made.jobs()["data"]
+            job = one.jobs()["data"]
             job.folder.mkdir(parents=True)
             (job.folder / "result.json").write_text(json.dumps({"id": job.key.rpartition("-")[2]}))
-        return made
+        return one
 
     yield make
     slurm.ask("scancel", "-u", "root")

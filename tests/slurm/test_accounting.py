@@ -1,4 +1,4 @@
-"""A cluster with accounts: what its controller has forgotten, they still know."""
+"""A cluster with accounting: jobs that its controller has forgotten."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def slurm() -> Iterator[Cluster]:
 
 def test_jobs_that_have_left_the_queue_are_told_from_the_accounts(study: Callable[..., Study]) -> None:
     one = study()
-    chosen = ("--seeds", "0", "1", "--only", "!report")
+    selection = ("--seeds", "0", "1", "--only", "!report")
     one.allow(1)
-    one.submitted(*chosen, TINY_SLOW="sft-s0")
+    one.submitted(*selection, TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 1)
-    one.cluster.ask("scancel", one.states(*chosen)["sft-s0"]["job"])
+    one.cluster.ask("scancel", one.states(*selection)["sft-s0"]["job"])
     one.until(lambda: not one.cluster.ask("squeue", "-h", "-r", "-t", "all"))
-    after = one.states(*chosen)
+    after = one.states(*selection)
     assert after["sft-s0"]["state"] == "failed" and "ended as CANCELLED: it was cancelled" in after["sft-s0"]["why"]
     assert after["sft-s0"]["node"] in one_host.NODES
     assert (after["evaluate-sft-s0"]["state"], after["evaluate-sft-s0"]["why"]) == ("blocked", "sft-s0")
     assert {after[name]["state"] for name in ("sft-s1", "evaluate-sft-s1")} == {"finished"}
-    one.submitted(*chosen, "--retry")
-    one.until_over(*chosen)
+    one.submitted(*selection, "--retry")
+    one.until_over(*selection)
     assert one.is_whole("sft-s0") and one.is_whole("evaluate-sft-s0")

@@ -1,4 +1,4 @@
-"""What befalls a study on a cluster, each thing really done to a real one."""
+"""Faults of a cluster, each really done to a real one: what a study loses, and how it resumes."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_preemption_loses_no_step(study: Make) -> None:
     one.submitted(*ONE, TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 2)
     with one.urgent():
-        assert "Exiting gracefully" in said(one)  # and not killed at the end of its grace
+        assert "Exiting gracefully" in job_log(one)  # and not killed at the end of its grace
         one.allow(tiny_project.STEPS)
     one.until_over(*ONE)
     assert one.is_whole("sft-s0") and len(one.pids("sft-s0")) == 2
 
 
-def said(one: Study) -> str:
-    """What the study's only job printed."""
+def job_log(one: Study) -> str:
+    """The log of the study's only job."""
     (log,) = (one.root / "runs").glob(".jobs/launches/*/*_log.out")
     return log.read_text()
 
@@ -59,12 +59,12 @@ if "submitit.core._submit" in sys.orig_argv and not Path({str(go)!r}).exists():
     one.submitted(*ONE, PYTHONPATH=os.pathsep.join([str(tmp_path / "late"), os.environ.get("PYTHONPATH", "")]))
     one.until(lambda: begun.is_file() and begun.read_text() != "")
     status = Path("/proc") / begun.read_text() / "status"
-    wanted = ["-p", "urgent", "-N3", "--exclusive", "-o", "/dev/null", "--wrap", "true"]
-    one.cluster.ask("sbatch", *wanted)
+    urgent = ["-p", "urgent", "-N3", "--exclusive", "-o", "/dev/null", "--wrap", "true"]
+    one.cluster.ask("sbatch", *urgent)
     one.until(lambda: int(status.read_text().partition("ShdPnd:")[2].split()[0], 16) >> signal.SIGUSR2 - 1 & 1 == 1)
     go.touch()
     one.until_over(*ONE)
-    assert "Exiting gracefully" in said(one) and one.is_whole("sft-s0")
+    assert "Exiting gracefully" in job_log(one) and one.is_whole("sft-s0")
 
 
 def test_the_time_limit_is_reached_twice(study: Make) -> None:
@@ -109,9 +109,9 @@ def test_the_controller_is_killed_and_comes_back(study: Make) -> None:
     one.allow(1)
     one.submitted("--only", "!report", TINY_SLOW="sft-s0")
     one.until_logged("sft-s0", 1)
-    known, begun = one.cluster.folder / "state" / "job_state", time.time()
+    saved_state, begun = one.cluster.folder / "state" / "job_state", time.time()
     one.cluster.ask("scontrol", "update", f"JobId={one.states()['sft-s0']['job']}", "TimeLimit=9")
-    one.until(lambda: known.stat().st_mtime > begun)  # within 5 s the controller writes down what it knows
+    one.until(lambda: saved_state.stat().st_mtime > begun)  # within 5 s the controller writes down what it knows
     one.cluster.kill("slurmctld")
     status, _, error = one.launch("--status")
     assert status == 2 and "squeue" in error and "Traceback" not in error
@@ -144,17 +144,17 @@ def test_a_cancelled_run_stops_its_line_until_it_is_tried_again(study: Make) -> 
 def test_killed_processes(study: Make) -> None:
     one = study()
     runs = {"sft-s0": "submitit", "sft-s1": "papermill", "sft-s2": "ipykernel"}
-    chosen = ("--seeds", "0", "1", "2", "--only", "sft-*", "--only", "!report")
+    selection = ("--seeds", "0", "1", "2", "--only", "sft-*", "--only", "!report")
     one.allow(1)
-    one.submitted(*chosen, TINY_SLOW="sft-s*")
+    one.submitted(*selection, TINY_SLOW="sft-s*")
     for name, word in runs.items():
         one.until_logged(name, 1)
         one.processes(name, word)[0].kill()
-    after = one.until_over(*chosen)
+    after = one.until_over(*selection)
     assert {after[name]["state"] for name in runs} == {"failed"}
     assert "its process was killed" in after["sft-s0"]["why"]
     assert "status -9" in after["sft-s1"]["why"] and "was its kernel killed" in after["sft-s2"]["why"]
-    one.submitted(*chosen, "--retry")
+    one.submitted(*selection, "--retry")
     one.until_over()
     assert all(one.is_whole(name) and tiny_project.result(one.root, name)["first"] == 2 for name in runs)
 
@@ -214,9 +214,9 @@ def one_path(program: str) -> str:
 def test_two_launchers_at_once(study: Make) -> None:
     one = study("[sft, cot_sft]")
     launchers = [one.start("--seeds", "0", "1") for _ in range(2)]
-    said = [launcher.communicate(timeout=400) for launcher in launchers]
-    assert [launcher.returncode for launcher in launchers] == [0, 0], said
-    counts = sorted(out.rpartition("submitted ")[2].split()[0] for out, _ in said)
+    outputs = [launcher.communicate(timeout=400) for launcher in launchers]
+    assert [launcher.returncode for launcher in launchers] == [0, 0], outputs
+    counts = sorted(out.rpartition("submitted ")[2].split()[0] for out, _ in outputs)
     assert counts == ["0", "9"]
     after = one.until_over("--seeds", "0", "1")
     assert {run["state"] for run in after.values()} == {"finished"}

@@ -46,7 +46,7 @@ def real(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stu
 
 
 def preempt(one: Study, name: str) -> None:
-    """Preempts a training of which at least two steps are done, and looks at what it leaves before it goes on."""
+    """Preempts a training of which at least two steps are done, and looks at what it leaves before it resumes."""
     folder = one.jobs()[name].folder
     one.until_logged(name, 2)
     owner = owner_of(folder / "owner.lock")
@@ -64,10 +64,10 @@ def preempt(one: Study, name: str) -> None:
 def tables(runs: Path) -> dict[str, str]:
     """The report's tables as they are printed, but for those with hours in them, and for the folder in commands."""
     files = sorted((runs / "report" / "tables").iterdir())
-    found = {file.name: file.read_text().replace(" --runs local/runs", "") for file in files}
+    texts = {file.name: file.read_text().replace(" --runs local/runs", "") for file in files}
     return {
         name: text
-        for name, text in found.items()
+        for name, text in texts.items()
         if not name.startswith(("costs", "environment", "stages", "variants"))
     }
 

@@ -133,7 +133,7 @@ def test_ctrl_c_ends_all_children_and_says_how_to_go_on(tmp_path: Path) -> None:
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
-    assert process.returncode == 130 and "the same command goes on" in error
+    assert process.returncode == 130 and "the same command resumes" in error
     assert len(family) >= 4 and psutil.wait_procs(family, timeout=5)[1] == []
 
 
@@ -149,7 +149,7 @@ def test_from_another_shell_it_is_looked_at_and_ended(tmp_path: Path) -> None:
     status, out, _ = launch(root, "--cancel")
     assert status == 0 and "ended: sft-s0" in out
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and "the same command goes on" in error
+    assert process.returncode == 130 and "the same command resumes" in error
 
 
 def test_all_that_runs_side_by_side_is_ended_or_one_run_alone(tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ def test_all_that_runs_side_by_side_is_ended_or_one_run_alone(tmp_path: Path) ->
     family = psutil.Process(process.pid).children(recursive=True)
     status, out, _ = launch(root, "--seeds", "0", "1", "2", "--cancel")
     assert (status, out) == (0, "ended: sft-s0, sft-s2\n")
-    told, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and "sft-s1 failed" in told and "Traceback" not in error
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "sft-s1 failed" in out and "Traceback" not in error
     assert family and psutil.wait_procs(family, timeout=5)[1] == []
 
 

@@ -1,4 +1,4 @@
-"""The launcher's words on a real cluster: what it shows, refuses, asks and submits."""
+"""The launcher's commands on a real cluster: what it prints, refuses, asks and submits."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def closed(study: Make) -> Callable[..., Study]:
     """Studies on the cluster while no job of it may start."""
 
     def make(*arguments: str, **named: object) -> Study:
-        made = study(*arguments, **named)
-        made.cluster.ask("scontrol", "update", "PartitionName=main", "State=DOWN")
-        return made
+        one = study(*arguments, **named)
+        one.cluster.ask("scontrol", "update", "PartitionName=main", "State=DOWN")
+        return one
 
     return make
 
@@ -58,14 +58,14 @@ def test_a_dry_run_shows_the_very_scripts_and_touches_nothing(closed: Make) -> N
     status, out, error = one.launch("-n", "--seeds", "0", "1", "2")
     assert (status, error) == (0, "") and everything(one.root) == before
     assert one.cluster.ask("squeue", "-h") == ""
-    shown = [part.partition("\n")[2] for part in out.split("\n# --- ")[1:]]
+    printed = [part.partition("\n")[2] for part in out.split("\n# --- ")[1:]]
     one.submitted("--seeds", "0", "1", "2")
     scripts = sorted(
         (one.root / "runs").glob(".jobs/launches/*/*_submission.sh"), key=lambda f: int(f.name.split("_")[0])
     )
-    assert list(map(without_names, shown)) == [without_names(f.read_text()) for f in scripts]
-    assert "--array=0-2%3" in shown[0] and "--gpus-per-node=2" in shown[0] and "module load cuda" in shown[0]
-    assert "gpus" not in shown[-1] and "afterany" in shown[-1] and "aftercorr" in shown[1]
+    assert list(map(without_names, printed)) == [without_names(f.read_text()) for f in scripts]
+    assert "--array=0-2%3" in printed[0] and "--gpus-per-node=2" in printed[0] and "module load cuda" in printed[0]
+    assert "gpus" not in printed[-1] and "afterany" in printed[-1] and "aftercorr" in printed[1]
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_it_takes_silence_for_no_and_keeps_json_clean(closed: Make) -> None:
 
 def test_the_persons_own_variables_fill_what_the_grid_leaves_open(closed: Make) -> None:
     one = closed("[sft]", "timeout_min: 90, partition: main")
-    wishes = {"PARTITION": "nope", "TIMELIMIT": "1", "WAIT": "1", "CONSTRAINT": "h200", "JOB_NAME": "mine"}
-    one.submitted(**{f"SBATCH_{name}": value for name, value in wishes.items()})
-    (told,) = one.cluster.ask("squeue", "-h", "-n", "sft", "-o", "%P %l %f").splitlines()
-    assert told.split() == ["main", "1:30:00", "h200"]
+    variables = {"PARTITION": "nope", "TIMELIMIT": "1", "WAIT": "1", "CONSTRAINT": "h200", "JOB_NAME": "mine"}
+    one.submitted(**{f"SBATCH_{name}": value for name, value in variables.items()})
+    (job,) = one.cluster.ask("squeue", "-h", "-n", "sft", "-o", "%P %l %f").splitlines()
+    assert job.split() == ["main", "1:30:00", "h200"]
     _, out, _ = one.launch("--status", "--json", SQUEUE_PARTITION="urgent", SQUEUE_FORMAT="%A")
     assert {run["state"] for run in json.loads(out) if run["run"] != "data"} == {"waiting"}
 
@@ -128,7 +128,7 @@ def test_what_is_in_slurms_hands_is_not_started_here(closed: Make) -> None:
     status, _, error = one.launch("--cluster", "local")
     assert status == 2 and "in Slurm's hands already: sft-s0; leave them" in error
     status, _, error = one.launch("--cluster", "local", SLURM_CONF=os.devnull)
-    assert status == 2 and "Runs were given to Slurm, and only it can say" in error
+    assert status == 2 and "Runs were submitted to Slurm, and only it can say" in error
 
 
 def test_a_path_that_slurm_would_read_as_its_own_is_refused(closed: Make, tmp_path: Path) -> None:
@@ -161,22 +161,22 @@ def test_the_code_that_runs_is_the_code_that_was_launched(closed: Make, monkeypa
     package = one.root / "gemvg_repro"
     shutil.copytree(tiny_project.CHECKOUT / "gemvg_repro", package, ignore=shutil.ignore_patterns("__pycache__"))
     git = ["git", "-C", str(one.root), "-c", "user.name=n", "-c", "user.email=e"]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
-        subprocess.run([*git, *words], check=True)
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *arguments], check=True)
     (package / "study" / "idea.py").write_text("A_NEW_IDEA = 1\n")
     monkeypatch.setenv("PYTHONPATH", str(one.root))
     one.submitted("--only", "sft-s0", "--only", "!report")
-    for file in (package / "study" / "runs.py", package / "study" / "execution.py"):
+    for file in (package / "runs" / "directory.py", package / "launching" / "notebook.py"):
         file.write_text("raise RuntimeError('this was edited while jobs waited')\n")
     (one.root / "notebooks" / "train.ipynb").write_text("{}")
     one.cluster.ask("scontrol", "update", "PartitionName=main", "State=UP")
     one.until(lambda: not one.cluster.ask("squeue", "-h"))
     assert tiny_project.result(one.root, "sft-s0")["metrics"] == {"steps": tiny_project.STEPS}
     (folder,) = (one.root / "runs").glob("sft-s0-*")
-    told = json.loads((folder / "environment.json").read_text())
+    environment = json.loads((folder / "environment.json").read_text())
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    assert (told["commit"], told["dirty"]) == (head, True)
-    assert "+A_NEW_IDEA = 1" in (folder / told["difference"]).read_text()
+    assert (environment["commit"], environment["dirty"]) == (head, True)
+    assert "+A_NEW_IDEA = 1" in (folder / environment["difference"]).read_text()
 
 
 def test_two_hundred_runs_are_submitted_by_variants(closed: Make) -> None:
@@ -201,14 +201,14 @@ def test_seeds_that_are_added_wait_for_nobody_and_runs_wait_for_those_of_an_earl
     one = closed("[sft, cot_sft]")
     one.submitted("--only", "sft-*", "--only", "!report", "--seeds", "0", "1")
     one.submitted("--seeds", "0", "1", "2")
-    told = {}
+    jobs = {}
     for line in one.cluster.ask("squeue", "-h", "-r", "-o", "%i|%j|%E").splitlines():
         number, name, waits = line.split("|")
-        told.setdefault(name, []).append((number, waits))
-    (first, second, third) = sorted(number for number, _ in told["sft"])
+        jobs.setdefault(name, []).append((number, waits))
+    (first, second, third) = sorted(number for number, _ in jobs["sft"])
     array = first.partition("_")[0]
     assert (first, second) == (f"{array}_0", f"{array}_1") and "_" not in third
-    waits = sorted(waits for _, waits in told["cot_sft"])
+    waits = sorted(waits for _, waits in jobs["cot_sft"])
     assert [re.sub(r"\(.*\)", "", w) for w in waits] == sorted(
         [f"afterok:{first}", f"afterok:{second}", f"afterok:{third}"]
     )

@@ -1,4 +1,4 @@
-"""States that a study may find itself in: odd paths, beside another, without home or network, moved, at any time."""
+"""Unusual environments of a study: odd paths, another launcher, no home or network, a moved folder, a jumping clock."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def test_a_folder_of_any_name_that_is_moved_when_half_the_study_is_done(tmp_path
 @pytest.mark.slow
 def test_two_studies_at_once_in_one_folder_share_what_they_have_in_common(tmp_path: Path) -> None:
     root = tiny_project.project(tmp_path)
-    chosen = ("--only", "sft-*", "--only", "!report")
-    both = [start(root, "--seeds", seed, *chosen, TINY_SLOW="data", TINY_PACE="0.3") for seed in ("0", "1")]
-    said = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
+    selection = ("--only", "sft-*", "--only", "!report")
+    launchers = [start(root, "--seeds", seed, *selection, TINY_SLOW="data", TINY_PACE="0.3") for seed in ("0", "1")]
+    outputs = [process.communicate(timeout=300) for process in launchers]
+    assert [process.returncode for process in launchers] == [0, 0], outputs
     assert all(whole(root, name) for name in ("data", "sft-s0", "sft-s1"))
     assert tiny_project.result(root, "sft-s0")["id"] != tiny_project.result(root, "sft-s1")["id"]
 
