@@ -24,7 +24,8 @@ from statistics import median
 import nbformat
 
 from gemvg_repro.launching.notebook import execute
-from gemvg_repro.launching.slurm_arrays import Array, Submitter
+from gemvg_repro.launching.slurm_arrays import Array
+from gemvg_repro.launching.slurm_submission import Submitter
 from gemvg_repro.runs.layout import snapshots
 from gemvg_repro.runs.snapshot import Snapshot
 from gemvg_repro.study.plan import Grid, Job, plan
