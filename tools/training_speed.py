@@ -35,7 +35,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from trl import GRPOTrainer, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
-from gemvg_repro.benchmarks.prompts import asking_at
+from gemvg_repro.benchmarks.prompts import templates_at
 from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, question
@@ -225,7 +225,7 @@ def official(folder: Path) -> dict[str, Asked]:
     for name in PROFILE.data.benchmarks:
         chosen = benchmark(name)
         data = chosen.load(chosen.annotations(folder / name), None, PROFILE.data.most_pixels)
-        by_mode = [[(s, m) for s in chosen.samples(data, m, asking_at(folder / name))] for m in MODES]
+        by_mode = [[(s, m) for s in chosen.samples(data, m, templates_at(folder / name))] for m in MODES]
         asked[name] = list(zip(*by_mode, strict=True))
     return asked
 

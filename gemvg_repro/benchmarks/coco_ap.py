@@ -1,8 +1,8 @@
-"""Which boxes are in a COCO result list, and what is COCO's average precision of them?
+"""COCO result lists, and COCO's average precision of their boxes.
 
 The list (cocodataset.org, "Results format"): [{image_id, category_id, bbox [x, y, width, height] in pixels of the
-stored image, score}]. Average precision is pycocotools' own, of the code that the published numbers used; only what
-nobody asks for here is left out (area ranges, other limits than 100 boxes an image), which changes no number.
+stored image, score}]. Average precision is pycocotools' own, the code that the published numbers used; only what is not
+needed here is left out (area ranges, other limits than 100 boxes an image), which changes no number.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pycocotools.cocoeval import COCOeval
 
 from ..files.validation import Faults, Refused, numbers, read_json, whole
 
-MOST_BOXES = 100
-"""An image and category, by score; COCO leaves the rest out."""
+MAX_DETECTIONS = 100
+"""Detections kept for an image and category, by score, as in COCO's metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Detection:
     score: float
 
     def record(self) -> dict[str, Any]:
-        """As pycocotools takes it."""
+        """As an annotation of pycocotools."""
         return {"image_id": self.image, "category_id": self.category, "bbox": list(self.box), "score": self.score}
 
 
@@ -57,9 +57,9 @@ def read_detections(file: Path, images: Collection[int]) -> list[Detection]:
     if not isinstance(document, list):
         raise Refused(f"{file}: expected a list of {{image_id, category_id, bbox, score}}, COCO's results format")
     faults = Faults(file)
-    found = [_detection(record, f"[{n}]", images, faults) for n, record in enumerate(document)]
+    detections = [_detection(record, f"[{n}]", images, faults) for n, record in enumerate(document)]
     faults.refuse()
-    return [detection for detection in found if detection is not None]
+    return [detection for detection in detections if detection is not None]
 
 
 def _detection(record: Any, where: str, images: Collection[int], faults: Faults) -> Detection | None:
@@ -98,8 +98,8 @@ def indexed(document: Mapping[str, Any]) -> Any:
     return coco
 
 
-class Precision:
-    """Precision of detections against a COCO document whose ids are integers.
+class AveragePrecision:
+    """AveragePrecision of detections against a COCO document whose ids are integers.
 
     Args:
         document: images, annotations (bbox, area, iscrowd) and categories. A box of id 0 can never be matched:
@@ -113,25 +113,25 @@ class Precision:
         records = [
             d.record() | {"id": n, "area": d.box[2] * d.box[3], "iscrowd": 0} for n, d in enumerate(detections, 1)
         ]
-        said = indexed({**document, "annotations": records})
-        evaluation = COCOeval(truth, said, "bbox")
+        predicted = indexed({**document, "annotations": records})
+        evaluation = COCOeval(truth, predicted, "bbox")
         evaluation.params.iouThrs = evaluation.params.iouThrs[:thresholds]
         evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
-        evaluation.params.maxDets = [MOST_BOXES]
+        evaluation.params.maxDets = [MAX_DETECTIONS]
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation.evaluate()
         self._evaluation = evaluation
         self.categories: list[int] = [int(category) for category in evaluation.params.catIds]
 
     def table(self, images: Collection[int] | None = None) -> NDArray[np.float64]:
-        """Of shape (IoU thresholds, 101 recalls, categories in order of id); -1 where a category has no box.
+        """Precision, of shape (IoU thresholds, 101 recalls, categories in order of id); -1 where a category has no box.
 
-        With `images`, over these alone.
+        With `images`, over these images alone.
         """
-        chosen = self._evaluation if images is None else _within(self._evaluation, images)
+        evaluation = self._evaluation if images is None else _within(self._evaluation, images)
         with contextlib.redirect_stdout(io.StringIO()):
-            chosen.accumulate()
-        precision: NDArray[np.float64] = chosen.eval["precision"][..., 0, 0]
+            evaluation.accumulate()
+        precision: NDArray[np.float64] = evaluation.eval["precision"][..., 0, 0]
         return precision
 
     def average(self, first: int = 0, last: int | None = None) -> float | None:
@@ -142,7 +142,7 @@ class Precision:
 
 
 def _within(evaluation: Any, images: Collection[int]) -> Any:
-    """The same evaluation with some images only; nothing is matched again."""
+    """The same evaluation over some images only; nothing is matched again."""
     part = copy.copy(evaluation)
     everything = [int(image) for image in evaluation.params.imgIds]
     kept = [place for place, image in enumerate(everything) if image in images]

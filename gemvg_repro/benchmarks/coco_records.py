@@ -1,22 +1,34 @@
-"""What is in the lists of a COCO-like file, and are they in order?"""
+"""The records of COCO-like benchmark files, for pycocotools: any fault refuses the file, and ids are integers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..files.records import expect, identifier
-from ..files.validation import Faults, numbers
+from ..files import coco
+from ..files.validation import Faults
+
+Annotation = dict[str, Any]
+"""id, image_id, category_id, bbox (x, y, width, height in pixels), area and iscrowd, as pycocotools takes them."""
+
+
+def images(records: Sequence[Any], faults: Faults) -> dict[int, coco.ImageRecord]:
+    """Image records by id, in the order of the file."""
+    parsed: dict[int, coco.ImageRecord] = {}
+    for where, record in _objects("images", records, faults):
+        image = coco.image(record, where, parsed, coco.refusing(faults))
+        if image is not None and isinstance(id_ := _integer(image.id, where, faults), int):
+            parsed[id_] = image
+    return parsed
 
 
 def categories(records: Sequence[Any], faults: Faults) -> dict[int, str]:
     """Names by id, in the order of the file."""
     names: dict[int, str] = {}
-    for n, each in enumerate(records):
-        record = expect(each, f"categories[{n}]", {"name": str}, faults)
-        key = None if record is None else identifier(record, f"categories[{n}]", names, faults)
-        if record is not None and key is not None:
-            names[key] = record["name"]
+    for where, record in _objects("categories", records, faults):
+        category = coco.category(record, where, names, coco.refusing(faults))
+        if category is not None and isinstance(id_ := _integer(category.id, where, faults), int):
+            names[id_] = category.name
     return names
 
 
@@ -25,41 +37,62 @@ def boxes(
     images: Collection[int],
     names: Collection[int],
     faults: Faults,
-    spelling: Callable[[Any], str] = lambda record: "category_id",
-) -> list[dict[str, Any]]:
-    """The annotations as pycocotools takes them: id, image_id, category_id, bbox (xywh, pixels), area, iscrowd.
+    category_key: Callable[[Mapping[str, Any]], str] = lambda record: "category_id",
+) -> list[Annotation]:
+    """The annotations, in the order of the file.
 
-    An `area` that is missing is that of the box. `spelling` says under which key a record has its category.
+    An `area` that is missing is that of the box. `category_key` is the key under which a record has its category.
     """
-    found: dict[int, dict[str, Any]] = {}
-    for n, each in enumerate(records):
-        where = f"annotations[{n}]"
-        record = expect(each, where, {"image_id": int}, faults)
-        key = None if record is None else identifier(record, where, found, faults)
-        if record is None or key is None:
-            continue
-        category, box, crowd = record.get(spelling(record)), numbers(record.get("bbox")), record.get("iscrowd", 0)
-        if record["image_id"] not in images:
-            faults.add(f"{where}.image_id", f"{record['image_id']} is none of `images`")
-        elif type(category) is not int or category not in names:
-            faults.add(f"{where}.{spelling(record)}", f"{category!r:.80} is none of `categories`")
-        elif box is None or box[2] < 0 or box[3] < 0:
-            faults.add(f"{where}.bbox", f"expected [x, y, width, height] in pixels, got {record.get('bbox')!r:.80}")
-        elif type(crowd) is not int or crowd not in (0, 1):
-            faults.add(f"{where}.iscrowd", f"expected 0 or 1, got {crowd!r:.80}")
-        else:
-            area = record.get("area", box[2] * box[3])
-            if isinstance(area, bool) or not isinstance(area, int | float) or not 0 <= area < 1e18:
-                faults.add(f"{where}.area", f"expected a number of pixels, got {area!r:.80}")
-            image = record["image_id"]
-            found[key] = {"id": key, "image_id": image, "category_id": category, "bbox": box, "area": area}
-            found[key]["iscrowd"] = crowd
-    return list(found.values())
+    report = coco.refusing(faults)
+    annotations: dict[int, Annotation] = {}
+    for where, record in _objects("annotations", records, faults):
+        id_ = _integer(coco.identifier(record.get("id")), where, faults)
+        if id_ in annotations:
+            faults.add(f"{where}.id", f"{id_} occurs twice")
+        image = coco.reference(record, "image_id", images, where, report)
+        category = coco.reference(record, category_key(record), names, where, report)
+        box, crowd = coco.bbox(record, where, report), coco.crowd(record, where, report)
+        if id_ is not None and box is not None:
+            ids = {"id": id_, "image_id": image, "category_id": category}
+            area = _area(record, box, where, faults)
+            annotations[id_] = ids | {"bbox": list(box), "area": area, "iscrowd": int(bool(crowd))}
+    return list(annotations.values())
 
 
-def by_image(images: Collection[int], annotations: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+def by_image(images: Iterable[int], annotations: Sequence[Annotation]) -> dict[int, list[Annotation]]:
     """The annotations of every image, in the order of the file."""
-    found: dict[int, list[dict[str, Any]]] = {image: [] for image in images}
+    grouped: dict[int, list[Annotation]] = {image: [] for image in images}
     for box in annotations:
-        found[box["image_id"]].append(box)
-    return found
+        grouped[box["image_id"]].append(box)
+    return grouped
+
+
+def image_documents(images: Mapping[int, coco.ImageRecord]) -> list[dict[str, Any]]:
+    """The images as pycocotools takes them."""
+    return [
+        {"id": key, "file_name": image.file_name, "width": image.width, "height": image.height}
+        for key, image in images.items()
+    ]
+
+
+def _objects(key: str, records: Sequence[Any], faults: Faults) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The records with their places; a fault for each that is no JSON object."""
+    for n, record in enumerate(records):
+        if isinstance(record, dict):
+            yield f"{key}[{n}]", record
+        else:
+            faults.add(f"{key}[{n}]", f"expected an object, got {type(record).__name__}")
+
+
+def _integer(value: coco.Id | None, where: str, faults: Faults) -> int | None:
+    if type(value) is int and abs(value) < 2**53:
+        return value
+    faults.add(f"{where}.id", f"expected an integer, got {value!r:.80}")
+    return None
+
+
+def _area(record: Mapping[str, Any], box: Sequence[float], where: str, faults: Faults) -> Any:
+    area = record.get("area", box[2] * box[3])
+    if isinstance(area, bool) or not isinstance(area, int | float) or not 0 <= area < 1e18:
+        faults.add(f"{where}.area", f"expected a number of pixels, got {area!r:.80}")
+    return area

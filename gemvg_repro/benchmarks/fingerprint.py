@@ -1,7 +1,7 @@
 """Is this the file that the published numbers were measured on?
 
-A fingerprint is the file's hash and how much of what it holds, by task. Files of one benchmark circulate in
-several revisions under one name, and tables mix them: revisions.yaml has those that are known.
+A fingerprint is the file's hash and its numbers of records by task. Files of one benchmark circulate in several
+revisions under one name, and tables mix them: revisions.yaml lists those that are known.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Fingerprint:
 
     @property
     def warning(self) -> str | None:
-        """What a reader of the score has to know; None if the file is known by its hash."""
+        """A warning for whoever reads the score; None if the file is known by its hash."""
         if self.certain:
             return None
         if self.revision:
@@ -48,18 +48,18 @@ class Fingerprint:
 
 
 def fingerprint(name: str, file: Path, counts: Mapping[str, int]) -> Fingerprint:
-    """The fingerprint of a file of benchmark `name`, or of a folder of files, with what was counted in it."""
+    """The fingerprint of a file of benchmark `name`, or of a folder of files, with its counts."""
     digest = _digest(file)
-    known = [each for each in _revisions() if name in each["benchmarks"]]
-    same = next((each for each in known if each.get("sha256") == digest), None)
-    alike = same or next((each for each in known if _alike(each["counts"], counts)), None)
-    revision = alike["revision"] if alike else None
-    return Fingerprint(str(file), digest, dict(counts), revision, same is not None)
+    revisions = [each for each in _revisions() if name in each["benchmarks"]]
+    by_hash = next((each for each in revisions if each.get("sha256") == digest), None)
+    match = by_hash or next((each for each in revisions if _same_counts(each["counts"], counts)), None)
+    revision = match["revision"] if match else None
+    return Fingerprint(str(file), digest, dict(counts), revision, by_hash is not None)
 
 
-def _alike(stated: Mapping[str, int], counts: Mapping[str, int]) -> bool:
-    """Whether every count that is on record is the file's."""
-    return all(counts.get(task) == count for task, count in stated.items())
+def _same_counts(recorded: Mapping[str, int], counts: Mapping[str, int]) -> bool:
+    """Whether the file has every recorded count."""
+    return all(counts.get(task) == count for task, count in recorded.items())
 
 
 def _digest(file: Path) -> str:

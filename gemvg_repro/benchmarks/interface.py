@@ -1,7 +1,7 @@
-"""What is a benchmark? It loads samples, says how to ask, reads an answer, and scores.
+"""What is a benchmark? It loads samples, makes prompts, parses responses, and scores them.
 
 A new benchmark is one module here that defines a subclass of `Benchmark` or of `TextBenchmark`, and its line in
-`registry.NAMES`. Asking and scoring are apart: what a model answered lies in a file, and scoring it takes no
+`registry.NAMES`. Generation and scoring are separate: responses are stored in a file, and scoring it takes no
 model.
 """
 
@@ -15,14 +15,14 @@ from typing import Any, Generic, TypeVar
 
 from ..files.validation import Refused
 from ..grounding.samples import Mode, Sample
-from .prompts import Asking
+from .prompts import PromptTemplates
 from .responses import read_responses
 
 Data = TypeVar("Data")
 """What a benchmark's annotation file holds, checked."""
 
-Said = TypeVar("Said")
-"""What was answered: texts, or boxes with their images."""
+Parsed = TypeVar("Parsed")
+"""What responses say: texts as they are, or boxes with their images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,12 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Score:
-    """What an evaluation comes to.
+class BenchmarkScore:
+    """The result of scoring one benchmark.
 
     `official`: the authors' own score; its keys are their names of the metrics, a value is None where their
     script would crash, with the reason beside it. `beside`: what they do not report, ours. `rows`: a table for
-    people, one mapping of column to value a row. `headline`: what a table of many models has of it.
+    people, one mapping of column to value a row. `headline`: the metrics that a table of many models shows.
     """
 
     official: Mapping[str, Any]
@@ -49,74 +49,74 @@ class Score:
     headline: Mapping[str, Metric] = field(default_factory=dict)
 
 
-class Benchmark(ABC, Generic[Data, Said]):
+class Benchmark(ABC, Generic[Data, Parsed]):
     """A published benchmark, read from the files that its authors distribute."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """As the command line and the tables have it."""
+        """Its name on the command line and in tables."""
 
     @property
     def files(self) -> Sequence[str]:
-        """Where the authors' layout has the annotation file below a root; without any, the root itself is loaded."""
+        """Glob patterns of the annotation file below a root, as the authors lay it out; empty: the root is loaded."""
         return ()
 
     def annotations(self, root: Path) -> Path:
-        """What `load` takes of a root: a file as it is; of a folder, the first of `files` that is there.
+        """The annotation file for `load`: a root that is a file, or the first match of `files` below a folder.
 
         Raises Refused if none is.
         """
         if not self.files or root.is_file():
             return root
-        found = [file for pattern in self.files for file in sorted(root.glob(pattern))]
-        if not found:
+        matches = [file for pattern in self.files for file in sorted(root.glob(pattern))]
+        if not matches:
             raise Refused(f"{root} has no annotations of {self.name}; expected {' or '.join(self.files)} in it")
-        return found[0]
+        return matches[0]
 
     @abstractmethod
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> Data:
         """The annotations; image files lie below `root` (default: where the authors' layout has them).
 
-        Pictures are opened only when their pixels are asked for, and scaled down to `most_pixels`. Raises
+        Images are decoded only when their pixels are needed, and scaled down to `most_pixels`. Raises
         Refused with file, record and key of every fault.
         """
 
     @abstractmethod
-    def part(self, data: Data, most: int) -> Data:
-        """About the first `most` samples of it, and at least one: a quick look."""
+    def head(self, data: Data, limit: int) -> Data:
+        """About the first `limit` samples, and at least one: a quick look."""
 
     @abstractmethod
-    def samples(self, data: Data, mode: Mode, asking: Asking | None = None) -> list[Sample]:
-        """What is asked, in order and in the authors' words by default; the id of the n-th is "<name>/<n>"."""
+    def samples(self, data: Data, mode: Mode, templates: PromptTemplates | None = None) -> list[Sample]:
+        """One sample a prompt, in order, in the authors' words by default; the id of the n-th is "<name>/<n>"."""
 
     @abstractmethod
-    def heard(self, data: Data, texts: Sequence[str]) -> Said:
-        """What a model's texts say, one for each of `samples`, in order; they are as `responses.spoken` leaves them."""
+    def parse(self, data: Data, texts: Sequence[str]) -> Parsed:
+        """Parses one response for each of `samples`, in order; each is as `responses.visible_text` leaves it."""
 
     @abstractmethod
-    def read(self, file: Path, data: Data) -> Said:
-        """What a predictions file says: this project's own, or another program's in the authors' format.
+    def read(self, file: Path, data: Data) -> Parsed:
+        """Parses a predictions file: this project's own, or another program's in the authors' format.
 
         Raises Refused with file, record and key of every fault.
         """
 
     @abstractmethod
-    def score(self, data: Data, said: Said) -> Score:
+    def score(self, data: Data, parsed: Parsed) -> BenchmarkScore:
         """The official score, and ours beside it."""
 
     @abstractmethod
     def counts(self, data: Data) -> dict[str, int]:
-        """How much of what is in the annotations, by task: with the file's hash, its fingerprint."""
+        """Numbers of records in the annotations, by task; with the file's hash they are its fingerprint."""
 
 
 class TextBenchmark(Benchmark[Sequence[Data], Sequence[str]]):
-    """A benchmark of records that are answered by one text each, which the official script reads as it is."""
+    """A benchmark whose records take one text each, which the official script reads as it is."""
 
-    def part(self, data: Sequence[Data], most: int) -> Sequence[Data]:
-        return data[:most]
+    def head(self, data: Sequence[Data], limit: int) -> Sequence[Data]:
+        return data[:limit]
 
-    def heard(self, data: Sequence[Data], texts: Sequence[str]) -> Sequence[str]:
+    def parse(self, data: Sequence[Data], texts: Sequence[str]) -> Sequence[str]:
         return texts
 
     def read(self, file: Path, data: Sequence[Data]) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """How is a benchmark of multiple choice read and scored?
 
-A module for one of them says what is in a row (`record`), how it is asked (`prompt`) and which replies are right by
-its authors' rule (`judge`). Accuracy is over all records (micro) and the mean over the tasks (macro); each module says
+A module for one of them parses a row (`record`), makes its prompt (`prompt`) and says which responses are right by
+its authors' rule (`grade`). Accuracy is over all records (micro) and the mean over the tasks (macro); each module says
 which of the two its authors report.
 """
 
@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Literal
 from ..files.records import unmarked
 from ..files.validation import Faults, Refused
 from ..grounding.samples import Mode, Picture, Sample
-from .interface import Metric, Score, TextBenchmark
-from .prompts import Asking, authors
+from .interface import BenchmarkScore, Metric, TextBenchmark
+from .prompts import PromptTemplates, authors_templates
 from .published_rows import Row, read_table
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -28,7 +28,7 @@ _MARKER = re.compile("<image>")
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChoiceQuestion:
     """A question about pictures. `answer`: the letter of the right option, or the text where there are no letters.
 
     `fields`: the row as it is, for what only one benchmark has.
@@ -43,11 +43,11 @@ class Choice:
 
     @property
     def letters(self) -> str:
-        """Those of the options."""
+        """The letters of the options."""
         return LETTERS[: len(self.options)]
 
 
-class ChoiceBenchmark(TextBenchmark[Choice]):
+class MultipleChoiceBenchmark(TextBenchmark[ChoiceQuestion]):
     """A benchmark of multiple choice; see the module."""
 
     images: ClassVar[tuple[str, ...]]
@@ -57,24 +57,24 @@ class ChoiceBenchmark(TextBenchmark[Choice]):
     """Which accuracy the authors report."""
 
     split: ClassVar[str] = ""
-    """How the files of a folder begin that are scored."""
+    """The prefix of the files of a folder that are scored."""
 
     @abstractmethod
-    def record(self, row: Row, faults: Faults) -> Choice | None:
-        """What is in a row; None after a fault."""
+    def record(self, row: Row, faults: Faults) -> ChoiceQuestion | None:
+        """Parses a row; None after a fault."""
 
     @abstractmethod
-    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
+    def prompt(self, record: ChoiceQuestion, mode: Mode, templates: PromptTemplates) -> str:
         """The text of the user's turn."""
 
     @abstractmethod
-    def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> Sequence[bool | None]:
-        """Whether each reply is right, by the authors' rule; None: it is in no form that their rule reads."""
+    def grade(self, records: Sequence[ChoiceQuestion], responses: Sequence[str]) -> Sequence[bool | None]:
+        """Whether each response is right, by the authors' rule; None: their rule cannot parse it."""
 
-    def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[Choice]:
+    def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[ChoiceQuestion]:
         rows = read_table(file, self.images, root, most_pixels, self.split)
         faults = {row.file: Faults(row.file) for row in rows}
-        found = []
+        records = []
         for row in rows:
             record = self.record(row, faults[row.file])
             if record is not None:
@@ -82,13 +82,15 @@ class ChoiceBenchmark(TextBenchmark[Choice]):
                     unmarked(text, row.where, faults[row.file])
                 if not record.pictures:
                     faults[row.file].add(f"{row.where}.{self.images[0]}", "has no picture")
-                found.append(record)
+                records.append(record)
         for each in faults.values():
             each.refuse()
-        return found
+        return records
 
-    def samples(self, data: Sequence[Choice], mode: Mode, asking: Asking | None = None) -> list[Sample]:
-        words = asking or authors()
+    def samples(
+        self, data: Sequence[ChoiceQuestion], mode: Mode, templates: PromptTemplates | None = None
+    ) -> list[Sample]:
+        templates = templates or authors_templates()
         return [
             Sample(
                 id=f"{self.name}/{n}",
@@ -98,34 +100,34 @@ class ChoiceBenchmark(TextBenchmark[Choice]):
                 pictures=record.pictures,
                 query=record.question,
                 choice=record.answer,
-                prompt=numbered(self.prompt(record, mode, words)),
+                prompt=numbered(self.prompt(record, mode, templates)),
             )
             for n, record in enumerate(data)
         ]
 
-    def counts(self, data: Sequence[Choice]) -> dict[str, int]:
+    def counts(self, data: Sequence[ChoiceQuestion]) -> dict[str, int]:
         return {"records": len(data), **Counter(record.task for record in data)}
 
-    def score(self, data: Sequence[Choice], said: Sequence[str]) -> Score:
-        return accuracies(data, self.judge(data, said), self.average)
+    def score(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> BenchmarkScore:
+        return accuracies(data, self.grade(data, parsed), self.average)
 
 
-def accuracies(data: Sequence[Choice], right: Sequence[bool | None], average: str) -> Score:
-    """Accuracy from 0 to 1, by task and over all; a reply in no form that is read is wrong, and counted.
+def accuracies(data: Sequence[ChoiceQuestion], grades: Sequence[bool | None], average: str) -> BenchmarkScore:
+    """Accuracy from 0 to 1, by task and over all; a response that the rule cannot parse is wrong, and counted.
 
     Raises Refused without any record.
     """
     if not data:
         raise Refused("no record has an answer to score against")
     by_task: dict[str, list[bool]] = {}
-    for record, each in zip(data, right, strict=True):
-        by_task.setdefault(record.task, []).append(bool(each))
+    for record, grade in zip(data, grades, strict=True):
+        by_task.setdefault(record.task, []).append(bool(grade))
     tasks = {task: sum(hits) / len(hits) for task, hits in sorted(by_task.items())}
-    micro = sum(map(bool, right)) / len(right)
+    micro = sum(map(bool, grades)) / len(grades)
     macro = sum(tasks.values()) / len(tasks)
     accuracy = micro if average == "micro" else macro
     official = {"accuracy": accuracy, "micro": micro, "macro": macro, "by_task": tasks}
-    unread = sum(each is None for each in right)
+    unread = sum(grade is None for grade in grades)
     rows: list[dict[str, Any]] = [
         {"task": task, "n": len(by_task[task]), "accuracy": 100 * value} for task, value in tasks.items()
     ]
@@ -133,10 +135,10 @@ def accuracies(data: Sequence[Choice], right: Sequence[bool | None], average: st
     rows.append({"task": "macro" + " (official)" * (average == "macro"), "n": len(data), "accuracy": 100 * macro})
     rows.append({"task": "replies in no form that is read", "n": unread})
     headline = {"accuracy": Metric(accuracy, len(data), share=average == "micro")}
-    return Score(official, {"unread": unread}, rows, headline)
+    return BenchmarkScore(official, {"unread": unread}, rows, headline)
 
 
 def numbered(text: str) -> str:
-    """A prompt whose k-th <image> is "Picture k", as the pictures before it are labelled."""
+    """A prompt whose k-th <image> is "Picture k", the label of the image in the chat template."""
     place = iter(range(1, text.count("<image>") + 1))
     return _MARKER.sub(lambda marker: f"Picture {next(place)}", text)

@@ -1,9 +1,9 @@
-"""What did a model answer? One JSON line a prediction, appended as it is produced.
+"""The predictions file: one JSON line a response, appended as it is generated.
 
 The first line is {"key": ...}: a hash of everything that determines an answer (model, prompt, mode, settings,
-data). Predictions of another key are never read. Every batch is one write, flushed to the operating system
-and synced to the disk, so a killed process or a cut of power loses the batch in hand and no more. A last line
-that was torn is dropped and produced again. JSON escapes all but ASCII, so no text can break a line.
+data). Predictions of another key are never read. Every batch is one write, synced to the disk, so a killed process or
+a power failure loses the current batch and no more. A truncated last line is dropped and generated again. JSON
+escapes all but ASCII, so no text can break a line.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ..grounding.samples import MODES
 
 
 class PredictionsError(ValueError):
-    """A file that holds other predictions than expected, or is damaged other than at its end."""
+    """A file of other predictions than expected, or damaged elsewhere than at its end."""
 
 
 class PredictionLog:
-    """A predictions file that is open for appending, and what it already holds.
+    """A predictions file open for appending, and its predictions so far.
 
-    `done` maps a sample's id to its prediction, in the order of the file. That a file has one writer at a
-    time is the caller's business. Raises PredictionsError like `read`.
+    `done` maps a sample's id to its prediction, in the order of the file. The caller makes sure that a file has one
+    writer at a time. Raises PredictionsError like `read`.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -47,7 +47,9 @@ class PredictionLog:
         batch = list(predictions)
         new = {prediction.sample: prediction for prediction in batch}
         if len(new) < len(batch) or new.keys() & self.done.keys():
-            raise PredictionsError(f"{self._file.name}: a sample was predicted twice; ask only for those not in `done`")
+            raise PredictionsError(
+                f"{self._file.name}: a sample was predicted twice; generate only for those not in `done`"
+            )
         self._write([asdict(prediction) for prediction in batch])
         self.done |= new
 
@@ -74,7 +76,7 @@ class PredictionLog:
 
 
 def read(path: Path, key: str | None = None) -> list[Prediction]:
-    """The predictions of a file, a torn last line left out; with `key`, only of a file with that key.
+    """The predictions of a file, without a truncated last line; with `key`, only of a file with that key.
 
     Raises PredictionsError if the key is another, a sample occurs twice, or any other line is no prediction.
     """
@@ -88,12 +90,12 @@ def read(path: Path, key: str | None = None) -> list[Prediction]:
 def _parse(path: Path, whole: bytes, key: str | None) -> list[Prediction]:
     lines = whole.split(b"\n")[:-1]
     header = _record(lines[0]) if lines else None
-    found = header.get("key") if header else None
-    if not isinstance(found, str):
+    header_key = header.get("key") if header else None
+    if not isinstance(header_key, str):
         raise PredictionsError(f"{path}: line 1 is no header {{'key': ...}}; move the file away to start anew")
-    if key is not None and found != key:
+    if key is not None and header_key != key:
         raise PredictionsError(
-            f"{path} holds predictions of key {found!r}, not {key!r}: another model, prompt or data; "
+            f"{path} holds predictions of key {header_key!r}, not {key!r}: another model, prompt or data; "
             "move the file away to start anew"
         )
     predictions: dict[str, Prediction] = {}

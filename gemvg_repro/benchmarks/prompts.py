@@ -1,7 +1,7 @@
-"""How is a benchmark asked? In its authors' words, which are data, in asking.yaml, each with its source; or in others.
+"""Which prompt does a benchmark use? Its authors' template, in asking.yaml with its source, or one of the user's own.
 
-A file asking.yaml in the folder of a benchmark's files takes the place of those entries of ours that it has. So
-somebody may try other words, and the miniature's exports are asked in the words that its tokenizer has.
+A file asking.yaml in the folder of a benchmark's files overrides the entries that it has. So other prompts can be
+tried, and the miniature's exports have prompts in the words of its tokenizer.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _FIELD = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True)
-class Asking:
-    """Templates by name and mode: their text, and where the words come from. `files`: where they were read."""
+class PromptTemplates:
+    """Templates by name and mode: {text, source}. `files`: where they were read, the overriding file last."""
 
     templates: Mapping[str, Mapping[Mode, Mapping[str, str]]]
     files: tuple[Path, ...]
 
-    def ask(self, template: str, mode: Mode, **values: str) -> str:
-        """The text of the user's turn, with its {fields} filled in; what is filled in is not searched for fields.
+    def fill(self, template: str, mode: Mode, **values: str) -> str:
+        """The text of the user's turn, with its {fields} filled in; a value is not searched for fields.
 
         Raises Refused for a field without a value.
         """
@@ -46,24 +46,24 @@ class Asking:
 
 
 @cache
-def authors() -> Asking:
-    """The words of the benchmarks' authors."""
+def authors_templates() -> PromptTemplates:
+    """The templates of the benchmarks' authors."""
     return _read(Path(__file__).with_name(FILE))
 
 
-def asking_at(root: Path) -> Asking:
-    """The words for the benchmark at `root`, a folder or a file in it: its own asking.yaml before the authors'.
+def templates_at(root: Path) -> PromptTemplates:
+    """The templates for the benchmark at `root`, a folder or a file in it: its own asking.yaml before the authors'.
 
     Raises Refused with the entry of every fault in that file.
     """
     file = (root if root.is_dir() else root.parent) / FILE
     if not file.is_file():
-        return authors()
+        return authors_templates()
     own = _read(file)
-    return Asking({**authors().templates, **own.templates}, (*authors().files, file))
+    return PromptTemplates({**authors_templates().templates, **own.templates}, (*authors_templates().files, file))
 
 
-def _read(file: Path) -> Asking:
+def _read(file: Path) -> PromptTemplates:
     try:
         content: Any = yaml.safe_load(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -73,8 +73,8 @@ def _read(file: Path) -> Asking:
         for name, entry in content.items():
             modes = expect(entry, f"{name}", dict.fromkeys(MODES, dict), faults)
             for mode in MODES if modes else ():
-                words = expect(modes and modes[mode], f"{name}.{mode}", {"text": str, "source": str}, faults)
-                if words:
-                    unmarked(words["text"], f"{name}.{mode}.text", faults)
+                template = expect(modes and modes[mode], f"{name}.{mode}", {"text": str, "source": str}, faults)
+                if template:
+                    unmarked(template["text"], f"{name}.{mode}.text", faults)
     faults.refuse()
-    return Asking(content, (file,))
+    return PromptTemplates(content, (file,))

@@ -1,4 +1,4 @@
-"""What scores were published, on which revision of the benchmark's file? They are data, in published.yaml."""
+"""Which scores are published, and on which revision of the benchmark's file? The data are in published.yaml."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Published:
 @cache
 def published() -> tuple[Published, ...]:
     """All rows, in the order of the file."""
-    found: list[Published] = []
+    rows: list[Published] = []
     for table in yaml.safe_load((files(__package__) / "published.yaml").read_text("utf-8")):
         common = {"benchmark": table["benchmark"], "metric": table["metric"], "source": table["source"]}
         columns = tuple(table["columns"])
         for part in (table, table.get("other_rows")):
             if part:
-                found += _rows(part["rows"], columns, common | {"revision": part["revision"]})
-    return tuple(found)
+                rows += _rows(part["rows"], columns, common | {"revision": part["revision"]})
+    return tuple(rows)
 
 
 def _rows(rows: Mapping[str, Sequence[float]], columns: tuple[str, ...], common: Mapping[str, str]) -> list[Published]:

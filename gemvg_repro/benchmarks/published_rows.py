@@ -1,8 +1,8 @@
-"""What is in the rows of a published table, and where are its pictures?
+"""The rows of a published table (parquet or JSON), with their images.
 
-Tables are parquet files, as a hub's data sets are, one or a folder of them; or a JSON list of the same records. A
-picture is stored in the row (parquet: {bytes, path}) or is a path below the table's root. Of a parquet file the
-pictures are read only when their pixels are asked for, a row group at a time: the published ones have gigabytes.
+Tables are parquet files, as in a hub's datasets, one or a folder of them; or a JSON list of the same records. An
+image is stored in the row (parquet: {bytes, path}) or is a path below the table's root. Of a parquet file the
+images are read only when their pixels are needed, a row group at a time: the published files have gigabytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..grounding.samples import Picture
 
 @dataclass(frozen=True, slots=True)
 class StoredPicture:
-    """The picture at a place of a parquet file: row group, row in it, column, and position in a list or None.
+    """An image in a parquet file: row group, row in it, column, and position in a list or None.
 
     Raises Refused, with file, row and column, if it is no image that may be opened (see FilePicture).
     """
@@ -59,7 +59,7 @@ def _column(file: Path, group: int, column: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A record without its pictures, which file and record it is, and its pictures in order."""
+    """A record: its file and place there, its fields but for the images, and its images in order."""
 
     file: Path
     where: str
@@ -73,7 +73,7 @@ def read_table(
     """The rows of a parquet or JSON file, or of all such files below a folder, sorted by path.
 
     Args:
-        images: the columns that hold pictures, in order: of one picture or None, or of a list of them.
+        images: the columns that hold images, in order: of one image or None, or of a list of them.
         root: the folder of the images that are paths; by default that of the file.
         split: of a folder, only the files whose name begins so.
 
@@ -118,15 +118,15 @@ def _json(file: Path, images: Sequence[str], root: Path, most_pixels: int | None
 def _named(
     record: dict[str, Any], where: str, images: Sequence[str], root: Path, most_pixels: int | None, faults: Faults
 ) -> tuple[Picture, ...]:
-    """The pictures that a record names by path."""
-    found: list[Picture] = []
+    """The images that a record names by path."""
+    pictures: list[Picture] = []
     for column in images:
         value = record.get(column)
         paths = value if isinstance(value, list) else [] if value is None else [value]
         for path in paths:
             if (inner := inner_path(path, f"{where}.{column}", faults)) is not None:
-                found.append(FilePicture(root, inner, most_pixels))
-    return tuple(found)
+                pictures.append(FilePicture(root, inner, most_pixels))
+    return tuple(pictures)
 
 
 def _parquet(file: Path, images: Sequence[str], root: Path, most_pixels: int | None) -> list[Row]:
@@ -158,7 +158,7 @@ def _parquet(file: Path, images: Sequence[str], root: Path, most_pixels: int | N
 
 
 def _without_bytes(paths: Sequence[str], images: Collection[str]) -> list[str]:
-    """The leaves of a schema to read at once: all but the pictures' bytes."""
+    """The leaves of a schema to read at once: all but the images' bytes."""
     return [path for path in paths if not (path.split(".")[0] in images and path.endswith(".bytes"))]
 
 
@@ -180,7 +180,7 @@ def _stored(
     where: str,
     faults: Faults,
 ) -> Picture | None:
-    """A picture in the row; a text is the path of one."""
+    """An image in the row; a text is the path of one."""
     if isinstance(value, dict):
         return StoredPicture(file, group, row, column, position, most_pixels)
     inner = inner_path(value, where, faults)

@@ -23,7 +23,7 @@ NAMES = {
     "refcoco+": "refcoco",
     "refcocog": "refcoco",
 }
-"""Each benchmark and its module in suites, which lists what it defines in BENCHMARKS."""
+"""Each benchmark and its module in suites, which lists its benchmarks in BENCHMARKS."""
 
 
 def benchmark(name: str) -> Benchmark[Any, Any]:
@@ -31,7 +31,7 @@ def benchmark(name: str) -> Benchmark[Any, Any]:
     if name not in NAMES:
         close = get_close_matches(name, NAMES, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise Refused(f"there is no benchmark {name!r}{hint}; those there are: {', '.join(NAMES)}")
+        raise Refused(f"there is no benchmark {name!r}{hint}; there are {', '.join(NAMES)}")
     module = import_module(f".suites.{NAMES[name]}", __package__)
-    found: Benchmark[Any, Any] = next(each for each in module.BENCHMARKS if each.name == name)
-    return found
+    suite: Benchmark[Any, Any] = next(each for each in module.BENCHMARKS if each.name == name)
+    return suite

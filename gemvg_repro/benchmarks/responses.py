@@ -1,11 +1,11 @@
-"""Which text answers which record? Read from a file of this project's, or of another program's.
+"""Which response belongs to which record? Read from a predictions file of this project, or of another program.
 
 Two kinds of file, told apart by their first line, both JSON lines:
 
 - {"index": 17, "response": "..."}: the position of the record in the annotation file, counted from 0, and the
-  reply. It is scored as it is, for so the official scripts do it.
-- a predictions file of ours (`benchmarks.predictions`). Special tokens and all from the end token on are left
-  out, as the official scripts decode; of a CoT answer only its `final_answer` counts, what stands in <answer>.
+  response. It is scored as it is, as the official scripts do.
+- a predictions file of ours (`benchmarks.predictions`). Special tokens, and everything from the end token on, are
+  left out, as the official scripts decode; of a CoT response only its `final_answer` counts, the text in <answer>.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _SPECIAL = re.compile(r"<\|[a-z_]{1,40}\|>")
 _ENDS = re.compile(r"<\|(?:im_end|endoftext)\|>")
 
 
-def spoken(text: str, mode: Mode) -> str:
-    """What a text of ours says to an official script: without special tokens, in CoT mode its `final_answer`."""
+def visible_text(text: str, mode: Mode) -> str:
+    """Our response as official scripts decode it: without special tokens, in CoT mode its `final_answer` part alone."""
     plain = _SPECIAL.sub("", _ENDS.split(text, maxsplit=1)[0])
     return final_answer(plain) if mode == "cot" else plain
 
@@ -39,20 +39,20 @@ def read_responses(file: Path, name: str, count: int) -> list[str]:
     if _is_ours(file):
         return _ours(file, name, count)
     faults = Faults(file)
-    found: dict[int, str] = {}
+    responses: dict[int, str] = {}
     for number, record in enumerate(read_lines(file), 1):
         index, response = whole(record.get("index")), record.get("response")
         if index is None or not 0 <= index < count:
             got = f"{record.get('index')!r:.80}"
             faults.add(f"line {number}.index", f"expected an integer from 0 to {count - 1}, got {got}")
-        elif index in found:
+        elif index in responses:
             faults.add(f"line {number}.index", f"a second response to record {index}")
         elif not isinstance(response, str):
             faults.add(f"line {number}.response", f"expected text, got {response!r:.80}")
         else:
-            found[index] = response
+            responses[index] = response
     faults.refuse()
-    return _complete(file, found, count)
+    return _complete(file, responses, count)
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
@@ -97,22 +97,22 @@ def _ours(file: Path, name: str, count: int) -> list[str]:
     except PredictionsError as error:
         raise Refused(str(error)) from error
     faults = Faults(file)
-    found: dict[int, str] = {}
+    responses: dict[int, str] = {}
     for number, prediction in enumerate(predictions, 2):
         prefix, _, place = prediction.sample.rpartition("/")
         if prefix != name or not re.fullmatch("0|[1-9][0-9]{0,8}", place) or int(place) >= count:
             faults.add(f"line {number}.sample", f"{prediction.sample!r:.80} is none of {name}/0 to {name}/{count - 1}")
         else:
-            found[int(place)] = spoken(prediction.text, prediction.mode)
+            responses[int(place)] = visible_text(prediction.text, prediction.mode)
     faults.refuse()
-    return _complete(file, found, count)
+    return _complete(file, responses, count)
 
 
-def _complete(file: Path, found: dict[int, str], count: int) -> list[str]:
-    if len(found) < count:
-        first = next(index for index in range(count) if index not in found)
+def _complete(file: Path, responses: dict[int, str], count: int) -> list[str]:
+    if len(responses) < count:
+        first = next(index for index in range(count) if index not in responses)
         raise Refused(
-            f"{file}: {count - len(found)} of {count} records have no response, the first is record {first}; "
-            "an evaluation that was stopped goes on if it is started again"
+            f"{file}: {count - len(responses)} of {count} records have no response, the first is record {first}; "
+            "an evaluation that was stopped resumes when it is started again"
         )
-    return [found[index] for index in range(count)]
+    return [responses[index] for index in range(count)]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..files.atomic import write_bytes
 from ..files.validation import Refused, printable
 from .fingerprint import Fingerprint, fingerprint
-from .interface import Score
+from .interface import BenchmarkScore
 from .registry import NAMES, benchmark
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NAME is one of: {names}.
 folder with the datasets).
 
 --predictions is predictions-NAME-direct.jsonl or predictions-NAME-cot.jsonl in the run directory of an evaluation of
-this project, or what another program wrote:
+this project, or a file of another program:
   JSON lines {{"index": position in the annotation file, from 0, "response": text}}, or
   mc_bench, odinw13: a COCO result list [{{"image_id", "category_id", "bbox": [x, y, width, height], "score"}}]
 
@@ -38,14 +38,14 @@ A file that is not in order is refused with the record and the key of each fault
 """
 
 
-def score_file(name: str, annotations: Path, predictions: Path) -> tuple[Score, Fingerprint]:
+def score_file(name: str, annotations: Path, predictions: Path) -> tuple[BenchmarkScore, Fingerprint]:
     """The score of a predictions file, and the fingerprint of the annotations that it was scored on.
 
     Raises Refused with file, record and key of every fault in either file.
     """
-    chosen = benchmark(name)
-    data = chosen.load(annotations)
-    return chosen.score(data, chosen.read(predictions, data)), fingerprint(name, annotations, chosen.counts(data))
+    suite = benchmark(name)
+    data = suite.load(annotations)
+    return suite.score(data, suite.read(predictions, data)), fingerprint(name, annotations, suite.counts(data))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,22 +60,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--predictions", metavar="FILE", type=Path, required=True, help="the answers")
     parser.add_argument("--json", action="store_true", help="print the official score as one JSON object")
     parser.add_argument("--store", metavar="FILE", type=Path, help="write all of it, with the fingerprint, as JSON")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        score, revision = score_file(asked.name, asked.annotations, asked.predictions)
+        score, revision = score_file(options.name, options.annotations, options.predictions)
     except Refused as error:
         print(printable(str(error)), file=sys.stderr)  # noqa: T201
         return 2
     if warning := revision.warning:
         print(printable(warning), file=sys.stderr)  # noqa: T201
-    if asked.store:
-        content = {"benchmark": asked.name, "fingerprint": revision.as_json()}
+    if options.store:
+        content = {"benchmark": options.name, "fingerprint": revision.as_json()}
         text = _json({**content, "official": score.official, "beside": score.beside}) + "\n"
-        write_bytes(asked.store, text.encode())
-    if asked.json:
+        write_bytes(options.store, text.encode())
+    if options.json:
         print(_json(score.official))  # noqa: T201
     else:
-        _show(asked.name, score, revision)
+        _show(options.name, score, revision)
     return 0
 
 
@@ -83,7 +83,7 @@ def _json(content: Any) -> str:
     return json.dumps(content, indent=1, allow_nan=False)
 
 
-def _show(name: str, score: Score, revision: Fingerprint) -> None:
+def _show(name: str, score: BenchmarkScore, revision: Fingerprint) -> None:
     """The table for people, and what stands beside it."""
     from rich.console import Console
     from rich.table import Table
@@ -102,8 +102,8 @@ def _cell(value: object) -> Text:
     """A value of the table; a name in a file can neither style the table nor break it."""
     from rich.text import Text
 
-    shown = "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-    return Text(printable(shown))
+    text = "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return Text(printable(text))
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from ..benchmarks.fingerprint import fingerprint
 from ..benchmarks.generalised import score as generalised
 from ..benchmarks.generalised import shortcuts
 from ..benchmarks.predictions import PredictionLog
-from ..benchmarks.prompts import asking_at
+from ..benchmarks.prompts import templates_at
 from ..benchmarks.registry import benchmark
-from ..benchmarks.responses import spoken
+from ..benchmarks.responses import visible_text
 from ..benchmarks.suites import mig_bench
 from ..grounding.parsing import parse_answer
 from ..grounding.predictions import Prediction
@@ -145,24 +145,24 @@ def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None
     chosen = benchmark(name)
     file = chosen.annotations(root)
     data = chosen.load(file, None, most_pixels)
-    data = chosen.part(data, most) if most else data
-    asking = asking_at(root)
+    data = chosen.head(data, most) if most else data
+    templates = templates_at(root)
 
     def official(texts: Sequence[str]) -> dict[str, Any]:
-        score = chosen.score(data, chosen.heard(data, texts))
+        score = chosen.score(data, chosen.parse(data, texts))
         return {
             "headline": {metric: asdict(value) for metric, value in score.headline.items()},
             "official": score.official,
             "beside": score.beside,
             "rows": score.rows,
             "fingerprint": fingerprint(name, file, chosen.counts(data)).as_json(),
-            "asked_in": "its own asking.yaml" if len(asking.files) > 1 else "its authors' words",
+            "asked_in": "its own asking.yaml" if len(templates.files) > 1 else "its authors' words",
         }
 
     def table(texts: Sequence[str], tokens: Sequence[int]) -> pd.DataFrame:
         return mig_bench.score(data, texts, mode, tokens)
 
-    samples = chosen.samples(data, mode, asking)
+    samples = chosen.samples(data, mode, templates)
     return Task(name, mode, samples, table if name == "mig_bench" else None, official)
 
 
@@ -233,7 +233,7 @@ def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[
             write_table(run.folder / SCORES.name(task.name), scores)
             summaries[task.name] = generalised.summary(scores) if not task.official else {}
         if task.official:
-            content = task.official([spoken(text, task.mode) for text in texts])
+            content = task.official([visible_text(text, task.mode) for text in texts])
             run.write(OFFICIAL.name(task.name), content)
             summaries[task.name] = {name: each["value"] for name, each in content["headline"].items()}
     return summaries

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..benchmarks.fingerprint import fingerprint
-from ..benchmarks.prompts import asking_at
+from ..benchmarks.prompts import templates_at
 from ..benchmarks.registry import benchmark
 from ..corpora import recipe
 from ..corpora.manifest import MANIFEST
@@ -239,7 +239,7 @@ def _asked(name: str, root: Path, mode: Mode) -> str:
     """What a benchmark asks and is scored against: annotations, prompts, true answers, and the pictures' bytes."""
     chosen = benchmark(name)
     file = chosen.annotations(root)
-    samples = chosen.samples(chosen.load(file), mode, asking_at(root))
+    samples = chosen.samples(chosen.load(file), mode, templates_at(root))
     rows = [
         [s.id, s.prompt or s.query, s.choice, [[t.picture, *t.box] for t in s.targets], [*map(_picture, s.pictures)]]
         for s in samples

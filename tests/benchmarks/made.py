@@ -30,6 +30,6 @@ def sample(
     choice: str | None = None,
     scene: str | None = None,
 ) -> Sample:
-    shown = tuple(Plain(n, name) for n in range(pictures))
-    found = tuple(Target(picture, box) for picture, box in targets)
-    return Sample(name, scene or name, kind, "made", shown, "Where?", found, choice)
+    images = tuple(Plain(n, name) for n in range(pictures))
+    boxes = tuple(Target(picture, box) for picture, box in targets)
+    return Sample(name, scene or name, kind, "made", images, "Where?", boxes, choice)

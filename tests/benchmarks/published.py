@@ -128,8 +128,8 @@ def write_json(file: Path, content: Any) -> Path:
 
 
 def write_refcoco(folder: Path, refs: Any = None, instances: Any = None) -> Path:
-    made = refcoco()
+    default = refcoco()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "refs(unc).p").write_bytes(pickle.dumps(made[0] if refs is None else refs, protocol=2))
-    write_json(folder / "instances.json", made[1] if instances is None else instances)
+    (folder / "refs(unc).p").write_bytes(pickle.dumps(default[0] if refs is None else refs, protocol=2))
+    write_json(folder / "instances.json", default[1] if instances is None else instances)
     return folder / "refs(unc).p"

@@ -92,15 +92,15 @@ def _mutate(content: Any, kind: str, rng: Random) -> Any:
 
 def _use(name: str, file: Path) -> None:
     """All that is done with annotations: loaded, asked, counted, and scored with empty answers."""
-    chosen = benchmark(name)
-    data = chosen.load(file)
-    samples = chosen.samples(data, "cot")
+    suite = benchmark(name)
+    data = suite.load(file)
+    samples = suite.samples(data, "cot")
     for sample in samples[:4]:
         for picture in sample.pictures:
             with pytest.raises(Refused):  # there are no files, and no path leads out of the folder
                 picture.pixels()
-    chosen.score(data, chosen.heard(data, [""] * len(samples)))
-    chosen.counts(data)
+    suite.score(data, suite.parse(data, [""] * len(samples)))
+    suite.counts(data)
 
 
 def test_every_benchmark_is_corrupted() -> None:
@@ -154,9 +154,9 @@ def test_garbled_parquet_is_refused_or_read(tmp_path: Path, name: str, rows: lis
             garbled[rng.randrange(4, len(garbled))] = rng.randrange(256)
         file.write_bytes(garbled if n % 4 else whole[: rng.randrange(4, len(whole))])
         try:
-            chosen = benchmark(name)
-            data = chosen.load(file)
-            for sample in chosen.samples(data, "direct"):
+            suite = benchmark(name)
+            data = suite.load(file)
+            for sample in suite.samples(data, "direct"):
                 for picture in sample.pictures:
                     picture.pixels()
         except Refused as refusal:
@@ -166,13 +166,13 @@ def test_garbled_parquet_is_refused_or_read(tmp_path: Path, name: str, rows: lis
 @pytest.mark.parametrize("name", ["mc_bench", "odinw13", "odinw13_all"])
 def test_corrupted_result_lists_are_refused_or_read(tmp_path: Path, name: str) -> None:
     make, write = FORMATS[name]
-    chosen = benchmark(name)
-    data = chosen.load(write(tmp_path, make(tmp_path)))
+    suite = benchmark(name)
+    data = suite.load(write(tmp_path, make(tmp_path)))
     content = [{"image_id": n, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5} for n in (1, 2)]
     for kind in CLASSES:
         for seed in range(VARIANTS):
             file = write_json(tmp_path / "said.json", _mutate(content, kind, Random(f"{name}/{kind}/{seed}")))
             try:
-                chosen.score(data, chosen.read(file, data))
+                suite.score(data, suite.read(file, data))
             except Refused as refusal:
                 assert str(file) in str(refusal)

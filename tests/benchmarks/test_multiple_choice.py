@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemvg_repro.benchmarks.multiple_choice import Choice, numbered
+from gemvg_repro.benchmarks.multiple_choice import ChoiceQuestion, numbered
 from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.benchmarks.suites import mantis_eval, muirbench
 from gemvg_repro.benchmarks.suites.blink import choice_of
@@ -19,14 +19,14 @@ from .published import write_json, write_parquet
 
 
 def score(name: str, file: Path, *replies: str) -> Any:
-    chosen = benchmark(name)
-    return chosen.score(chosen.load(file), replies)
+    suite = benchmark(name)
+    return suite.score(suite.load(file), replies)
 
 
 def test_muirbench(tmp_path: Path) -> None:
     file = write_parquet(tmp_path / "test-00000-of-00001.parquet", published.muirbench())
-    chosen = benchmark("muirbench")
-    first, _, third = chosen.samples(chosen.load(file), "direct")
+    suite = benchmark("muirbench")
+    first, _, third = suite.samples(suite.load(file), "direct")
     assert first.prompt == (
         "Question: How many dogs in all? Picture 1Picture 2\nChoices:\n(A) 1\n(B) 2\n(C) None of the choices provided\n"
         "Hint: Please provide the correct option letter, such as A, B, C, D, directly.\nAnswer:"
@@ -34,23 +34,23 @@ def test_muirbench(tmp_path: Path) -> None:
     assert "(A) Picture 1\n(B) Picture 2\n" in (third.prompt or "")
     assert (first.choice, len(first.pictures)) == ("B", 2)
     assert np.unique(third.pictures[1].pixels()).tolist() == [2]  # of the second row group
-    found = score("muirbench", file, "(B)", "B", "I am sure that it is D .")
-    assert found.official == {
+    result = score("muirbench", file, "(B)", "B", "I am sure that it is D .")
+    assert result.official == {
         "accuracy": pytest.approx(2 / 3),
         "micro": pytest.approx(2 / 3),
         "macro": pytest.approx(0.75),
         "by_task": {"Counting": 0.5, "Ordering": 1.0},
     }
-    assert chosen.counts(chosen.load(file)) == {"records": 3, "Counting": 2, "Ordering": 1}
+    assert suite.counts(suite.load(file)) == {"records": 3, "Counting": 2, "Ordering": 1}
 
 
 def test_muirbench_guesses_as_its_authors_do(tmp_path: Path) -> None:
     file = write_parquet(tmp_path / "a.parquet", published.muirbench())
     guess = Random(42)
     guesses = [guess.choice("ABC") == "B", guess.choice("AB") == "A", guess.choice("ABCD") == "D"]
-    found = score("muirbench", file, "well", "", "?")
-    assert found.official["micro"] == sum(guesses) / 3
-    assert found.beside["unread"] == 3 and found.beside["without_guesses"]["micro"] == 0
+    result = score("muirbench", file, "well", "", "?")
+    assert result.official["micro"] == sum(guesses) / 3
+    assert result.beside["unread"] == 3 and result.beside["without_guesses"]["micro"] == 0
 
 
 @pytest.mark.parametrize(
@@ -79,19 +79,19 @@ def test_mmiu(tmp_path: Path) -> None:
         write_parquet(tmp_path / "all.parquet", published.mmiu()),
         write_json(tmp_path / "all.json", published.mmiu()),
     ):
-        found = score("mmiu", file, " (b). ", "B", "A: first", "A")
-        assert found.official == {
+        result = score("mmiu", file, " (b). ", "B", "A: first", "A")
+        assert result.official == {
             "accuracy": 0.25,
             "micro": pytest.approx(1 / 3),
             "macro": 0.25,
             "by_task": {"ordering": 0.0, "retrieval": 0.5},
         }
-        assert found.beside["unread"] == 1
+        assert result.beside["unread"] == 1
     picture = tmp_path / "Low-level-semantic/t/1.jpg"
     picture.parent.mkdir(parents=True)
     Image.new("RGB", (40, 20)).save(picture)
-    chosen = benchmark("mmiu")
-    sample = chosen.samples(chosen.load(tmp_path / "all.parquet", most_pixels=50), "cot")[0]
+    suite = benchmark("mmiu")
+    sample = suite.samples(suite.load(tmp_path / "all.parquet", most_pixels=50), "cot")[0]
     assert sample.pictures[0].pixels().shape == (5, 10, 3)
     assert (sample.prompt or "").startswith("Question:\nWhich image shows")
 
@@ -101,15 +101,15 @@ def test_blink(tmp_path: Path) -> None:
     write_parquet(tmp_path / "Counting/val-00000-of-00001.parquet", published.blink()[2:])
     hidden = [row | {"answer": "hidden", "idx": "test_Jigsaw_1"} for row in published.blink()]
     write_parquet(tmp_path / "Jigsaw/test-00000-of-00001.parquet", hidden)
-    found = score("blink", tmp_path, "B", "(A)", "The second.\n\nIt is (A) then.")
-    assert found.official["by_task"] == {"Counting": 1.0, "Jigsaw": 0.5}
-    assert (found.official["accuracy"], found.official["micro"]) == (0.75, pytest.approx(2 / 3))
-    chosen = benchmark("blink")
-    counting, jigsaw, _ = chosen.samples(chosen.load(tmp_path), "direct")
+    result = score("blink", tmp_path, "B", "(A)", "The second.\n\nIt is (A) then.")
+    assert result.official["by_task"] == {"Counting": 1.0, "Jigsaw": 0.5}
+    assert (result.official["accuracy"], result.official["micro"]) == (0.75, pytest.approx(2 / 3))
+    suite = benchmark("blink")
+    counting, jigsaw, _ = suite.samples(suite.load(tmp_path), "direct")
     assert (counting.prompt or "").startswith("Which?") and (jigsaw.prompt or "").startswith("Disclaimer: ")
     assert len(jigsaw.pictures) == 3 and jigsaw.choice == "A"
     with pytest.raises(Refused, match="answers are hidden"):
-        chosen.load(tmp_path / "Jigsaw/test-00000-of-00001.parquet")
+        suite.load(tmp_path / "Jigsaw/test-00000-of-00001.parquet")
 
 
 @pytest.mark.parametrize(
@@ -134,10 +134,10 @@ def test_the_choice_by_blink_s_rule(reply: str, choice: str | None) -> None:
 
 def test_mibench(tmp_path: Path) -> None:
     file = write_json(tmp_path / "multi_image_instruction.json", published.mibench())
-    found = score("mibench", file, "Yes", "no", "Yes.", "No")
-    assert found.official["by_task"] == {"general_comparison": 0.5, "subtle_difference": 0.5}
-    chosen = benchmark("mibench")
-    (sample, *_) = chosen.samples(chosen.load(file), "direct")
+    result = score("mibench", file, "Yes", "no", "Yes.", "No")
+    assert result.official["by_task"] == {"general_comparison": 0.5, "subtle_difference": 0.5}
+    suite = benchmark("mibench")
+    (sample, *_) = suite.samples(suite.load(file), "direct")
     assert sample.prompt == (
         "Picture 1Picture 2\nDo both images show a dog?Please only strictly answer from the choice list: Yes | No"
     )
@@ -145,11 +145,11 @@ def test_mibench(tmp_path: Path) -> None:
 
 def test_mantis_eval(tmp_path: Path) -> None:
     file = write_parquet(tmp_path / "test.parquet", published.mantis_eval())
-    found = score("mantis_eval", file, "(A) first", "The first", "So. Final Answer: 3")
-    assert found.official["by_task"] == {"multi-choice": 0.5, "short-answer": 1.0}
-    assert found.official["accuracy"] == pytest.approx(2 / 3)
-    chosen = benchmark("mantis_eval")
-    first, _, third = chosen.samples(chosen.load(file), "direct")
+    result = score("mantis_eval", file, "(A) first", "The first", "So. Final Answer: 3")
+    assert result.official["by_task"] == {"multi-choice": 0.5, "short-answer": 1.0}
+    assert result.official["accuracy"] == pytest.approx(2 / 3)
+    suite = benchmark("mantis_eval")
+    first, _, third = suite.samples(suite.load(file), "direct")
     assert first.prompt == (
         "Picture 1Picture 2 Which is taller?\n (A) first\n (B) second\n"
         "Answer with the option's letter from the given choices directly."
@@ -172,12 +172,12 @@ def test_mantis_eval(tmp_path: Path) -> None:
     ],
 )
 def test_mantis_s_rule(reply: str, right: bool) -> None:
-    record = Choice("multi-choice", "?", ("first", "(B) second"), "B", (), {})
+    record = ChoiceQuestion("multi-choice", "?", ("first", "(B) second"), "B", (), {})
     assert mantis_eval.right(record, reply) is right
 
 
 def test_an_option_said_in_full_is_right_where_no_letter_is() -> None:
-    record = Choice("multi-choice", "?", ("(A) 7", "(B) 8"), "B", (), {})
+    record = ChoiceQuestion("multi-choice", "?", ("(A) 7", "(B) 8"), "B", (), {})
     assert [mantis_eval.right(record, reply) for reply in ("8", " 8 ", "7", "18")] == [True, True, False, False]
 
 
@@ -188,6 +188,6 @@ def test_markers_are_numbered() -> None:
 def test_a_huge_stored_photograph_is_scaled(tmp_path: Path) -> None:
     row = published.muirbench()[0] | {"image_list": [published.picture(9, (3000, 2000), "JPEG")]}
     file = write_parquet(tmp_path / "a.parquet", [row])
-    chosen = benchmark("muirbench")
-    (sample,) = chosen.samples(chosen.load(file, most_pixels=60_000), "direct")
+    suite = benchmark("muirbench")
+    (sample,) = suite.samples(suite.load(file, most_pixels=60_000), "direct")
     assert sample.pictures[0].pixels().shape == (200, 300, 3)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.benchmarks.prompts import asking_at, authors
+from gemvg_repro.benchmarks.prompts import authors_templates, templates_at
 from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.prompts import question
@@ -24,11 +24,11 @@ def test_own_words_stand_before_the_authors(tmp_path: Path) -> None:
     (tmp_path / "asking.yaml").write_text(OWN)
     (tmp_path / "MIG_data.json").write_text("[]")
     for root in (tmp_path, tmp_path / "MIG_data.json"):
-        asking = asking_at(root)
-        assert asking.ask("mig_bench", "cot", question="Where is {question}?") == "Think. Where is {question}?"
-        assert asking.templates["mig_bench"]["direct"]["source"] == "here"
-        assert asking.templates["odinw13"] == authors().templates["odinw13"]
-    assert asking_at(tmp_path.parent) is authors()
+        templates = templates_at(root)
+        assert templates.fill("mig_bench", "cot", question="Where is {question}?") == "Think. Where is {question}?"
+        assert templates.templates["mig_bench"]["direct"]["source"] == "here"
+        assert templates.templates["odinw13"] == authors_templates().templates["odinw13"]
+    assert templates_at(tmp_path.parent) is authors_templates()
 
 
 @pytest.mark.parametrize(
@@ -48,19 +48,19 @@ def test_own_words_stand_before_the_authors(tmp_path: Path) -> None:
 def test_words_that_are_not_in_order_are_refused(tmp_path: Path, content: str, culprit: str) -> None:
     (tmp_path / "asking.yaml").write_text(content)
     with pytest.raises(Refused) as caught:
-        asking_at(tmp_path)
+        templates_at(tmp_path)
     assert str(tmp_path / "asking.yaml") in str(caught.value) and culprit in str(caught.value)
 
 
 def test_a_field_that_a_benchmark_does_not_have_is_refused(tmp_path: Path) -> None:
     (tmp_path / "asking.yaml").write_text(OWN.replace("{question}!", "{query}"))
     with pytest.raises(Refused, match=r"mig_bench\.direct\.text: has query in braces; the fields .* are question"):
-        asking_at(tmp_path).ask("mig_bench", "direct", question="?")
+        templates_at(tmp_path).fill("mig_bench", "direct", question="?")
 
 
 def test_mc_bench_is_asked_as_our_own_samples_are(tmp_path: Path) -> None:
-    chosen = benchmark("mc_bench")
-    data = chosen.load(test_mc_bench.write(tmp_path, test_mc_bench.document()))
+    suite = benchmark("mc_bench")
+    data = suite.load(test_mc_bench.write(tmp_path, test_mc_bench.document()))
     for mode in MODES:
-        for sample in chosen.samples(data, mode):
+        for sample in suite.samples(data, mode):
             assert sample.prompt == question(replace(sample, prompt=None), mode)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gemvg_repro.benchmarks.predictions import PredictionLog
-from gemvg_repro.benchmarks.responses import read_responses, spoken
+from gemvg_repro.benchmarks.responses import read_responses, visible_text
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.predictions import Prediction
 
@@ -16,11 +16,11 @@ def lines(folder: Path, *records: Any) -> Path:
     return file
 
 
-def test_special_tokens_are_not_spoken() -> None:
+def test_special_tokens_are_not_visible() -> None:
     text = "<think>(1,2),(3,4)</think><answer><|box_start|>(5,6),(7,8)<|box_end|></answer><|im_end|>(9,9),(9,9)"
-    assert spoken(text, "cot") == "(5,6),(7,8)"
-    assert spoken("<think>The left one, (1,2),(3,4)</think><|im_end|>", "cot") == ""
-    assert spoken(text, "direct") == "<think>(1,2),(3,4)</think><answer>(5,6),(7,8)</answer>"
+    assert visible_text(text, "cot") == "(5,6),(7,8)"
+    assert visible_text("<think>The left one, (1,2),(3,4)</think><|im_end|>", "cot") == ""
+    assert visible_text(text, "direct") == "<think>(1,2),(3,4)</think><answer>(5,6),(7,8)</answer>"
 
 
 def test_answers_of_another_program_in_any_order_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_torn_last_line_of_ours_is_dropped(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"sample": "mig_bench/1", "mo')
     assert read_responses(path, "mig_bench", 1) == ["A"]
-    with pytest.raises(Refused, match=r"1 of 2 records have no response.*goes on if it is started again"):
+    with pytest.raises(Refused, match=r"1 of 2 records have no response.*resumes when it is started again"):
         read_responses(path, "mig_bench", 2)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gemvg_repro.benchmarks.fingerprint import fingerprint
-from gemvg_repro.benchmarks.prompts import authors
+from gemvg_repro.benchmarks.prompts import authors_templates
 from gemvg_repro.benchmarks.registry import NAMES, benchmark
 from gemvg_repro.benchmarks.score import main
 from gemvg_repro.benchmarks.suites import mig_bench_file
@@ -57,8 +57,8 @@ def test_mc_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     predictions = tmp_path / "predictions.json"
     predictions.write_text("[]")
     assert main(["mc_bench", "--annotations", str(annotations), "--predictions", str(predictions), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["official"]["weighted_ap50"] is None and found["corrected"]["image_accuracy"] == 0.5
+    result = json.loads(capsys.readouterr().out)
+    assert result["official"]["weighted_ap50"] is None and result["corrected"]["image_accuracy"] == 0.5
 
 
 def test_a_refusal_names_the_file_and_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,9 +83,9 @@ def test_names_of_strangers_do_not_style_the_table(tmp_path: Path, capsys: pytes
 
 def test_help_teaches() -> None:
     command = [sys.executable, "-m", "gemvg_repro.benchmarks.score", "--help"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert all(
-        word in said
+        word in output
         for word in ("--annotations", '{"index"', "COCO result list", "mc_bench", "predictions-NAME-cot.jsonl")
     )
 
@@ -98,8 +98,8 @@ def test_every_benchmark_is_what_it_is_called() -> None:
 
 
 def test_asking_fills_in_once() -> None:
-    asked = authors().ask("mig_bench", "direct", question="Where is {question}? ")
-    assert asked == (
+    prompt = authors_templates().fill("mig_bench", "direct", question="Where is {question}? ")
+    assert prompt == (
         "Where is {question}? Format:<|box_start|>(x1,y1),(x2,y2)<|box_start|>. Don't generate addtional words."
     )
 
@@ -109,9 +109,9 @@ def test_fingerprints(tmp_path: Path) -> None:
     file.write_text("[]")
     revised = {"common_object": 815, "group_grounding": 485, "reasoning": 97}
     rest = {"diff": 528, "view_diff": 94, "object_tracking": 550, "multi_view": 288, "region": 1203}
-    found = fingerprint("mig_bench", file, revised | rest | {"refer_grounding": 99, "correspondence": 117})
-    assert found.revision == "UniVG-R1's revised MIG-Bench" and not found.certain
-    assert "its hash is not on record" in (found.warning or "")
+    revision = fingerprint("mig_bench", file, revised | rest | {"refer_grounding": 99, "correspondence": 117})
+    assert revision.revision == "UniVG-R1's revised MIG-Bench" and not revision.certain
+    assert "its hash is not on record" in (revision.warning or "")
     unknown = fingerprint("mig_bench", file, {"diff": 1})
     assert unknown.revision is None and "diff 1" in (unknown.warning or "")
 
@@ -124,6 +124,6 @@ def test_the_golden_responses_through_the_command(tmp_path: Path) -> None:
     answers.write_text("\n".join(lines))
     files = ["--annotations", str(DATA / "mig_bench/MIG_data.json"), "--predictions", str(answers)]
     command = [sys.executable, "-m", "gemvg_repro.benchmarks.score", "mig_bench", *files, "--json"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert json.loads(said.stdout) == golden["expected"]
-    assert said.stderr == ""  # the revision is known by its hash
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(process.stdout) == golden["expected"]
+    assert process.stderr == ""  # the revision is known by its hash

@@ -1,4 +1,4 @@
-"""How hard is a sample to see, and how far is it to reason? Told from the sample, never from an answer."""
+"""How hard is a sample, to perceive and to reason about? Computed from the sample alone, never from an answer."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Protocol
 from ...grounding.samples import Box, Kind, Picture, Sample
 
 SMALL = 0.025
-"""Share of its picture below which a target is small: a square of a sixth of the picture's side."""
+"""A target with a smaller share of its image's area is small: a square with a sixth of the image's side."""
 
 CROWD = 4
-"""So many things make a picture crowded."""
+"""An image with so many things is crowded."""
 
 HOPS: Mapping[Kind, int] = {"referential": 0, "semantic": 1, "spatial": 1, "temporal": 1, "reasoning": 2}
-"""From how many other findings an answer follows: none where what is asked for is described, one where a picture or
-the other frames say what is meant, two where that has to be found in a picture first; three, see `hops`."""
+"""The number of associations before the answer: none where the query describes the target, one where an image or the
+other frames show what is meant, two where that has to be found in an image first; for three see `hops`."""
 
 
 class Thing(Protocol):
-    """What a picture shows, where that is known."""
+    """An object that an image shows, where that is known."""
 
     @property
     def box(self) -> Box: ...
@@ -33,17 +33,17 @@ class Thing(Protocol):
 def hops(sample: Sample) -> int:
     """How many associations lead to the answer; 0 for kinds that are not grounded.
 
-    Three where what was found first only says what is meant in another picture: in the miniature's words, a question
-    that goes twice by what is "of the same" colour or category.
+    Three where the first object only says what is meant in another image: in the miniature's words, a question with two
+    relations "of the same" colour or category.
     """
     return HOPS.get(sample.kind, 0) + (sample.kind == "reasoning" and sample.query.count("of the same") > 1)
 
 
 def difficulties(sample: Sample) -> int:
-    """How many of three make it hard to see, 0 to 3: a small target, a crowded picture, something like a target.
+    """The number of perceptual difficulties, 0 to 3: a small target, a crowded image, a distractor like a target.
 
-    What a picture shows besides targets is known where the picture has `things`, as the miniature's have; elsewhere
-    only targets count, and none has anything like it.
+    Other objects than targets are known where the picture has `things`, as the miniature's have; elsewhere
+    only targets count, and there are no distractors.
     """
     return _small(sample) + _crowded(sample) + _similar(sample)
 
@@ -58,7 +58,7 @@ def _crowded(sample: Sample) -> bool:
 
 
 def _similar(sample: Sample) -> bool:
-    """Whether beside a target, in its picture, something else has its category or its colour."""
+    """Whether another object in a target's image has its category or its colour."""
     for number, picture in enumerate(sample.pictures):
         boxes = {target.box for target in sample.targets if target.picture == number}
         looks = [thing.look for thing in _things(picture) if thing.box in boxes]

@@ -1,8 +1,8 @@
-"""How well are any number of targets grounded in several pictures? The project's own measure.
+"""The score of generalised multi-image grounding: any number of targets in several images. The project's own measure.
 
 The headline is F1@0.5: within a kind, from the true positives of all samples (a largest matching among pairs
-in the same picture with IoU >= 0.5), then the mean over the kinds. An unreadable answer is no boxes, and
-counted.
+in the same image with IoU >= 0.5), then the mean over the kinds. An answer that cannot be parsed counts as no
+boxes, and is reported.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ THRESHOLD = 0.5
 def score(
     samples: Sequence[Sample], texts: Sequence[str], mode: Mode, tokens: Sequence[int] | None = None
 ) -> pd.DataFrame:
-    """One row a sample, in order, from the answers of a model (`tokens`: how many it generated).
+    """One row a sample, in order, from a model's responses (`tokens`: their lengths).
 
-    - sample, scene, kind, mode, pictures (how many), n_true, n_predicted, tokens; hops and difficulties as in `slices`
+    - sample, scene, kind, mode, pictures (how many), n_true, n_predicted, tokens; hops and difficulties:
+      see `difficulty`
     - tp: pairs in a largest matching with IoU >= 0.5
     - iou: the largest sum of IoU over one-to-one matchings, over max(n_true, n_predicted); 1 if both are 0
-    - picture_ok: whether the set of pictures with a box is the true one
-    - unreadable: no answer of the sort that was asked for; then iou and picture_ok are 0, targets or not
+    - picture_ok: whether the set of images with a box is the true one
+    - unreadable: no answer of the expected type was parsed; then iou and picture_ok are 0, targets or not
     - correct: whether the letter is right; missing in samples of grounding
 
-    In samples of understanding, iou and picture_ok mean nothing and are 0.
+    In samples of understanding, iou and picture_ok are undefined and 0.
     """
     if tokens is None:
         tokens = [0] * len(texts)
@@ -75,14 +76,14 @@ def _row(sample: Sample, text: str, tokens: int, mode: Mode) -> tuple[object, ..
 
 
 def _answers(sample: Sample, parsed: ParsedAnswer) -> bool:
-    """Whether the answer is of the sort that was asked for: boxes or "none", or a letter."""
+    """Whether the answer is of the expected type: boxes or "none", or a letter."""
     if sample.choice is not None:
         return parsed.choice is not None
     return bool(parsed.targets) or parsed.none
 
 
 def summary(scores: pd.DataFrame) -> dict[str, float]:
-    """The measures of a table of `score`; those that no sample can tell are left out.
+    """The metrics of a table of `score`; those that are undefined on its samples are left out.
 
     f1, precision, recall: means over the kinds; f1/<kind>: within one. Over all samples of grounding:
     acc@0.5 (share of targets that are matched), iou, picture_accuracy, count_accuracy, none_accuracy (share
@@ -95,7 +96,7 @@ def summary(scores: pd.DataFrame) -> dict[str, float]:
     totals = by_kind.sum()
     f1 = _ratio(2 * by_kind["tp"], by_kind["n_true"] + by_kind["n_predicted"])
     right_count = (grounding["n_predicted"] == grounding["n_true"]) & answered
-    found = {
+    metrics = {
         "f1": f1.mean(),
         **{f"f1/{kind}": f1.get(kind) for kind in GROUNDING_KINDS},
         "precision": _ratio(by_kind["tp"], by_kind["n_predicted"]).mean(),
@@ -108,7 +109,7 @@ def summary(scores: pd.DataFrame) -> dict[str, float]:
         "choice_accuracy": scores["correct"].astype("Float64").mean(),
         "unreadable": scores["unreadable"].mean(),
     }
-    return {name: float(value) for name, value in found.items() if value is not None and pd.notna(value)}
+    return {name: float(value) for name, value in metrics.items() if value is not None and pd.notna(value)}
 
 
 def _ratio(part: pd.Series, whole: pd.Series) -> pd.Series:

@@ -1,9 +1,8 @@
-"""How far does one get without looking? Shortcut baselines, fitted on other samples than they are applied to.
+"""What do shortcuts score without grounding? Baselines fitted on other samples than they are applied to.
 
-Two answer by themselves: `constant_box` with one box in every picture, `picture_prior` with that box in the
-pictures that most often hold a target. Their letter, in samples of understanding, is the most common one. Two
-are asked of a model: `grey` leaves it the question and the pictures' sizes, `shuffled` shows another sample's
-pictures.
+Two need no model: `constant_box` answers with one box in every image, `picture_prior` with that box in the images that
+most often have a target. Their letter, in samples of understanding, is the most common one. Two are inputs for a model:
+`grey` leaves it the question and the images' sizes, `shuffled` shows another sample's images.
 """
 
 from __future__ import annotations
@@ -21,44 +20,44 @@ from ...grounding.boxes import as_array, pairwise_iou
 from ...grounding.samples import Box, Kind, Sample, Target
 from .score import THRESHOLD
 
-_MOST_CANDIDATES = 1000
-_MOST_TARGETS = 5000
+_MAX_CANDIDATES = 1000
+_MAX_TARGETS = 5000
 
 
 def best_box(training: Sequence[Sample]) -> Box:
     """The target's box that most targets overlap with IoU >= 0.5; of equals, the one of the highest mean IoU.
 
-    Of very many targets, evenly spaced ones are looked at: 1,000 candidates against 5,000. Raises ValueError
+    Of very many targets, evenly spaced ones are compared: 1,000 candidates against 5,000. Raises ValueError
     if there are no targets.
     """
     boxes = as_array([target.box for sample in training for target in sample.targets])
     if not len(boxes):
         raise ValueError("the best constant box needs samples with targets to be fitted on; there are none")
-    candidates = _evenly(np.unique(boxes, axis=0), _MOST_CANDIDATES)
-    targets = _evenly(boxes, _MOST_TARGETS)
-    found: list[tuple[float, float]] = []
+    candidates = _evenly(np.unique(boxes, axis=0), _MAX_CANDIDATES)
+    targets = _evenly(boxes, _MAX_TARGETS)
+    scores: list[tuple[float, float]] = []
     for chunk in np.array_split(candidates, -(-len(candidates) // 50)):
         iou = pairwise_iou(chunk, targets)
-        found += zip((iou >= THRESHOLD).mean(axis=1).tolist(), iou.mean(axis=1).tolist(), strict=True)
-    x1, y1, x2, y2 = candidates[found.index(max(found))].tolist()
+        scores += zip((iou >= THRESHOLD).mean(axis=1).tolist(), iou.mean(axis=1).tolist(), strict=True)
+    x1, y1, x2, y2 = candidates[scores.index(max(scores))].tolist()
     return x1, y1, x2, y2
 
 
-def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(np.int64)]
+def _evenly(rows: np.ndarray, limit: int) -> np.ndarray:
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), limit)).round().astype(np.int64)]
 
 
 def constant_box(training: Sequence[Sample], samples: Sequence[Sample]) -> list[str]:
-    """Answers to `samples`: the best box of `training` in every picture."""
+    """Answers to `samples`: the best box of `training` in every image."""
     box, letter = best_box(training), _common_letter(training)
     return [_answer(sample, box, range(len(sample.pictures)), letter) for sample in samples]
 
 
 def picture_prior(training: Sequence[Sample], samples: Sequence[Sample]) -> list[str]:
-    """Answers to `samples`: the best box of `training`, in the pictures where it paid there.
+    """Answers to `samples`: the best box of `training`, in the images where it scored there.
 
-    For each kind and number of pictures, as many of the pictures with the most hits as give the highest F1. A
-    combination that `training` lacks gets the box in every picture.
+    For each kind and number of images, as many of the images with the most hits as give the highest F1. A
+    combination that `training` lacks gets the box in every image.
     """
     box, letter = best_box(training), _common_letter(training)
     groups: dict[tuple[Kind, int], list[Sample]] = {}
@@ -73,7 +72,7 @@ def picture_prior(training: Sequence[Sample], samples: Sequence[Sample]) -> list
 
 
 def _best_pictures(group: Sequence[Sample], box: Box) -> list[int]:
-    """The pictures in which to answer: sorted by hits, the first ones up to the highest F1."""
+    """The images to answer in: sorted by hits, the first ones up to the highest F1."""
     hits = np.zeros(len(group[0].pictures))
     for sample in group:
         if sample.targets:
@@ -97,14 +96,14 @@ def _answer(sample: Sample, box: Box, pictures: Sequence[int], letter: str) -> s
 
 
 def grey(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples with grey pictures of the same sizes."""
+    """The samples with grey images of the same sizes."""
     return [replace(s, pictures=tuple(GreyPicture(picture) for picture in s.pictures)) for s in samples]
 
 
 def shuffled(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """The samples, each with the pictures of a sample of another scene that has as many pictures, used once.
+    """The samples, each with the images of a sample of another scene that has as many images, used once.
 
-    Where more than half of the samples with as many pictures are of one scene, that cannot be: they are left
+    Where more than half of the samples with as many images are of one scene, that is impossible: they are left
     out, so the result may be shorter.
     """
     groups: dict[int, list[int]] = {}
@@ -119,6 +118,6 @@ def shuffled(samples: Sequence[Sample], seed: int) -> list[Sample]:
         Random(f"{seed}/{pictures}").shuffle(in_turn)
         most = max(map(len, in_turn))
         order = [index for scene in in_turn for index in scene]
-        if 2 * most <= len(order):  # so a turn by `most` takes every sample beyond its own scene
+        if 2 * most <= len(order):  # so a rotation by `most` moves every sample beyond its own scene
             donors |= zip(order, order[most:] + order[:most], strict=True)
     return [replace(samples[i], pictures=samples[donors[i]].pictures) for i in sorted(donors)]

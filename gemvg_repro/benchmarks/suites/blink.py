@@ -5,9 +5,9 @@ BLINK (arXiv 2404.12390; huggingface.co/datasets/BLINK-Benchmark/BLINK): 14 conf
 val*.parquet are scored; the answers of the test split are hidden. The authors report the mean over the subtasks.
 
 Their rule (github.com/zeyofu/BLINK_Benchmark eval/test_benchmark.py analyze_answer, evaluate.py:58-63, 0cca9a33):
-a reply that is a letter, or a letter in brackets; else the one "(A)" that stands between blanks in its last
-paragraph, or in all of it. Any other they let GPT-3.5 match with the choices; nobody is asked here, so it is wrong,
-and `unread` says how many there were.
+a response that is a letter, or a letter in brackets; else the one "(A)" that stands between blanks in its last
+paragraph, or in all of it. Any other they let GPT-3.5 match with the choices; no model is called here, so it is wrong,
+and `unread` counts them.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from collections.abc import Sequence
 from ...files.records import expect, texts
 from ...files.validation import Faults
 from ...grounding.samples import Mode
-from ..multiple_choice import LETTERS, Choice, ChoiceBenchmark
-from ..prompts import Asking
+from ..multiple_choice import LETTERS, ChoiceQuestion, MultipleChoiceBenchmark
+from ..prompts import PromptTemplates
 from ..published_rows import Row
 
 _DISCLAIMED = ("Forensic_Detection", "Jigsaw", "Art_Style")
 _MOST_CHOICES = 5
 
 
-def choice_of(reply: str, choices: int) -> str | None:
-    """The choice, such as "(A)", that a reply gives by the authors' rule; None if they would ask GPT."""
+def choice_of(response: str, choices: int) -> str | None:
+    """The choice, such as "(A)", of a response by the authors' rule; None if they would ask GPT."""
     letters = LETTERS[:_MOST_CHOICES]
-    if reply in tuple(letters):
-        return f"({reply})"
-    if reply in {f"({letter})" for letter in letters}:
-        return reply
-    known = {f"({letter})" for letter in LETTERS[: min(choices, _MOST_CHOICES)]}
-    anywhere, at_last = known & set(reply.split()), known & set(reply.split("\n\n")[-1].split())
-    if len(at_last) == 1:
-        return next(iter(at_last))
+    if response in tuple(letters):
+        return f"({response})"
+    if response in {f"({letter})" for letter in letters}:
+        return response
+    valid = {f"({letter})" for letter in LETTERS[: min(choices, _MOST_CHOICES)]}
+    anywhere, in_last = valid & set(response.split()), valid & set(response.split("\n\n")[-1].split())
+    if len(in_last) == 1:
+        return next(iter(in_last))
     return next(iter(anywhere)) if len(anywhere) == 1 else None
 
 
-class Blink(ChoiceBenchmark):
+class Blink(MultipleChoiceBenchmark):
     """BLINK; see the module."""
 
     name = "blink"
@@ -47,7 +47,7 @@ class Blink(ChoiceBenchmark):
     average = "macro"
     split = "val"
 
-    def record(self, row: Row, faults: Faults) -> Choice | None:
+    def record(self, row: Row, faults: Faults) -> ChoiceQuestion | None:
         keys = {"idx": str, "question": str, "sub_task": str, "prompt": str, "answer": str}
         fields = expect(row.fields, row.where, keys, faults)
         choices = texts(row.fields.get("choices"), f"{row.where}.choices", faults, least=2)
@@ -57,15 +57,15 @@ class Blink(ChoiceBenchmark):
             hidden = "; the test split's answers are hidden" if fields["answer"] == "hidden" else ""
             faults.add(f"{row.where}.answer", f"expected '(A)' to '({LETTERS[: len(choices)][-1]})'{hidden}")
             return None
-        return Choice(fields["sub_task"], fields["prompt"], choices, fields["answer"][1], row.pictures, fields)
+        return ChoiceQuestion(fields["sub_task"], fields["prompt"], choices, fields["answer"][1], row.pictures, fields)
 
-    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
-        before = asking.ask("blink_disclaimer", mode) if record.task in _DISCLAIMED else ""
-        return before + asking.ask(self.name, mode, prompt=record.question)
+    def prompt(self, record: ChoiceQuestion, mode: Mode, templates: PromptTemplates) -> str:
+        before = templates.fill("blink_disclaimer", mode) if record.task in _DISCLAIMED else ""
+        return before + templates.fill(self.name, mode, prompt=record.question)
 
-    def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
-        found = (choice_of(reply, len(record.options)) for record, reply in zip(records, responses, strict=True))
-        return [None if c is None else c == f"({record.answer})" for c, record in zip(found, records, strict=True)]
+    def grade(self, records: Sequence[ChoiceQuestion], responses: Sequence[str]) -> list[bool | None]:
+        choices = (choice_of(text, len(record.options)) for record, text in zip(records, responses, strict=True))
+        return [None if c is None else c == f"({record.answer})" for c, record in zip(choices, records, strict=True)]
 
 
 BENCHMARKS = (Blink(),)

@@ -6,8 +6,8 @@ accuracy over all rows.
 
 Their rule (github.com/TIGER-AI-Lab/Mantis mantis/benchmark/eval.py:16-79, 2eb6d430): what follows "final answer:", if
 it is there. Of that, multiple choice takes the letter of "Answer: X" at the start, else the first letter at all, in
-capitals ("The first" is T); if there is no such option, the whole reply must be the option's text. A short answer must
-be the whole text, in any case.
+capitals ("The first" is T); if there is no such option, the whole response must be the option's text. A short answer
+must be the whole text, in any case.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from collections.abc import Sequence
 from ...files.records import expect, texts
 from ...files.validation import Faults
 from ...grounding.samples import Mode
-from ..multiple_choice import LETTERS, Choice, ChoiceBenchmark
-from ..prompts import Asking
+from ..multiple_choice import LETTERS, ChoiceQuestion, MultipleChoiceBenchmark
+from ..prompts import PromptTemplates
 from ..published_rows import Row
 
 _FINAL = "final answer:"
 _KINDS = ("multi-choice", "short-answer")
 
 
-def right(record: Choice, reply: str) -> bool:
-    """Whether a reply is right by the authors' rule."""
-    start = reply.lower().find(_FINAL)
-    answer = reply if start < 0 else reply[start + len(_FINAL) :].strip()
+def right(record: ChoiceQuestion, response: str) -> bool:
+    """Whether a response is right by the authors' rule."""
+    start = response.lower().find(_FINAL)
+    answer = response if start < 0 else response[start + len(_FINAL) :].strip()
     if record.task == "short-answer":
         return answer.lower() == record.answer.lower()
-    chosen = _letter(answer)
-    if chosen is not None and ord(chosen) - ord("A") < len(record.options):
-        return chosen == record.answer
+    letter = _letter(answer)
+    if letter is not None and ord(letter) - ord("A") < len(record.options):
+        return letter == record.answer
     place = LETTERS.index(record.answer)
-    return place < len(record.options) and reply.strip() == _bare(record.options[place], record.answer)
+    return place < len(record.options) and response.strip() == _bare(record.options[place], record.answer)
 
 
 def _letter(answer: str) -> str | None:
     if re.match("Answer: [A-Z]", answer):
         return answer[8]
-    found = next((sign.upper() for sign in answer if sign.isalpha()), None)
-    return found[0] if found else None  # a sign such as a sharp s has two capitals
+    first = next((sign.upper() for sign in answer if sign.isalpha()), None)
+    return first[0] if first else None  # a sign such as a sharp s has two capitals
 
 
 def _bare(option: str, letter: str) -> str:
@@ -52,14 +52,14 @@ def _bare(option: str, letter: str) -> str:
     return option[len(lead) :].strip()
 
 
-class MantisEval(ChoiceBenchmark):
+class MantisEval(MultipleChoiceBenchmark):
     """Mantis-Eval; see the module. A row's task is its type of question."""
 
     name = "mantis_eval"
     images = ("images",)
     average = "micro"
 
-    def record(self, row: Row, faults: Faults) -> Choice | None:
+    def record(self, row: Row, faults: Faults) -> ChoiceQuestion | None:
         fields = expect(row.fields, row.where, {"question_type": str, "question": str, "answer": str}, faults)
         options = texts(row.fields.get("options") or [], f"{row.where}.options", faults, least=0)
         if fields is None or options is None:
@@ -73,21 +73,21 @@ class MantisEval(ChoiceBenchmark):
             if len(answer) != 1 or answer not in LETTERS or len(options) > len(LETTERS):
                 faults.add(f"{row.where}.answer", f"expected a letter, got {fields['answer']!r:.80}")
                 return None
-        return Choice(kind, fields["question"], options, answer, row.pictures, fields)
+        return ChoiceQuestion(kind, fields["question"], options, answer, row.pictures, fields)
 
-    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
+    def prompt(self, record: ChoiceQuestion, mode: Mode, templates: PromptTemplates) -> str:
         if record.task == "short-answer":
-            return asking.ask("mantis_eval_short", mode, question=record.question)
-        return asking.ask(
-            self.name, mode, question=record.question + "".join(map(_shown, record.letters, record.options))
+            return templates.fill("mantis_eval_short", mode, question=record.question)
+        return templates.fill(
+            self.name, mode, question=record.question + "".join(map(_listed, record.letters, record.options))
         )
 
-    def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
-        return [right(record, reply) for record, reply in zip(records, responses, strict=True)]
+    def grade(self, records: Sequence[ChoiceQuestion], responses: Sequence[str]) -> list[bool | None]:
+        return [right(record, response) for record, response in zip(records, responses, strict=True)]
 
 
-def _shown(letter: str, option: str) -> str:
-    """An option as it is listed: with its letter, unless it has that already (eval.py:166-173)."""
+def _listed(letter: str, option: str) -> str:
+    """An option as the prompt lists it: with its letter, unless it has that already (eval.py:166-173)."""
     has = any(f"{letter}{sign}" in option.upper() for sign in "):.")
     return f"\n {option}" if has else f"\n ({letter}) {option}"
 

@@ -12,7 +12,7 @@ ones that they overlap best. What it does, and `corrected` does not:
 - A: the predictions are loaded anew for each image (:86-87), so the groups of the last pair alone are renumbered.
 - B: they are renumbered one after another in place (:88-93): to swap 1 and 2 makes both 1.
 - C: it stops where the keys are spelt as in the README, where nothing was predicted, where the category "group 2" is
-  of no image, and at an odd number of images. Then its score is None, and the reason is told.
+  of no image, and at an odd number of images. Then its score is None, with the reason.
 - D: it takes images two by two in the order of the file (:144), and precision in the file's order of the categories
   (:116) though pycocotools sorts them; `corrected` goes by the descriptions and by the ids.
 - pycocotools never matches a true box of id 0; `corrected` numbers them from 1.
@@ -35,9 +35,9 @@ from ...files.pictures import FilePicture
 from ...grounding.boxes import box_error, to_unit
 from ...grounding.parsing import parse_answer
 from ...grounding.samples import Kind, Mode, Sample, Target
-from ..coco_ap import Detection, Precision, indexed, iou, is_result_list, read_detections
-from ..interface import Benchmark, Metric, Score
-from ..prompts import Asking, authors
+from ..coco_ap import AveragePrecision, Detection, indexed, iou, is_result_list, read_detections
+from ..interface import Benchmark, BenchmarkScore, Metric
+from ..prompts import PromptTemplates, authors_templates
 from ..responses import read_responses
 from .mc_bench_file import Description, McBenchFile, load
 
@@ -52,13 +52,13 @@ class OfficialScriptStops(Exception):
     """The official script would end in an error; the message says why."""
 
 
-def official(data: McBenchFile, said: Sequence[Detection]) -> dict[str, Any]:
+def official(data: McBenchFile, detections: Sequence[Detection]) -> dict[str, Any]:
     """weighted_ap50 and image_accuracy as the script has them, operation by operation; None with a reason."""
     try:
-        grouped = _renumbered_last(data, said)
+        grouped = _renumbered_last(data, detections)
     except OfficialScriptStops as stop:
         return {"weighted_ap50": None, "image_accuracy": None, "reason": str(stop)}
-    precision = Precision(data.document, grouped, thresholds=1)
+    precision = AveragePrecision(data.document, grouped, thresholds=1)
     order = [category["id"] for category in data.document["categories"]]
     result: dict[str, Any] = {"weighted_ap50": _weighted(data, precision.table(), order)}
     if len(data.images) % 2:
@@ -70,22 +70,22 @@ def official(data: McBenchFile, said: Sequence[Detection]) -> dict[str, Any]:
     return result | {"image_accuracy": _accuracy(data, grouped, pairs)}
 
 
-def corrected(data: McBenchFile, said: Sequence[Detection]) -> dict[str, Any]:
+def corrected(data: McBenchFile, detections: Sequence[Detection]) -> dict[str, Any]:
     """weighted_ap50 and image_accuracy without A to D, also by text style, and for positive and negative samples."""
-    precision = Precision(_numbered_from_one(data.document), _renumbered(data, said), thresholds=1)
+    precision = AveragePrecision(_numbered_from_one(data.document), _renumbered(data, detections), thresholds=1)
 
-    def over(chosen: Sequence[Description]) -> dict[str, Any]:
-        images = {image for each in chosen for image in each.images}
+    def over(descriptions: Sequence[Description]) -> dict[str, Any]:
+        images = {image for each in descriptions for image in each.images}
         table = precision.table(None if len(images) == len(data.images) else images)
-        accuracy = _accuracy(data, said, [each.images for each in chosen])
+        accuracy = _accuracy(data, detections, [each.images for each in descriptions])
         ap = _weighted(data, table, precision.categories, images) if data.boxes_in(images) else None
-        return {"samples": len(chosen), "weighted_ap50": ap, "image_accuracy": accuracy}
+        return {"samples": len(descriptions), "weighted_ap50": ap, "image_accuracy": accuracy}
 
     styles = sorted({each.style for each in data.descriptions})
     signs = {True: "positive", False: "negative"}
     parts = {style: [each for each in data.descriptions if each.style == style] for style in styles}
     parts |= {name: [each for each in data.descriptions if each.positive is sign] for sign, name in signs.items()}
-    return over(data.descriptions) | {"by": {name: over(chosen) for name, chosen in parts.items() if chosen}}
+    return over(data.descriptions) | {"by": {name: over(part) for name, part in parts.items() if part}}
 
 
 def _weighted(
@@ -102,16 +102,16 @@ def _weighted(
     return float(weighted)
 
 
-def _accuracy(data: McBenchFile, said: Sequence[Detection], samples: Sequence[Sequence[int]]) -> float:
+def _accuracy(data: McBenchFile, detections: Sequence[Detection], samples: Sequence[Sequence[int]]) -> float:
     """The share of samples in each of whose images something is predicted just if something is true."""
-    predicted = {detection.image for detection in said}
+    predicted = {detection.image for detection in detections}
     right = sum(all((image in predicted) == bool(data.boxes[image]) for image in images) for images in samples)
     return right / len(samples)
 
 
-def _renumbered_last(data: McBenchFile, said: Sequence[Detection]) -> list[Detection]:
-    """The predictions as they are after the script's loop: errors A and B."""
-    if not said:
+def _renumbered_last(data: McBenchFile, detections: Sequence[Detection]) -> list[Detection]:
+    """The predictions after the script's loop, with errors A and B."""
+    if not detections:
         raise OfficialScriptStops("there is no prediction: pycocotools' loadRes fails on an empty list")
     if data.misspelt_category:
         raise OfficialScriptStops(
@@ -126,8 +126,8 @@ def _renumbered_last(data: McBenchFile, said: Sequence[Detection]) -> list[Detec
     if any("pair_image_id" not in coco.imgs[image] for image in several):
         raise OfficialScriptStops("images have 'inter_img_id', the README's spelling; the script needs 'pair_image_id'")
     pair = (several[-1], coco.imgs[several[-1]]["pair_image_id"])
-    result = list(said)
-    for old, new in enumerate(_best(data, said, pair), 1):
+    result = list(detections)
+    for old, new in enumerate(_best(data, detections, pair), 1):
         for n, detection in enumerate(result):
             for image in pair:
                 if detection.category == old and detection.image == image:
@@ -135,40 +135,40 @@ def _renumbered_last(data: McBenchFile, said: Sequence[Detection]) -> list[Detec
     return result
 
 
-def _renumbered(data: McBenchFile, said: Sequence[Detection]) -> list[Detection]:
+def _renumbered(data: McBenchFile, detections: Sequence[Detection]) -> list[Detection]:
     """Every predicted group of a sample with several true groups as the true one that it overlaps best."""
     names = {category["id"] for category in data.document["categories"] if category["name"] == "group 2"}
-    new: dict[tuple[int, int], int] = {}
+    new_group: dict[tuple[int, int], int] = {}
     by_image: dict[int, list[Detection]] = {}
-    for detection in said:
+    for detection in detections:
         by_image.setdefault(detection.image, []).append(detection)
     for sample in data.descriptions:
         if any(box["category_id"] in names for image in sample.images for box in data.boxes[image]):
-            mine = [detection for image in sample.images for detection in by_image.get(image, ())]
-            for old, found in enumerate(_best(data, mine, sample.images), 1):
-                new |= {(image, old): found for image in sample.images}
-    return [replace(d, category=new.get((d.image, d.category), d.category)) for d in said]
+            in_sample = [detection for image in sample.images for detection in by_image.get(image, ())]
+            for old, new in enumerate(_best(data, in_sample, sample.images), 1):
+                new_group |= {(image, old): new for image in sample.images}
+    return [replace(d, category=new_group.get((d.image, d.category), d.category)) for d in detections]
 
 
-def _best(data: McBenchFile, said: Sequence[Detection], images: Sequence[int]) -> tuple[int, ...]:
+def _best(data: McBenchFile, detections: Sequence[Detection], images: Sequence[int]) -> tuple[int, ...]:
     """The true groups that predicted groups 1, 2, ... overlap best (:39-84): the n-th is that of group n.
 
-    All permutations are tried; the first of the highest mean IoU wins, over the pairs of the best matching within
+    All permutations are tried; the first with the highest mean IoU wins, over the pairs of the best matching within
     group and image. Empty where more groups are predicted than there are.
     """
-    known = {category["id"] for category in data.document["categories"]}
+    categories = {category["id"] for category in data.document["categories"]}
     true: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
     for box in data.boxes_in(dict.fromkeys(images)):
         true.setdefault((box["image_id"], box["category_id"]), []).append(box)
     groups = list({box["category_id"] for image in images for box in data.boxes[image]})
     predicted: dict[tuple[int, int], list[Detection]] = {}
-    for detection in said:
+    for detection in detections:
         if detection.image in images:
             predicted.setdefault((detection.image, detection.category), []).append(detection)
-    wanted = len({group for _, group in predicted})
-    if wanted > len(groups):
+    n_predicted = len({group for _, group in predicted})
+    if n_predicted > len(groups):
         return ()
-    if math.perm(len(groups), wanted) > MOST_PERMUTATIONS:
+    if math.perm(len(groups), n_predicted) > MOST_PERMUTATIONS:
         data.refuse_groups(images, len(groups))
     overlaps: dict[tuple[int, int], list[float]] = {}
 
@@ -177,7 +177,7 @@ def _best(data: McBenchFile, said: Sequence[Detection], images: Sequence[int]) -
             overlaps[group, category] = [
                 value
                 for image in images
-                if group in known
+                if group in categories
                 for value in _matched(predicted.get((image, group), []), true.get((image, category), []))
             ]
         return overlaps[group, category]
@@ -186,7 +186,7 @@ def _best(data: McBenchFile, said: Sequence[Detection], images: Sequence[int]) -
         values = [v for group, category in enumerate(permutation, 1) for v in matched(group, category)]
         return sum(values) / len(values) if values else 0.0
 
-    return max(itertools.permutations(groups, wanted), key=mean)
+    return max(itertools.permutations(groups, n_predicted), key=mean)
 
 
 def _matched(predicted: Sequence[Detection], true: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -203,7 +203,7 @@ def _numbered_from_one(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
-    """MC-Bench. No prompt of its authors is known, so ours asks: an assumption.
+    """MC-Bench. No prompt of its authors is known, so the template is ours: an assumption.
 
     So is what our answers lack: every box is in group 1, with score 1.0, in the order of the answer.
     """
@@ -214,36 +214,38 @@ class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> McBenchFile:
         return load(file, root, most_pixels)
 
-    def part(self, data: McBenchFile, most: int) -> McBenchFile:
-        return data.first(most)
+    def head(self, data: McBenchFile, limit: int) -> McBenchFile:
+        return data.first(limit)
 
-    def samples(self, data: McBenchFile, mode: Mode, asking: Asking | None = None) -> list[Sample]:
-        prompts = ((asking or authors()).ask(self.name, mode, text=each.text) for each in data.descriptions)
+    def samples(self, data: McBenchFile, mode: Mode, templates: PromptTemplates | None = None) -> list[Sample]:
+        prompts = (
+            (templates or authors_templates()).fill(self.name, mode, text=each.text) for each in data.descriptions
+        )
         return [_sample(data, n, *each) for n, each in enumerate(zip(data.descriptions, prompts, strict=True))]
 
-    def heard(self, data: McBenchFile, texts: Sequence[str]) -> list[Detection]:
-        found = []
+    def parse(self, data: McBenchFile, texts: Sequence[str]) -> list[Detection]:
+        detections = []
         for sample, text in zip(data.descriptions, texts, strict=True):
             for target in parse_answer(text, len(sample.images)).targets:
                 image = sample.images[target.picture]
                 width, height = data.sizes[image]
                 x1, y1, x2, y2 = target.box
                 box = (x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height)
-                found.append(Detection(image, data.first_group, box, 1.0))
-        return found
+                detections.append(Detection(image, data.first_group, box, 1.0))
+        return detections
 
     def read(self, file: Path, data: McBenchFile) -> Sequence[Detection]:
         if is_result_list(file):
             return read_detections(file, data.sizes)
-        return self.heard(data, read_responses(file, self.name, len(data.descriptions)))
+        return self.parse(data, read_responses(file, self.name, len(data.descriptions)))
 
     def counts(self, data: McBenchFile) -> dict[str, int]:
         styles = Counter(each.style for each in data.descriptions)
         negative = sum(not each.positive for each in data.descriptions)
         return {"samples": len(data.descriptions), "images": len(data.images), "negative": negative, **styles}
 
-    def score(self, data: McBenchFile, said: Sequence[Detection]) -> Score:
-        as_published, right = official(data, said), corrected(data, said)
+    def score(self, data: McBenchFile, parsed: Sequence[Detection]) -> BenchmarkScore:
+        as_published, right = official(data, parsed), corrected(data, parsed)
         rows = [_row("official", as_published | {"samples": len(data.descriptions)}), _row("corrected", right)]
         rows += [_row(f"  {name}", part) for name, part in right["by"].items()]
         n = len(data.descriptions)
@@ -252,7 +254,7 @@ class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
             "image_accuracy": Metric(as_published["image_accuracy"], n, share=True),
             "weighted_ap50, corrected": Metric(right["weighted_ap50"], n),
         }
-        return Score({"official": as_published, "corrected": right}, {}, rows, headline)
+        return BenchmarkScore({"official": as_published, "corrected": right}, {}, rows, headline)
 
 
 def _row(name: str, part: Mapping[str, Any]) -> dict[str, Any]:

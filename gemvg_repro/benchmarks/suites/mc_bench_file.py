@@ -1,4 +1,4 @@
-"""What is in MC-Bench's file, and is it in order? The format is told in `mc_bench`."""
+"""MC-Bench's file: parsed and validated. `mc_bench` describes the format."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ...files.pictures import FilePicture
-from ...files.records import expect, identifier, inner_path, objects, side
-from ...files.validation import Faults, Refused, read_json
-from ..coco_records import boxes, by_image, categories
+from ...files.records import expect, identifier, objects
+from ...files.validation import Faults, Refused, read_json, whole
+from ..coco_records import boxes, by_image, categories, image_documents
+from ..coco_records import images as image_records
 
 _README_SPELLING = "catgory_id"
 
@@ -28,7 +29,7 @@ class Description:
 
 @dataclass(frozen=True)
 class McBenchFile:
-    """A file that is in order.
+    """A valid file.
 
     `document` has images, annotations and categories as pycocotools takes them, keys spelt as the script has them
     but for the images' pair_image_id, which is there only if the file has it. `boxes`: annotations by image.
@@ -61,9 +62,9 @@ class McBenchFile:
         """The annotations of some images."""
         return [box for image in images for box in self.boxes[image]]
 
-    def first(self, most: int) -> McBenchFile:
-        """The first `most` descriptions with their images."""
-        descriptions = self.descriptions[:most]
+    def first(self, limit: int) -> McBenchFile:
+        """The first `limit` descriptions with their images."""
+        descriptions = self.descriptions[:limit]
         kept = {image for each in descriptions for image in each.images}
         images = [image for image in self.document["images"] if image["id"] in kept]
         annotations = [box for box in self.document["annotations"] if box["image_id"] in kept]
@@ -90,84 +91,78 @@ def load(file: Path, root: Path | None = None, most_pixels: int | None = None) -
         faults.add("annotations", "missing, or no list")
     faults.refuse()
     names = categories(lists["categories"], faults)
-    images = _images(lists["images"], faults)
-    spellings = {_spelling(each) for each in lists["annotations"]}
-    found = boxes(lists["annotations"], images, names, faults, _spelling)
+    images = image_records(lists["images"], faults)
+    partners = _partners(lists["images"], images, faults)
+    spellings = {_category_key(each) for each in lists["annotations"]}
+    annotations = boxes(lists["annotations"], images, names, faults, _category_key)
     descriptions = _descriptions(lists["descriptions"], images, faults)
     faults.refuse()
     below = root or file.parent / "mc-bench_images"
     return McBenchFile(
         file=file,
         document={
-            "images": list(images.values()),
-            "annotations": found,
+            "images": [
+                image | ({"pair_image_id": partners[image["id"]]} if image["id"] in partners else {})
+                for image in image_documents(images)
+            ],
+            "annotations": annotations,
             "categories": [{"id": key, "name": name} for key, name in names.items()],
         },
         descriptions=descriptions,
-        pictures={key: FilePicture(below, image["file_name"], most_pixels) for key, image in images.items()},
-        sizes={key: (image["width"], image["height"]) for key, image in images.items()},
-        boxes=by_image(images, found),
+        pictures={key: FilePicture(below, image.file_name, most_pixels) for key, image in images.items()},
+        sizes={key: (image.width, image.height) for key, image in images.items()},
+        boxes=by_image(images, annotations),
         misspelt_category=_README_SPELLING in spellings,
         lacking=_lacking(lists["annotations"]),
     )
 
 
-def _spelling(record: Any) -> str:
-    there = isinstance(record, dict) and "category_id" not in record and _README_SPELLING in record
-    return _README_SPELLING if there else "category_id"
+def _category_key(record: Any) -> str:
+    misspelt = isinstance(record, dict) and "category_id" not in record and _README_SPELLING in record
+    return _README_SPELLING if misspelt else "category_id"
 
 
 def _lacking(records: Sequence[Mapping[str, Any]]) -> str | None:
-    """Of a crowd, pycocotools does not read the area."""
+    """The first key that an annotation lacks; of a crowd, pycocotools does not read the area."""
     for key in ("iscrowd", "area"):
         if any(key not in record and not record.get("iscrowd") for record in records):
             return key
     return None
 
 
-def _images(records: Sequence[Any], faults: Faults) -> dict[int, dict[str, Any]]:
-    images: dict[int, dict[str, Any]] = {}
-    partners: dict[str, int] = {}
-    for n, each in enumerate(records):
-        where = f"images[{n}]"
-        record = expect(each, where, {}, faults)
-        key = None if record is None else identifier(record, where, images, faults)
-        if record is None or key is None:
-            continue
-        width, height = side(record, "width", where, faults), side(record, "height", where, faults)
-        name = inner_path(record.get("file_name"), f"{where}.file_name", faults)
-        images[key] = {"id": key, "file_name": name or "", "width": width or 1, "height": height or 1}
-        for spelling in ("pair_image_id", "inter_img_id"):
-            if spelling in record:
-                partners[f"{where}.{spelling}"] = record[spelling]
-        if "pair_image_id" in record:
-            images[key]["pair_image_id"] = record["pair_image_id"]
-        if not {"pair_image_id", "inter_img_id"} & record.keys():
-            faults.add(where, "expected 'inter_img_id' or 'pair_image_id', the id of the other image")
-    for where, partner in partners.items():
-        if type(partner) is not int or partner not in images:
-            faults.add(where, f"{partner!r:.80} is none of `images`")
-    return images
+def _partners(records: Sequence[Any], images: Mapping[int, Any], faults: Faults) -> dict[int, int]:
+    """The other image of each pair, by the image's id, where it is under the script's key; both keys are checked."""
+    partners: dict[int, int] = {}
+    for n, record in enumerate(each for each in records if isinstance(each, dict)):
+        keys = [key for key in ("pair_image_id", "inter_img_id") if key in record]
+        for key in keys:
+            if type(record[key]) is not int or record[key] not in images:
+                faults.add(f"images[{n}].{key}", f"{record[key]!r:.80} is none of `images`")
+        if not keys:
+            faults.add(f"images[{n}]", "expected 'inter_img_id' or 'pair_image_id', the id of the other image")
+        elif keys[0] == "pair_image_id" and (image := whole(record.get("id"))) is not None:
+            partners[image] = record["pair_image_id"]
+    return partners
 
 
 def _descriptions(records: Sequence[Any], images: Mapping[int, Any], faults: Faults) -> list[Description]:
-    found: dict[int, Description] = {}
+    descriptions: dict[int, Description] = {}
     taken: set[int] = set()
     keys = {"images_id": list, "text": str, "positive_sample": bool, "text_style": str}
     for n, each in enumerate(records):
         where = f"descriptions[{n}]"
         record = expect(each, where, keys, faults)
-        key = None if record is None else identifier(record, where, found, faults)
+        key = None if record is None else identifier(record, where, descriptions, faults)
         if record is None or key is None:
             continue
-        shown = record["images_id"]
-        if not shown or not all(type(image) is int and image in images for image in shown):
-            faults.add(f"{where}.images_id", f"expected ids of `images`, got {shown!r:.80}")
-        elif len(set(shown)) < len(shown) or taken & set(shown):
-            faults.add(f"{where}.images_id", f"an image entry belongs to one description, but {shown!r:.80} to more")
+        ids = record["images_id"]
+        if not ids or not all(type(image) is int and image in images for image in ids):
+            faults.add(f"{where}.images_id", f"expected ids of `images`, got {ids!r:.80}")
+        elif len(set(ids)) < len(ids) or taken & set(ids):
+            faults.add(f"{where}.images_id", f"an image entry belongs to one description, but {ids!r:.80} to more")
         else:
-            taken |= set(shown)
-            found[key] = Description(record["text"], tuple(shown), record["positive_sample"], record["text_style"])
-    if len(taken) < len(images) and found:
+            taken |= set(ids)
+            descriptions[key] = Description(record["text"], tuple(ids), record["positive_sample"], record["text_style"])
+    if len(taken) < len(images) and descriptions:
         faults.add("descriptions", f"{len(images) - len(taken)} of {len(images)} images belong to none")
-    return list(found.values())
+    return list(descriptions.values())

@@ -1,8 +1,8 @@
 """How does a model do on MIG-Bench? The official score to the last digit, and ours beside it.
 
 The official script (github.com/thunlp/Migician, eval/utils.py and eval/MIG_bench_eval.py:52-73) reads boxes
-by six patterns, scores the first, and ignores which picture the answer names. Ours reads by the answer
-grammar, and where the file tells in which picture the target is, that is scored too.
+by six patterns, scores the first, and ignores which image the answer names. Ours parses by the answer
+grammar, and where the file says in which image the target is, that is scored too.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from ...grounding.boxes import pairwise_iou
 from ...grounding.parsing import parse_answer
 from ...grounding.samples import Box, Mode, Sample
-from ..interface import Metric, Score, TextBenchmark
-from ..prompts import Asking, authors
-from ..responses import spoken
+from ..interface import BenchmarkScore, Metric, TextBenchmark
+from ..prompts import PromptTemplates, authors_templates
+from ..responses import visible_text
 from .mig_bench_file import FILE, FOLDER, TASKS, MigRecord, load, samples
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _OFFICIAL = tuple(
         "<box>" + r"\s+".join([_INTEGER] * 4) + "</box>",
     )
 )
-"""In the order in which they are tried (eval/utils.py:19-35); the first that occurs at all is the one."""
+"""In the order in which they are tried (eval/utils.py:19-35); the first that matches anywhere is used."""
 
 
 def official_box(response: str) -> list[float] | None:
@@ -47,11 +47,11 @@ def official_box(response: str) -> list[float] | None:
     Its quirk is kept (eval/utils.py:36-41): a value above 1 is in thousandths; a value of 1 is a thousandth
     if the box is the only one, and the whole side if there are several.
     """
-    found: list[Any] = next(filter(None, (pattern.findall(response) for pattern in _OFFICIAL)), [])
-    if not found:
+    matches: list[Any] = next(filter(None, (pattern.findall(response) for pattern in _OFFICIAL)), [])
+    if not matches:
         return None
-    only = len(found) == 1
-    values = [float(value) for value in found[0]]
+    only = len(matches) == 1
+    values = [float(value) for value in matches[0]]
     if math.inf in values:  # hundreds of digits
         return None
     return [value / 1000 if value > 1 or (only and value == 1) else value for value in values]
@@ -74,7 +74,7 @@ def official_iou(true: Box, predicted: Sequence[float] | None) -> float:
 def official_counts(records: Sequence[MigRecord], responses: Sequence[str]) -> dict[str, dict[str, float]]:
     """By task, as the official script counts: IOU@0.7, IOU@0.5, IOU@0.3 (>=), AVE_IOU (a sum) and TOTAL.
 
-    `responses` are taken as they are, as the official script does; of ours pass what is `spoken`.
+    `responses` are read as they are, as the official script does; of ours pass the `visible_text`.
     """
     counts: dict[str, dict[str, float]] = {}
     for record, response in zip(records, responses, strict=True):
@@ -93,23 +93,23 @@ def score(
 ) -> pd.DataFrame:
     """One row a record: sample, scene, task, mode, then
 
-    - correct, official_iou: the official score of what is `spoken`; correct if the IoU is at least 0.5
-    - iou: of the first box that the answer grammar reads, whatever its picture; 0 without one
-    - picture_ok: whether that box is in the right picture; missing where the file does not tell
-    - unreadable: no box was read, nor "none"; and tokens, how many were generated
+    - correct, official_iou: the official score of the `visible_text`; correct if the IoU is at least 0.5
+    - iou: of the first box that the answer grammar parses, whatever its image; 0 without one
+    - picture_ok: whether that box is in the right image; missing where the file does not say
+    - unreadable: neither a box nor "none" was parsed; and tokens, how many were generated
     """
-    import pandas as pd  # here, so that scoring a file of responses need not wait for it
+    import pandas as pd  # here, since scoring a file of responses does not need it
 
     if tokens is None:
         tokens = [0] * len(texts)
     rows = []
     for sample, record, text, generated in zip(samples(records), records, texts, tokens, strict=True):
-        official = official_iou(record.answer, official_box(spoken(text, mode)))
+        official = official_iou(record.answer, official_box(visible_text(text, mode)))
         parsed = parse_answer(text, len(record.pictures))
         first = parsed.targets[0] if parsed.targets else None
         iou = float(pairwise_iou([first.box], [record.answer])[0, 0]) if first else 0.0
-        told = record.picture
-        picture_ok = None if told is None else first is not None and first.picture == told
+        expected = record.picture
+        picture_ok = None if expected is None else first is not None and first.picture == expected
         unreadable = first is None and not parsed.none
         row = (sample.id, sample.scene, record.task, mode, official >= 0.5, official)
         rows.append((*row, iou, picture_ok, unreadable, generated))
@@ -124,7 +124,7 @@ _COLUMNS = {
 
 
 class MigBench(TextBenchmark[MigRecord]):
-    """MIG-Bench; the official score is `official_counts`. Beside it: whether the answer is in the right picture."""
+    """MIG-Bench; the official score is `official_counts`. Beside it: whether the answer is in the right image."""
 
     name = "mig_bench"
     files = (FILE, f"{FOLDER}/{FILE}", f"eval/{FOLDER}/{FILE}")
@@ -132,32 +132,32 @@ class MigBench(TextBenchmark[MigRecord]):
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[MigRecord]:
         return load(file, root, most_pixels)
 
-    def samples(self, data: Sequence[MigRecord], mode: Mode, asking: Asking | None = None) -> list[Sample]:
-        words = asking or authors()
-        asked = (words.ask(self.name, mode, question=record.question) for record in data)
-        return [replace(sample, prompt=prompt) for sample, prompt in zip(samples(data), asked, strict=True)]
+    def samples(self, data: Sequence[MigRecord], mode: Mode, templates: PromptTemplates | None = None) -> list[Sample]:
+        templates = templates or authors_templates()
+        prompts = (templates.fill(self.name, mode, question=record.question) for record in data)
+        return [replace(sample, prompt=prompt) for sample, prompt in zip(samples(data), prompts, strict=True)]
 
     def counts(self, data: Sequence[MigRecord]) -> dict[str, int]:
         return dict(Counter(record.task for record in data))
 
-    def score(self, data: Sequence[MigRecord], said: Sequence[str]) -> Score:
-        counts = official_counts(data, said)
-        pictures = _picture_accuracy(data, said)
+    def score(self, data: Sequence[MigRecord], parsed: Sequence[str]) -> BenchmarkScore:
+        counts = official_counts(data, parsed)
+        pictures = _picture_accuracy(data, parsed)
         tasks = [task for task in TASKS if task in counts]
         rows = [_row(task, counts[task], pictures.get(task)) for task in tasks]
-        told = [value for value in pictures.values() if value is not None]
+        defined = [value for value in pictures.values() if value is not None]
         metrics = ("Acc@0.3", "Acc@0.5", "Acc@0.7", "mean IoU")
         average = {name: sum(row[name] for row in rows) / len(rows) for name in metrics}
-        picture = sum(told) / len(told) if told else None
+        picture = sum(defined) / len(defined) if defined else None
         beside = {
             "macro_average": average["Acc@0.5"],
             "picture_accuracy": pictures,
-            "without_box": sum(official_box(text) is None for text in said) / len(said),
+            "without_box": sum(official_box(text) is None for text in parsed) / len(parsed),
         }
         rows.append({"task": "macro average", "n": len(data), **average, "picture": picture})
         official = {"IOU@0.5": "Acc@0.5", "IOU@0.7": "Acc@0.7", "AVE_IOU": "mean IoU"}
         headline = {name: Metric(average[ours] / 100, len(data)) for name, ours in official.items()}
-        return Score(counts, beside, rows, headline)
+        return BenchmarkScore(counts, beside, rows, headline)
 
 
 def _row(task: str, counts: Mapping[str, float], picture: float | None) -> dict[str, Any]:
@@ -174,14 +174,14 @@ def _row(task: str, counts: Mapping[str, float], picture: float | None) -> dict[
 
 
 def _picture_accuracy(records: Sequence[MigRecord], responses: Sequence[str]) -> dict[str, float | None]:
-    """By task, in percent: how often the first box of an answer is in the right picture; None where none is told."""
-    right: dict[str, list[bool]] = {}
+    """By task, in percent: how often the first box of an answer is in the right image; None where the file has none."""
+    hits_by_task: dict[str, list[bool]] = {}
     for record, response in zip(records, responses, strict=True):
-        hits = right.setdefault(record.task, [])
+        hits = hits_by_task.setdefault(record.task, [])
         if record.picture is not None:
             targets = parse_answer(response, len(record.pictures)).targets
             hits.append(bool(targets) and targets[0].picture == record.picture)
-    return {task: 100 * sum(hits) / len(hits) if hits else None for task, hits in right.items()}
+    return {task: 100 * sum(hits) / len(hits) if hits else None for task, hits in hits_by_task.items()}
 
 
 BENCHMARKS = (MigBench(),)

@@ -1,4 +1,4 @@
-"""What is in MIG-Bench's file? Records to samples, and records to a file of the same format.
+"""MIG-Bench's file: read into records and samples, and written from records.
 
 MIG-Bench (Migician, arXiv 2501.05767; github.com/thunlp/Migician, eval/MIG-Bench/MIG_data.json): a list of
 {task, images, question, answer, additional_info, need_format}; ten tasks over 2 to 6 images, one box a
@@ -30,11 +30,11 @@ _NTH = re.compile(r"in the ([0-9]{1,3})th image")
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class MigTask:
     """One of the ten: its column in the paper's table, our kind (the file has none), where its target is.
 
     `picture`: the 0-based picture that holds the target in every record; "question" or "additional_info": the
-    key that names it; None: not told, either will do.
+    key that names it; None: the file does not say, either will do.
     """
 
     column: str
@@ -43,22 +43,22 @@ class Task:
 
 
 TASKS = {
-    "diff": Task("Static", "semantic", None),
-    "view_diff": Task("Robust", "spatial", 1),
-    "common_object": Task("Common", "semantic", "question"),
-    "object_tracking": Task("OT", "temporal", "question"),
-    "multi_view": Task("MV", "spatial", "question"),
-    "region": Task("Region", "semantic", 0),
-    "refer_grounding": Task("Refer", "semantic", 1),
-    "group_grounding": Task("GG", "referential", "additional_info"),
-    "reasoning": Task("Reason", "reasoning", 1),
-    "correspondence": Task("Co-Re", "reasoning", 1),
+    "diff": MigTask("Static", "semantic", None),
+    "view_diff": MigTask("Robust", "spatial", 1),
+    "common_object": MigTask("Common", "semantic", "question"),
+    "object_tracking": MigTask("OT", "temporal", "question"),
+    "multi_view": MigTask("MV", "spatial", "question"),
+    "region": MigTask("Region", "semantic", 0),
+    "refer_grounding": MigTask("Refer", "semantic", 1),
+    "group_grounding": MigTask("GG", "referential", "additional_info"),
+    "reasoning": MigTask("Reason", "reasoning", 1),
+    "correspondence": MigTask("Co-Re", "reasoning", 1),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class MigRecord:
-    """A record as the file has it; `answer` is kept even where it is no box (5 in the official file)."""
+    """A record as in the file; `answer` is kept even where it is no box (5 in the official file)."""
 
     task: str
     pictures: tuple[Picture, ...]
@@ -69,7 +69,7 @@ class MigRecord:
 
     @property
     def picture(self) -> int | None:
-        """The 0-based picture that the record says the target is in; None where it does not."""
+        """The 0-based position of the image that the record says the target is in; None where it does not."""
         where = TASKS[self.task].picture
         if where == "question":  # "in the 2th image": the file's own spelling
             nth = _NTH.search(self.question)
@@ -84,7 +84,7 @@ def load(file: Path, root: Path | None = None, most_pixels: int | None = None) -
     """The records of a MIG-Bench file, whose image paths are relative to `root`.
 
     Without `root` it is the folder that contains MIG-Bench/, if the file lies in a folder of this name, else
-    the file's own folder. Images are opened when their pixels are asked for, and scaled to `most_pixels`.
+    the file's own folder. Images are decoded when their pixels are needed, and scaled down to `most_pixels`.
     Raises Refused with the record and key of every fault.
     """
     root = root or (file.parent.parent if file.parent.name == FOLDER else file.parent)
@@ -124,12 +124,12 @@ def _record(fields: Any, where: str, root: Path, most_pixels: int | None, faults
         record = MigRecord(pictures=pictures, answer=(x1, y1, x2, y2), **rest)
         if 0 <= (record.picture or 0) < len(pictures):
             return record
-        faults.add(where, f"the target is in picture {record.picture}, counted from 0, of {len(pictures)}")
+        faults.add(where, f"the target is in image {record.picture}, counted from 0, of {len(pictures)}")
     return None
 
 
 def _plausible(x1: float, y1: float, x2: float, y2: float) -> bool:
-    """The official file has answers that are inverted, and up to 1.048; they are scored as they are."""
+    """Whether an answer may be scored: the official file has some that are inverted, and some up to 1.048."""
     return x1 != x2 and y1 != y2 and -0.1 <= min(x1, y1, x2, y2) and max(x1, y1, x2, y2) <= 1.1
 
 
@@ -137,7 +137,7 @@ def export(records: Iterable[MigRecord], folder: Path) -> Path:
     """Writes MIG-Bench/MIG_data.json below `folder`, and the images beside it as PNG; returns its path.
 
     Answers are rounded to 3 decimals, as the official ones are. An image's name is the hash of its pixels: it
-    gives nothing away, and a picture is stored once a task.
+    reveals nothing, and an image is stored once a task.
     """
     rows = []
     for record in records:
@@ -165,8 +165,8 @@ def export(records: Iterable[MigRecord], folder: Path) -> Path:
 def samples(records: Sequence[MigRecord]) -> list[Sample]:
     """The records as samples, in order: "mig_bench/0" and so on.
 
-    Records that share a picture, also through others, are one scene. Where the file does not tell the picture
-    (diff), the target is put into the last one. The chat template labels pictures; the questions' own "(k)th
+    Records that share an image, also through others, are one scene. Where the file does not say the target's image
+    (diff), the target is put into the last one. The chat template labels images; the questions' own "(k)th
     image" and "Image-k" count the same way.
     """
     scenes = _scenes(records)
@@ -189,7 +189,7 @@ def _picture_or_last(record: MigRecord) -> int:
 
 
 def _scenes(records: Sequence[MigRecord]) -> list[int]:
-    """Connected components of records that share pictures, numbered by their first record."""
+    """Connected components of records that share images, numbered by their first record."""
     ids: dict[Picture, int] = {}
     pairs = [(n, ids.setdefault(p, len(ids))) for n, record in enumerate(records) for p in record.pictures]
     rows, columns = np.array(pairs).reshape(-1, 2).T

@@ -4,9 +4,9 @@ MMIU (arXiv 2408.02718; huggingface.co/datasets/FanqingM/MMIU-Benchmark, all.par
 visual_input_component, source, options (one text, "A: ...\\nB: ..."), question, context, input_image_path and output (a
 letter); 52 tasks. The authors report the mean over the tasks.
 
-Their rule (github.com/OpenGVLab/MMIU evaluate.py, evaluate_correct.py:40-73, 36c48ec6): a reply that is a letter from a
-to n, but for signs around it. Any other they let GPT-4o-mini match with the options; nobody is asked here, so it is
-wrong, and `unread` says how many there were. A row without an output is not counted.
+Their rule (github.com/OpenGVLab/MMIU evaluate.py, evaluate_correct.py:40-73, 36c48ec6): a response that is a letter
+from a to n, with signs around it. Any other they let GPT-4o-mini match with the options; no model is called here, so it
+is wrong, and `unread` counts them. A row without an output is not counted.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from collections.abc import Sequence
 from ...files.records import expect, unmarked
 from ...files.validation import Faults
 from ...grounding.samples import Mode
-from ..interface import Score
-from ..multiple_choice import Choice, ChoiceBenchmark, accuracies
-from ..prompts import Asking
+from ..interface import BenchmarkScore
+from ..multiple_choice import ChoiceQuestion, MultipleChoiceBenchmark, accuracies
+from ..prompts import PromptTemplates
 from ..published_rows import Row
 
 _AROUND = re.compile(r"^[.,()]+|[.,()]+$")
 _OPTION = re.compile(r"^\s*([A-N])\s*[:.)]\s*(.*)$", re.MULTILINE)
 
 
-class Mmiu(ChoiceBenchmark):
+class Mmiu(MultipleChoiceBenchmark):
     """MMIU; see the module."""
 
     name = "mmiu"
     images = ("input_image_path",)
     average = "macro"
 
-    def record(self, row: Row, faults: Faults) -> Choice | None:
+    def record(self, row: Row, faults: Faults) -> ChoiceQuestion | None:
         keys = {"task": str, "question": str, "context": str, "options": str}
         fields = expect(row.fields, row.where, keys, faults)
         answer = row.fields.get("output")
@@ -45,22 +45,22 @@ class Mmiu(ChoiceBenchmark):
         unmarked(fields["context"], f"{row.where}.context", faults)
         options = tuple(text for _, text in _OPTION.findall(fields["options"]))
         right = "" if answer is None else answer.strip().upper()
-        return Choice(fields["task"], fields["question"], options, right, row.pictures, fields)
+        return ChoiceQuestion(fields["task"], fields["question"], options, right, row.pictures, fields)
 
-    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
-        return asking.ask(self.name, mode, question=record.question, context=record.fields["context"])
+    def prompt(self, record: ChoiceQuestion, mode: Mode, templates: PromptTemplates) -> str:
+        return templates.fill(self.name, mode, question=record.question, context=record.fields["context"])
 
-    def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
+    def grade(self, records: Sequence[ChoiceQuestion], responses: Sequence[str]) -> list[bool | None]:
         letters = (_AROUND.sub("", r.strip().replace("\u00a0", "").strip()).strip().lower() for r in responses)
         return [
             letter == record.answer.lower() if re.fullmatch("[a-n]", letter) else None
             for letter, record in zip(letters, records, strict=True)
         ]
 
-    def score(self, data: Sequence[Choice], said: Sequence[str]) -> Score:
-        known = [(record, reply) for record, reply in zip(data, said, strict=True) if record.answer]
-        records, replies = [record for record, _ in known], [reply for _, reply in known]
-        return accuracies(records, self.judge(records, replies), self.average)
+    def score(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> BenchmarkScore:
+        answered = [(record, response) for record, response in zip(data, parsed, strict=True) if record.answer]
+        records, responses = [record for record, _ in answered], [response for _, response in answered]
+        return accuracies(records, self.grade(records, responses), self.average)
 
 
 BENCHMARKS = (Mmiu(),)

@@ -5,9 +5,9 @@ image_type, question, options, answer (a letter) and image_list; 2,600 in 12 tas
 all.
 
 Their rule (github.com/muirbench/MuirBench eval/utils/postprocess.py, 840b85fe): the last of the letters in brackets,
-else of the letters between blanks, else, in a reply of more than five words, of the options' texts. A reply with none
-of them gets a letter at random, seed 42: kept, since their number has it. `unread` says how many, and
-`beside.without_guesses` what the accuracy is if these are wrong.
+else of the letters between blanks, else, in a response of more than five words, of the options' texts. A response with
+none of them gets a letter at random, seed 42: kept, since their number includes it. `unread` counts them, and
+`beside.without_guesses` has the accuracy if these are wrong.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from random import Random
 from ...files.records import expect, texts
 from ...files.validation import Faults
 from ...grounding.samples import Mode
-from ..interface import Score
-from ..multiple_choice import LETTERS, Choice, ChoiceBenchmark, accuracies
-from ..prompts import Asking
+from ..interface import BenchmarkScore
+from ..multiple_choice import LETTERS, ChoiceQuestion, MultipleChoiceBenchmark, accuracies
+from ..prompts import PromptTemplates
 from ..published_rows import Row
 
 _STRIPPED = (",", ".", "!", "?", ";", ":", "'")
 
 
 def letter_of(response: str, options: Sequence[str]) -> str | None:
-    """The letter that a reply gives, by the authors' rule; None if they would guess."""
+    """The letter of a response by the authors' rule; None if they would guess."""
     letters = LETTERS[: len(options)]
     for sign in _STRIPPED:
         response = response.strip(sign)
@@ -42,14 +42,14 @@ def letter_of(response: str, options: Sequence[str]) -> str | None:
     return max(letters, key=lambda letter: places[letter]) if max(places.values()) >= 0 else None
 
 
-class MuirBench(ChoiceBenchmark):
+class MuirBench(MultipleChoiceBenchmark):
     """MuirBench; see the module."""
 
     name = "muirbench"
     images = ("image_list",)
     average = "micro"
 
-    def record(self, row: Row, faults: Faults) -> Choice | None:
+    def record(self, row: Row, faults: Faults) -> ChoiceQuestion | None:
         fields = expect(row.fields, row.where, {"task": str, "question": str, "answer": str}, faults)
         options = texts(row.fields.get("options"), f"{row.where}.options", faults, least=2)
         if fields is None or options is None:
@@ -59,32 +59,32 @@ class MuirBench(ChoiceBenchmark):
         elif fields["answer"] not in tuple(LETTERS[: len(options)]):
             faults.add(f"{row.where}.answer", f"expected a letter of {len(options)}, got {fields['answer']!r:.80}")
         else:
-            return Choice(fields["task"], fields["question"], options, fields["answer"], row.pictures, fields)
+            return ChoiceQuestion(fields["task"], fields["question"], options, fields["answer"], row.pictures, fields)
         return None
 
-    def prompt(self, record: Choice, mode: Mode, asking: Asking) -> str:
+    def prompt(self, record: ChoiceQuestion, mode: Mode, templates: PromptTemplates) -> str:
         choices = "\n".join(
             f"({letter}) {option}" for letter, option in zip(record.letters, record.options, strict=True)
         )
         lettered = " ".join(
             f"{letter}. {option}" for letter, option in zip(record.letters, record.options, strict=True)
         )
-        return asking.ask(self.name, mode, question=record.question, choices=choices, lettered=lettered)
+        return templates.fill(self.name, mode, question=record.question, choices=choices, lettered=lettered)
 
-    def judge(self, records: Sequence[Choice], responses: Sequence[str]) -> list[bool | None]:
-        letters = [letter_of(reply, record.options) for record, reply in zip(records, responses, strict=True)]
+    def grade(self, records: Sequence[ChoiceQuestion], responses: Sequence[str]) -> list[bool | None]:
+        letters = [letter_of(text, record.options) for record, text in zip(records, responses, strict=True)]
         return [None if letter is None else letter == r.answer for letter, r in zip(letters, records, strict=True)]
 
-    def score(self, data: Sequence[Choice], said: Sequence[str]) -> Score:
-        """As the authors have it, with their guesses; without them beside."""
-        read, guess = self.judge(data, said), Random(42)
+    def score(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> BenchmarkScore:
+        """Official: with the authors' random guesses; beside: without them."""
+        grades, guess = self.grade(data, parsed), Random(42)
         guessed = [
-            guess.choice(record.letters) == record.answer if right is None else right
-            for record, right in zip(data, read, strict=True)
+            guess.choice(record.letters) == record.answer if grade is None else grade
+            for record, grade in zip(data, grades, strict=True)
         ]
-        official, without = accuracies(data, guessed, self.average), accuracies(data, read, self.average)
+        official, without = accuracies(data, guessed, self.average), accuracies(data, grades, self.average)
         beside = {**without.beside, "without_guesses": without.official}
-        return Score(official.official, beside, [*official.rows[:-1], without.rows[-1]], official.headline)
+        return BenchmarkScore(official.official, beside, [*official.rows[:-1], without.rows[-1]], official.headline)
 
 
 BENCHMARKS = (MuirBench(),)

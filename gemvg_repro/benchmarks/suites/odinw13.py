@@ -6,9 +6,9 @@ Vision-R1's eval/eval_localization.py:70-83. GLIP's own configs score EgoHands a
 
 Two protocols are in use, and their scores do not compare:
 
-- odinw13: one question for each category that an image has (Vision-R1, "single and pos", of the paper's own group). It
-  tells the model what is there.
-- odinw13_all: one question an image, with all categories of its dataset (lmms-eval). Where lmms-eval reads coordinates
+- odinw13: one prompt for each category that an image has (Vision-R1, "single and pos", of the paper's own group). It
+  reveals to the model what is there.
+- odinw13_all: one prompt an image, with all categories of its dataset (lmms-eval). Where lmms-eval reads coordinates
   in three ways and keeps what fits the truth best, we read them in one: thousandths, which are Qwen2-VL's.
 
 A model gives no confidence, so every box has the same, and of equal ones the earlier counts first. Where nothing was
@@ -23,16 +23,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...files import coco
 from ...files.pictures import FilePicture
-from ...files.records import expect, identifier, inner_path, objects, side
-from ...files.validation import Faults, Refused, numbers, read_json
+from ...files.validation import Faults, Refused, numbers
 from ...grounding.boxes import box_error, to_unit
 from ...grounding.parsing import MAX_CHARACTERS, parse_answer
 from ...grounding.samples import Box, Mode, Sample, Target
-from ..coco_ap import Detection, Precision, is_result_list, read_detections
-from ..coco_records import boxes, by_image, categories
-from ..interface import Benchmark, Metric, Score
-from ..prompts import Asking, authors
+from ..coco_ap import AveragePrecision, Detection, is_result_list, read_detections
+from ..coco_records import boxes, by_image, categories, image_documents, images
+from ..interface import Benchmark, BenchmarkScore, Metric
+from ..prompts import PromptTemplates, authors_templates
 from ..responses import read_responses
 
 _VALID = "valid/annotations_without_background.json"
@@ -68,8 +68,8 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """About one image, and one category or all of them."""
+class CategoryQuery:
+    """One prompt: an image, and the one category to detect or all of its dataset."""
 
     dataset: Dataset
     image: int
@@ -81,62 +81,64 @@ Detections = Mapping[str, Sequence[Detection]]
 
 
 class Odinw13(Benchmark[Sequence[Dataset], Detections]):
-    """ODINW-13 by one of the two protocols; `every`: all categories in one question."""
+    """ODINW-13 by one of the two protocols; `all_categories`: all of a dataset in one prompt."""
 
-    def __init__(self, name: str, every: bool) -> None:
-        self._name, self._every = name, every
+    def __init__(self, name: str, all_categories: bool) -> None:
+        self._name, self._all_categories = name, all_categories
 
     @property
     def name(self) -> str:
         return self._name
 
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[Dataset]:
-        """The datasets that are there below a folder, or the one of an annotation file; `root` is not needed."""
+        """The datasets below a folder, or the one of an annotation file; `root` is not needed."""
         if not file.is_dir():
             return [_load(file, root or file.parent, most_pixels)]
-        found = [file / path for path in DATASETS.values() if (file / path).is_file()]
-        if not found:
+        files = [file / path for path in DATASETS.values() if (file / path).is_file()]
+        if not files:
             raise Refused(f"{file} has none of the thirteen datasets; expected {DATASETS['Raccoon']!r} and the like")
-        return [_load(each, each.parent, most_pixels) for each in found]
+        return [_load(each, each.parent, most_pixels) for each in files]
 
-    def part(self, data: Sequence[Dataset], most: int) -> list[Dataset]:
-        return [_first(dataset, -(-most // len(data))) for dataset in data]
+    def head(self, data: Sequence[Dataset], limit: int) -> list[Dataset]:
+        return [_first(dataset, -(-limit // len(data))) for dataset in data]
 
-    def samples(self, data: Sequence[Dataset], mode: Mode, asking: Asking | None = None) -> list[Sample]:
-        words = asking or authors()
-        return [self._sample(n, question, mode, words) for n, question in enumerate(self._questions(data))]
+    def samples(self, data: Sequence[Dataset], mode: Mode, templates: PromptTemplates | None = None) -> list[Sample]:
+        templates = templates or authors_templates()
+        return [self._sample(n, query, mode, templates) for n, query in enumerate(self._queries(data))]
 
-    def _questions(self, data: Sequence[Dataset]) -> Iterator[Question]:
+    def _queries(self, data: Sequence[Dataset]) -> Iterator[CategoryQuery]:
         for dataset in data:
             for image in dataset.sizes:
-                if self._every:
-                    yield Question(dataset, image, tuple(dataset.names))
+                if self._all_categories:
+                    yield CategoryQuery(dataset, image, tuple(dataset.names))
                     continue
-                there = {box["category_id"] for box in dataset.boxes[image]}
-                yield from (Question(dataset, image, (category,)) for category in dataset.names if category in there)
+                present = {box["category_id"] for box in dataset.boxes[image]}
+                yield from (
+                    CategoryQuery(dataset, image, (category,)) for category in dataset.names if category in present
+                )
 
-    def _sample(self, n: int, question: Question, mode: Mode, asking: Asking) -> Sample:
-        dataset, image = question.dataset, question.image
-        words = ", ".join(dataset.names[category] for category in question.categories)
-        targets = [Target(0, box) for box in _unit_boxes(question)]
+    def _sample(self, n: int, query: CategoryQuery, mode: Mode, templates: PromptTemplates) -> Sample:
+        dataset, image = query.dataset, query.image
+        names = ", ".join(dataset.names[category] for category in query.categories)
+        targets = [Target(0, box) for box in _unit_boxes(query)]
         scene, picture = f"odinw13/{dataset.name}/{image}", (dataset.pictures[image],)
-        prompt = asking.ask(self.name, mode, category=words, categories=words)
+        prompt = templates.fill(self.name, mode, category=names, categories=names)
         return Sample(
-            f"{self.name}/{n}", scene, "referential", "odinw13", picture, words, tuple(targets), prompt=prompt
+            f"{self.name}/{n}", scene, "referential", "odinw13", picture, names, tuple(targets), prompt=prompt
         )
 
-    def heard(self, data: Sequence[Dataset], texts: Sequence[str]) -> Detections:
-        found: dict[str, list[Detection]] = {dataset.name: [] for dataset in data}
-        for question, text in zip(self._questions(data), texts, strict=True):
-            found[question.dataset.name] += _said(question, text)
-        return found
+    def parse(self, data: Sequence[Dataset], texts: Sequence[str]) -> Detections:
+        detections: dict[str, list[Detection]] = {dataset.name: [] for dataset in data}
+        for query, text in zip(self._queries(data), texts, strict=True):
+            detections[query.dataset.name] += _detections(query, text)
+        return detections
 
     def read(self, file: Path, data: Sequence[Dataset]) -> Detections:
-        """A result list for one dataset; for several, a folder with <dataset>.json; or texts by question."""
+        """A result list for one dataset; for several, a folder with <dataset>.json; or responses by prompt."""
         if file.is_dir():
             return {each.name: read_detections(file / f"{each.name}.json", each.sizes) for each in data}
         if not is_result_list(file):
-            return self.heard(data, read_responses(file, self.name, sum(1 for _ in self._questions(data))))
+            return self.parse(data, read_responses(file, self.name, sum(1 for _ in self._queries(data))))
         if len(data) > 1:
             raise Refused(f"{file} is one result list for {len(data)} datasets; expected a folder with <dataset>.json")
         return {data[0].name: read_detections(file, data[0].sizes)}
@@ -144,48 +146,48 @@ class Odinw13(Benchmark[Sequence[Dataset], Detections]):
     def counts(self, data: Sequence[Dataset]) -> dict[str, int]:
         return {dataset.name: len(dataset.sizes) for dataset in data}
 
-    def score(self, data: Sequence[Dataset], said: Detections) -> Score:
-        found = {dataset.name: _precision(dataset, said[dataset.name]) for dataset in data}
-        mean = _mean([each["mAP"] for each in found.values()])
+    def score(self, data: Sequence[Dataset], parsed: Detections) -> BenchmarkScore:
+        scores = {dataset.name: _precision(dataset, parsed[dataset.name]) for dataset in data}
+        mean = _mean([each["mAP"] for each in scores.values()])
         rows = [
-            {"dataset": dataset.name, "images": len(dataset.sizes)} | _percent(found[dataset.name]) for dataset in data
+            {"dataset": dataset.name, "images": len(dataset.sizes)} | _percent(scores[dataset.name]) for dataset in data
         ]
         rows.append({"dataset": f"mean of {len(data)} of {len(DATASETS)}", "mAP": None if mean is None else 100 * mean})
         beside = {
-            "missing": [name for name in DATASETS if name not in found],
-            "corrected": {each.name: _precision(each, said[each.name], renumbered=True) for each in data},
+            "missing": [name for name in DATASETS if name not in scores],
+            "corrected": {each.name: _precision(each, parsed[each.name], renumbered=True) for each in data},
         }
         images = sum(len(dataset.sizes) for dataset in data)
-        ap50 = _mean([each["AP50"] for each in found.values()])
+        ap50 = _mean([each["AP50"] for each in scores.values()])
         headline = {"mAP": Metric(mean, images), "AP50": Metric(ap50, images)}
-        return Score({"mAP": mean, "datasets": found}, beside, rows, headline)
+        return BenchmarkScore({"mAP": mean, "datasets": scores}, beside, rows, headline)
 
 
-def _first(dataset: Dataset, most: int) -> Dataset:
-    """The dataset with its first `most` images."""
-    images = list(dataset.sizes)[:most]
+def _first(dataset: Dataset, limit: int) -> Dataset:
+    """The dataset with its first `limit` images."""
+    images = list(dataset.sizes)[:limit]
     document = {
         **dataset.document,
-        "images": dataset.document["images"][:most],
+        "images": dataset.document["images"][:limit],
         "annotations": [box for image in images for box in dataset.boxes[image]],
     }
     sizes = {image: dataset.sizes[image] for image in images}
     return replace(dataset, document=document, sizes=sizes)
 
 
-def _precision(dataset: Dataset, said: Sequence[Detection], renumbered: bool = False) -> dict[str, float | None]:
-    """COCO's mAP, AP50 and AP75 of a dataset; `renumbered`: a true box of id 0 can be matched too."""
+def _precision(dataset: Dataset, detections: Sequence[Detection], renumbered: bool = False) -> dict[str, float | None]:
+    """COCO's mAP, AP50 and AP75 of a dataset; `renumbered`: a true box of id 0 can be matched, too."""
     document = dataset.document
     if renumbered:
         annotations = [box | {"id": n} for n, box in enumerate(document["annotations"], 1)]
         document = {**document, "annotations": annotations}
-    precision = Precision(document, said)
+    precision = AveragePrecision(document, detections)
     return {"mAP": precision.average(), "AP50": precision.average(0, 1), "AP75": precision.average(5, 6)}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
 
 
 def _percent(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
@@ -194,73 +196,61 @@ def _percent(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
 
 def _load(file: Path, root: Path, most_pixels: int | None) -> Dataset:
     """Raises Refused with record and key of every fault."""
-    document = read_json(file)
     faults = Faults(file)
-    lists = {key: objects(document, key, faults) for key in ("images", "annotations", "categories")}
-    faults.refuse()
-    names = categories(lists["categories"], faults)
-    images: dict[int, dict[str, Any]] = {}
-    for n, each in enumerate(lists["images"]):
-        where = f"images[{n}]"
-        record = expect(each, where, {}, faults)
-        key = None if record is None else identifier(record, where, images, faults)
-        if record is None or key is None:
-            continue
-        width, height = side(record, "width", where, faults), side(record, "height", where, faults)
-        path = inner_path(record.get("file_name"), f"{where}.file_name", faults)
-        images[key] = {"id": key, "file_name": path or "", "width": width or 1, "height": height or 1}
-    found = boxes(lists["annotations"], images, names, faults)
+    records = coco.load(file, faults)
+    names, image_records = categories(records["categories"], faults), images(records["images"], faults)
+    annotations = boxes(records["annotations"], image_records, names, faults)
     faults.refuse()
     return Dataset(
         name=_name(file),
         document={
-            "images": list(images.values()),
-            "annotations": found,
+            "images": image_documents(image_records),
+            "annotations": annotations,
             "categories": [{"id": key, "name": name} for key, name in names.items()],
         },
         names=names,
-        pictures={key: FilePicture(root, image["file_name"], most_pixels) for key, image in images.items()},
-        sizes={key: (image["width"], image["height"]) for key, image in images.items()},
-        boxes=by_image(images, found),
+        pictures={key: FilePicture(root, image.file_name, most_pixels) for key, image in image_records.items()},
+        sizes={key: (image.width, image.height) for key, image in image_records.items()},
+        boxes=by_image(image_records, annotations),
     )
 
 
 def _name(file: Path) -> str:
-    """The dataset's name, if the file lies where the layout has it; else that of its folder."""
+    """The dataset's name, if the file is where the layout has it; else that of its folder."""
     path = file.resolve().as_posix()
     return next((name for name, inside in DATASETS.items() if path.endswith(f"/{inside}")), file.resolve().parent.name)
 
 
-def _unit_boxes(question: Question) -> Iterator[Box]:
-    size = question.dataset.sizes[question.image]
-    for record in question.dataset.boxes[question.image]:
+def _unit_boxes(query: CategoryQuery) -> Iterator[Box]:
+    size = query.dataset.sizes[query.image]
+    for record in query.dataset.boxes[query.image]:
         x1, y1, x2, y2 = to_unit(record["bbox"], "xywh", size)[0].clip(0, 1).tolist()
-        if record["category_id"] in question.categories and not box_error((x1, y1, x2, y2)):
+        if record["category_id"] in query.categories and not box_error((x1, y1, x2, y2)):
             yield x1, y1, x2, y2
 
 
-def _said(question: Question, text: str) -> Iterator[Detection]:
+def _detections(query: CategoryQuery, text: str) -> Iterator[Detection]:
     """The boxes of an answer: a JSON list of {bbox_2d, label}, or our notation, which has no label.
 
     A label counts by its name in lower case (Vision-R1); one that is none of the dataset's is dropped. Without a label
-    a box is of the category that was asked about, and dropped if there were several.
+    a box is of the category of the prompt, and dropped if that has several.
     """
-    asked = question.categories[0] if len(question.categories) == 1 else None
+    queried = query.categories[0] if len(query.categories) == 1 else None
     listed = _json_list(text)
     if listed is None:
-        labelled: list[tuple[Box, int | None]] = [(target.box, asked) for target in parse_answer(text, 1).targets]
+        labelled: list[tuple[Box, int | None]] = [(target.box, queried) for target in parse_answer(text, 1).targets]
     else:
-        known = {name.lower(): key for key, name in question.dataset.names.items()}
+        by_name = {name.lower(): key for key, name in query.dataset.names.items()}
         labelled = [
-            (box, asked if label is None else known.get(label.strip().lower()))
+            (box, queried if label is None else by_name.get(label.strip().lower()))
             for box, label in map(_item, listed)
             if box is not None
         ]
-    width, height = question.dataset.sizes[question.image]
+    width, height = query.dataset.sizes[query.image]
     for (x1, y1, x2, y2), category in labelled:
         if category is not None:
             pixels = (x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height)
-            yield Detection(question.image, category, pixels, 1.0)
+            yield Detection(query.image, category, pixels, 1.0)
 
 
 def _json_list(text: str) -> list[Any] | None:
@@ -285,4 +275,4 @@ def _item(item: Any) -> tuple[Box | None, str | None]:
     return None if box_error((x1, y1, x2, y2)) else (x1, y1, x2, y2), label if isinstance(label, str) else None
 
 
-BENCHMARKS = (Odinw13("odinw13", every=False), Odinw13("odinw13_all", every=True))
+BENCHMARKS = (Odinw13("odinw13", all_categories=False), Odinw13("odinw13_all", all_categories=True))

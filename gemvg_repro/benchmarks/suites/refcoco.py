@@ -2,13 +2,13 @@
 
 The data (github.com/lichengunc/refer): data/<name>/refs(<unc, google or umd>).p, a pickled list of {ref_id, ann_id,
 category_id, file_name, image_id, sent_ids, sentences [{raw, sent, sent_id, tokens}], split}, and beside it
-instances.json in COCO's format, on images of train2014. Each sentence of a ref is a question of its own;
+instances.json in COCO's format, on images of train2014. Each sentence of a ref is a record;
 the records are the sentences of all splits but train, in the order of the file. RefCOCOg is scored on the splits
 of umd.
 
-A reply's box is the first list of four numbers in square brackets, x1, y1, x2, y2 from 0 to 1 (lmms-eval
+A response's box is the first list of four numbers in square brackets, x1, y1, x2, y2 from 0 to 1 (lmms-eval
 tasks/refcoco/utils_rec.py:50-75, 60e0ba9f); without one, the first box in Qwen2-VL's notation, thousandths. It is right
-if its IoU with the true box is at least 0.5. Without a box a reply is wrong.
+if its IoU with the true box is at least 0.5. Without a box a response is wrong.
 
 The refs are a pickle, which could run code: `files.pickles` reads it in a process of its own, as data alone.
 """
@@ -22,16 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...files import pickles
+from ...files import coco, pickles
+from ...files.coco import ImageRecord
 from ...files.pictures import FilePicture
-from ...files.records import expect, identifier, inner_path, objects, side, unmarked
-from ...files.validation import Faults, Refused, read_json
+from ...files.records import expect, unmarked
+from ...files.validation import Faults, Refused
 from ...grounding.boxes import box_error, pairwise_iou, to_unit
 from ...grounding.parsing import parse_answer
 from ...grounding.samples import Box, Mode, Sample, Target
-from ..coco_records import boxes, categories
-from ..interface import Metric, Score, TextBenchmark
-from ..prompts import Asking, authors
+from ..coco_records import Annotation, boxes, categories, images
+from ..interface import BenchmarkScore, Metric, TextBenchmark
+from ..prompts import PromptTemplates, authors_templates
 
 SPLITS = ("val", "testA", "testB", "test")
 THRESHOLD = 0.5
@@ -41,7 +42,7 @@ _LIST = re.compile(r"\[\s*" + r",\s*".join([r"(-?\d{1,30}(?:\.\d{1,30})?)"] * 4)
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A sentence about one object of an image: split, text, picture and the object's box."""
+    """A sentence about one object of an image: split, text, image (file and id) and the object's box."""
 
     split: str
     text: str
@@ -51,7 +52,7 @@ class Expression:
 
 
 class RefCoco(TextBenchmark[Expression]):
-    """One of the three; see the module."""
+    """RefCOCO, RefCOCO+ or RefCOCOg; see the module."""
 
     files = ("refs(unc).p", "refs(umd).p", "refs(google).p")
 
@@ -67,20 +68,20 @@ class RefCoco(TextBenchmark[Expression]):
         refs = pickles.load(file, encoding="utf-8")
         if not isinstance(refs, list) or not refs:
             raise Refused(f"{file}: expected a list of refs")
-        images, found = _instances(file.with_name("instances.json"))
+        instances = _instances(file.with_name("instances.json"))
         faults = Faults(file)
         below = root or file.parent / "train2014"
-        pictures = {key: FilePicture(below, image["file_name"], most_pixels) for key, image in images.items()}
+        pictures = {key: FilePicture(below, image.file_name, most_pixels) for key, image in instances[0].items()}
         expressions: list[Expression] = []
         for n, ref in enumerate(refs):
-            expressions += _expressions(ref, f"[{n}]", images, found, pictures, faults)
+            expressions += _expressions(ref, f"[{n}]", *instances, pictures, faults)
         faults.refuse()
         if not expressions:
             raise Refused(f"{file} has no ref of the splits {', '.join(SPLITS)}")
         return expressions
 
-    def samples(self, data: Sequence[Expression], mode: Mode, asking: Asking | None = None) -> list[Sample]:
-        words = asking or authors()
+    def samples(self, data: Sequence[Expression], mode: Mode, templates: PromptTemplates | None = None) -> list[Sample]:
+        templates = templates or authors_templates()
         return [
             Sample(
                 id=f"{self.name}/{n}",
@@ -90,7 +91,7 @@ class RefCoco(TextBenchmark[Expression]):
                 pictures=(expression.picture,),
                 query=expression.text,
                 targets=(Target(0, expression.box),),
-                prompt=words.ask("refcoco", mode, sentence=expression.text),
+                prompt=templates.fill("refcoco", mode, sentence=expression.text),
             )
             for n, expression in enumerate(data)
         ]
@@ -98,11 +99,11 @@ class RefCoco(TextBenchmark[Expression]):
     def counts(self, data: Sequence[Expression]) -> dict[str, int]:
         return dict(Counter(expression.split for expression in data))
 
-    def score(self, data: Sequence[Expression], said: Sequence[str]) -> Score:
+    def score(self, data: Sequence[Expression], parsed: Sequence[str]) -> BenchmarkScore:
         hits: dict[str, list[bool]] = {}
         unread = 0
-        for expression, reply in zip(data, said, strict=True):
-            box = box_of(reply)
+        for expression, response in zip(data, parsed, strict=True):
+            box = box_of(response)
             unread += box is None
             hits.setdefault(expression.split, []).append(box is not None and _right(box, expression.box))
         accuracy = {f"Acc@0.5 {split}": sum(each) / len(each) for split, each in hits.items()}
@@ -110,16 +111,16 @@ class RefCoco(TextBenchmark[Expression]):
             {"split": split, "n": len(each), "Acc@0.5": 100 * sum(each) / len(each)} for split, each in hits.items()
         ]
         headline = {f"Acc@0.5 {split}": Metric(sum(h) / len(h), len(h), share=True) for split, h in hits.items()}
-        return Score(accuracy, {"without_box": unread / len(data)}, rows, headline)
+        return BenchmarkScore(accuracy, {"without_box": unread / len(data)}, rows, headline)
 
 
-def box_of(reply: str) -> Box | None:
-    """The box of a reply, as the module says; None without one."""
-    listed = _LIST.search(reply)
+def box_of(response: str) -> Box | None:
+    """The box of a response, as the module says; None without one."""
+    listed = _LIST.search(response)
     if listed:
         x1, y1, x2, y2 = map(float, listed.groups())
         return x1, y1, x2, y2
-    targets = parse_answer(reply, 1).targets
+    targets = parse_answer(response, 1).targets
     return targets[0].box if targets else None
 
 
@@ -128,40 +129,30 @@ def _right(box: Box, true: Box) -> bool:
     return not inverted and float(pairwise_iou([box], [true])[0, 0]) >= THRESHOLD
 
 
-def _instances(file: Path) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
+def _instances(file: Path) -> tuple[dict[int, ImageRecord], dict[int, Annotation]]:
     """Images and annotations of instances.json by id."""
-    document = read_json(file)
     faults = Faults(file)
-    lists = {key: objects(document, key, faults) for key in ("images", "annotations", "categories")}
+    records = coco.load(file, faults)
+    image_records = images(records["images"], faults)
+    annotations = boxes(records["annotations"], image_records, categories(records["categories"], faults), faults)
     faults.refuse()
-    images: dict[int, dict[str, Any]] = {}
-    for n, each in enumerate(lists["images"]):
-        where = f"images[{n}]"
-        record = expect(each, where, {"file_name": str}, faults)
-        key = None if record is None else identifier(record, where, images, faults)
-        if record is not None and key is not None:
-            path = inner_path(record["file_name"], f"{where}.file_name", faults)
-            width, height = side(record, "width", where, faults), side(record, "height", where, faults)
-            images[key] = {"file_name": path or "", "size": (width or 1, height or 1)}
-    found = boxes(lists["annotations"], images, categories(lists["categories"], faults), faults)
-    faults.refuse()
-    return images, {box["id"]: box for box in found}
+    return image_records, {box["id"]: box for box in annotations}
 
 
 def _expressions(
     ref: Any,
     where: str,
-    images: Mapping[int, Mapping[str, Any]],
-    found: Mapping[int, Mapping[str, Any]],
+    images: Mapping[int, ImageRecord],
+    annotations: Mapping[int, Annotation],
     pictures: Mapping[int, FilePicture],
     faults: Faults,
 ) -> list[Expression]:
-    """The sentences of a ref; none of those of train."""
+    """The sentences of a ref; none if it is of train."""
     keys = {"ann_id": int, "image_id": int, "split": str, "sentences": list}
     record = expect(ref, where, keys, faults)
     if record is None or record["split"] == "train":
         return []
-    image, box = images.get(record["image_id"]), found.get(record["ann_id"])
+    image, box = images.get(record["image_id"]), annotations.get(record["ann_id"])
     if record["split"] not in SPLITS:
         faults.add(f"{where}.split", f"expected train, {', '.join(SPLITS)}, got {record['split']!r:.80}")
     elif image is None:
@@ -169,7 +160,7 @@ def _expressions(
     elif box is None or box["image_id"] != record["image_id"]:
         faults.add(f"{where}.ann_id", f"{record['ann_id']} is no annotation of its image in instances.json")
     else:
-        x1, y1, x2, y2 = to_unit(box["bbox"], "xywh", image["size"])[0].clip(0, 1).tolist()
+        x1, y1, x2, y2 = to_unit(box["bbox"], "xywh", (image.width, image.height))[0].clip(0, 1).tolist()
         if wrong := box_error((x1, y1, x2, y2)):
             faults.add(f"{where}.ann_id", f"its box {box['bbox']} {wrong}")
             return []

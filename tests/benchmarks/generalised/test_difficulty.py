@@ -26,8 +26,8 @@ def picture(*looks: tuple[int, int], side: int = 20) -> Frame:
 
 def sample(*frames: Frame, targets: int = 1) -> Sample:
     """A sample whose targets are the first things of the first picture."""
-    found = tuple(Target(0, thing.box) for thing in frames[0].things[:targets])
-    return Sample("s", "s", "referential", "made", frames, "q", found)
+    targets_ = tuple(Target(0, thing.box) for thing in frames[0].things[:targets])
+    return Sample("s", "s", "referential", "made", frames, "q", targets_)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,15 @@ def test_difficulties(made: Sample, expected: int) -> None:
 
 
 def test_of_a_photograph_only_the_targets_are_known() -> None:
-    made = sample(picture(*[RED_DISC] * 4, side=8))
-    grey = replace(made, pictures=tuple(GreyPicture(p) for p in made.pictures))
+    sample_ = sample(picture(*[RED_DISC] * 4, side=8))
+    grey = replace(sample_, pictures=tuple(GreyPicture(p) for p in sample_.pictures))
     assert difficulties(grey) == 1  # small
-    assert difficulties(replace(grey, targets=tuple(Target(0, t.box) for t in made.targets) * 4)) == 2
+    assert difficulties(replace(grey, targets=tuple(Target(0, t.box) for t in sample_.targets) * 4)) == 2
 
 
 def test_hops_are_the_kinds_and_one_more_by_way_of_another_picture() -> None:
-    made = sample(picture(RED_DISC))
-    assert [hops(replace(made, kind=kind)) for kind in GROUNDING_KINDS] == [0, 1, 1, 1, 2]
+    sample_ = sample(picture(RED_DISC))
+    assert [hops(replace(sample_, kind=kind)) for kind in GROUNDING_KINDS] == [0, 1, 1, 1, 2]
     linked = three_hops(Random(0)).sample("s", "s")
     assert hops(linked) == 3 and [hops(two_hops(Random(0), n).sample("s", "s")) for n in (2, 3)] == [2, 2]
 

@@ -17,8 +17,8 @@ SAMPLES = [
 
 def test_perfect_answers() -> None:
     texts = [format_answer(one.targets) for one in SAMPLES]
-    found = summary(score(SAMPLES, texts, "direct"))
-    assert found == {
+    metrics = summary(score(SAMPLES, texts, "direct"))
+    assert metrics == {
         **dict.fromkeys(["f1", "f1/referential", "f1/semantic", "precision", "recall", "acc@0.5"], 1.0),
         **dict.fromkeys(["iou", "picture_accuracy", "count_accuracy", "none_accuracy"], 1.0),
         "unreadable": 0.0,
@@ -26,15 +26,15 @@ def test_perfect_answers() -> None:
 
 
 def test_saying_that_there_is_none() -> None:
-    found = summary(score(SAMPLES, ["none"] * 4, "direct"))
-    assert found["f1"] == found["acc@0.5"] == found["recall"] == 0.0
-    assert (found["none_accuracy"], found["iou"], found["unreadable"]) == (1.0, 0.25, 0.0)
+    metrics = summary(score(SAMPLES, ["none"] * 4, "direct"))
+    assert metrics["f1"] == metrics["acc@0.5"] == metrics["recall"] == 0.0
+    assert (metrics["none_accuracy"], metrics["iou"], metrics["unreadable"]) == (1.0, 0.25, 0.0)
 
 
 def test_unreadable_answers_are_no_boxes_and_counted() -> None:
-    found = summary(score(SAMPLES, ["I see a dog", "", "B", "(1,2"], "direct"))
-    assert found["unreadable"] == 1.0
-    assert found["f1"] == found["none_accuracy"] == found["iou"] == found["picture_accuracy"] == 0.0
+    metrics = summary(score(SAMPLES, ["I see a dog", "", "B", "(1,2"], "direct"))
+    assert metrics["unreadable"] == 1.0
+    assert metrics["f1"] == metrics["none_accuracy"] == metrics["iou"] == metrics["picture_accuracy"] == 0.0
 
 
 def test_counts_by_hand() -> None:
@@ -52,13 +52,13 @@ def test_counts_by_hand() -> None:
     assert scores["iou"].tolist() == pytest.approx([0, 2 / 3, 0, 2 / 3])
     assert scores["picture_ok"].tolist() == [False, True, False, True]
     assert scores["tokens"].tolist() == [7, 21, 7, 14]
-    found = summary(scores)
-    assert found["f1/referential"] == pytest.approx(2 * 2 / (3 + 5))
-    assert found["f1/semantic"] == pytest.approx(2 * 2 / (3 + 2))
-    assert found["f1"] == pytest.approx((0.5 + 0.8) / 2)
-    assert found["acc@0.5"] == pytest.approx(4 / 6)
-    assert found["count_accuracy"] == 0.25
-    assert found["precision"] == pytest.approx((2 / 5 + 1) / 2)
+    metrics = summary(scores)
+    assert metrics["f1/referential"] == pytest.approx(2 * 2 / (3 + 5))
+    assert metrics["f1/semantic"] == pytest.approx(2 * 2 / (3 + 2))
+    assert metrics["f1"] == pytest.approx((0.5 + 0.8) / 2)
+    assert metrics["acc@0.5"] == pytest.approx(4 / 6)
+    assert metrics["count_accuracy"] == 0.25
+    assert metrics["precision"] == pytest.approx((2 / 5 + 1) / 2)
 
 
 def test_the_matching_is_the_largest_and_not_that_of_the_largest_sum() -> None:

@@ -52,10 +52,10 @@ def test_the_constant_box_stands_in_every_picture() -> None:
 
 def test_the_picture_prior_answers_where_it_paid() -> None:
     test = [sample("t", kind="semantic", pictures=3), sample("other", kind="temporal", pictures=3)]
-    known, unknown = picture_prior(training(), test)
+    seen, unseen = picture_prior(training(), test)
     # 9 hits of 10 boxes in picture 2 for 11 targets: F1 18/21; a second picture adds only boxes.
-    assert parse_answer(known, 3).targets == (Target(1, LEFT),)
-    assert len(parse_answer(unknown, 3).targets) == 3
+    assert parse_answer(seen, 3).targets == (Target(1, LEFT),)
+    assert len(parse_answer(unseen, 3).targets) == 3
     fitted = score(training(), picture_prior(training(), training()), "direct")
     assert summary(fitted)["f1"] == pytest.approx(18 / 21)
 
@@ -101,9 +101,9 @@ def test_real_photographs_and_the_best_constant_box() -> None:
     targets = [target.box for one in samples for target in one.targets]
     hit = pairwise_iou([best_box(samples)], targets)[0] >= 0.5
     assert hit.mean() == 0.75  # as ../shared/facts/miniature.md has it: 33 of 44, every target for itself
-    found = summary(score(samples, constant_box(samples, samples), "direct"))
-    assert found["acc@0.5"] == 32 / 44  # one box cannot match two targets
-    assert found["f1"] == 2 * 32 / (44 + 40)
+    metrics = summary(score(samples, constant_box(samples, samples), "direct"))
+    assert metrics["acc@0.5"] == 32 / 44  # one box cannot match two targets
+    assert metrics["f1"] == 2 * 32 / (44 + 40)
     # Perfect, empty, and half-right predictions.
     texts = [format_answer(one.targets) for one in samples]
     half = [text if n % 2 else "none" for n, text in enumerate(texts)]

@@ -55,17 +55,17 @@ def read(folder: Path, content: Document | None = None) -> McBenchFile:
 
 def test_perfect_answers(tmp_path: Path) -> None:
     data = read(tmp_path)
-    said = [Detection(1, 1, A, 1.0), Detection(2, 2, B, 1.0)]
-    for found in (official(data, said), corrected(data, said)):
-        assert found["weighted_ap50"] == pytest.approx(1) and found["image_accuracy"] == 1
+    detections = [Detection(1, 1, A, 1.0), Detection(2, 2, B, 1.0)]
+    for scores in (official(data, detections), corrected(data, detections)):
+        assert scores["weighted_ap50"] == pytest.approx(1) and scores["image_accuracy"] == 1
 
 
 def test_groups_that_are_swapped_collapse_in_the_official_score_alone(tmp_path: Path) -> None:
     data = read(tmp_path)
-    said = [Detection(1, 2, A, 0.5), Detection(2, 1, B, 0.9)]
+    detections = [Detection(1, 2, A, 0.5), Detection(2, 1, B, 0.9)]
     # Officially both become group 1: one right box after a wrong one of a higher score, AP 1/2; group 2 has none.
-    assert official(data, said) == {"weighted_ap50": pytest.approx(0.25), "image_accuracy": 1.0}
-    assert corrected(data, said)["weighted_ap50"] == pytest.approx(1)
+    assert official(data, detections) == {"weighted_ap50": pytest.approx(0.25), "image_accuracy": 1.0}
+    assert corrected(data, detections)["weighted_ap50"] == pytest.approx(1)
 
 
 def test_only_the_last_pair_is_renumbered_officially(tmp_path: Path) -> None:
@@ -75,25 +75,25 @@ def test_only_the_last_pair_is_renumbered_officially(tmp_path: Path) -> None:
         {"id": 4, "image_id": 4, "text_id": 2, "category_id": 2, "area": 1, "bbox": list(B), "iscrowd": 0},
     ]
     data = read(tmp_path, content)
-    said = [Detection(1, 2, A, 0.9), Detection(2, 1, B, 0.9), Detection(3, 1, A, 0.5), Detection(4, 2, B, 0.5)]
+    detections = [Detection(1, 2, A, 0.9), Detection(2, 1, B, 0.9), Detection(3, 1, A, 0.5), Detection(4, 2, B, 0.5)]
     # Groups 1 and 2 alike: one of two boxes is found, after a wrong one of a higher score: AP 51/101 * 1/2.
-    assert official(data, said)["weighted_ap50"] == pytest.approx(51 / 101 / 2)
-    assert corrected(data, said)["weighted_ap50"] == pytest.approx(1)
+    assert official(data, detections)["weighted_ap50"] == pytest.approx(51 / 101 / 2)
+    assert corrected(data, detections)["weighted_ap50"] == pytest.approx(1)
 
 
 def test_accuracy_is_of_presence_alone_and_parts_are_told(tmp_path: Path) -> None:
     data = read(tmp_path)
-    said = [Detection(1, 1, C, 0.1), Detection(2, 2, B, 0.9), Detection(4, 1, C, 0.1)]
-    found = corrected(data, said)
-    assert (found["image_accuracy"], official(data, said)["image_accuracy"]) == (0.5, 0.5)
-    assert found["weighted_ap50"] == pytest.approx(0.5)
-    assert found["by"]["negative"] == {"samples": 1, "weighted_ap50": None, "image_accuracy": 0.0}
-    assert found["by"]["comparison"] == {"samples": 1, "weighted_ap50": pytest.approx(0.5), "image_accuracy": 1.0}
-    assert list(found["by"]) == ["comparison", "reasoning", "positive", "negative"]
+    detections = [Detection(1, 1, C, 0.1), Detection(2, 2, B, 0.9), Detection(4, 1, C, 0.1)]
+    scores = corrected(data, detections)
+    assert (scores["image_accuracy"], official(data, detections)["image_accuracy"]) == (0.5, 0.5)
+    assert scores["weighted_ap50"] == pytest.approx(0.5)
+    assert scores["by"]["negative"] == {"samples": 1, "weighted_ap50": None, "image_accuracy": 0.0}
+    assert scores["by"]["comparison"] == {"samples": 1, "weighted_ap50": pytest.approx(0.5), "image_accuracy": 1.0}
+    assert list(scores["by"]) == ["comparison", "reasoning", "positive", "negative"]
 
 
 def test_where_the_official_script_stops(tmp_path: Path) -> None:
-    said = [Detection(1, 1, A, 1.0), Detection(2, 2, B, 1.0)]
+    detections = [Detection(1, 1, A, 1.0), Detection(2, 2, B, 1.0)]
     readme = document()
     for image in readme["images"]:
         del image["pair_image_id"]
@@ -105,16 +105,16 @@ def test_where_the_official_script_stops(tmp_path: Path) -> None:
         box["category_id"] = 1
     for content, reason in ((readme, "'pair_image_id'"), (misspelt, "'catgory_id'"), (one_group, "'group 2'")):
         data = read(tmp_path, content)
-        found = official(data, said)
-        assert (found["weighted_ap50"], found["image_accuracy"]) == (None, None) and reason in found["reason"]
-        assert corrected(data, said)["image_accuracy"] == 1
+        scores = official(data, detections)
+        assert (scores["weighted_ap50"], scores["image_accuracy"]) == (None, None) and reason in scores["reason"]
+        assert corrected(data, detections)["image_accuracy"] == 1
     for key in ("area", "iscrowd"):
         bare = document()
         del bare["annotations"][1][key]
-        found = official(read(tmp_path, bare), said)
-        assert found["weighted_ap50"] is None and f"no '{key}'" in found["reason"]
-    found = official(read(tmp_path), [])
-    assert found["weighted_ap50"] is None and "no prediction" in found["reason"]
+        scores = official(read(tmp_path, bare), detections)
+        assert scores["weighted_ap50"] is None and f"no '{key}'" in scores["reason"]
+    scores = official(read(tmp_path), [])
+    assert scores["weighted_ap50"] is None and "no prediction" in scores["reason"]
     nothing = corrected(read(tmp_path), [])
     assert (nothing["weighted_ap50"], nothing["image_accuracy"]) == (0, 0.5)
 
@@ -124,18 +124,18 @@ def test_an_odd_number_of_images_has_no_official_accuracy(tmp_path: Path) -> Non
     content["images"].append(content["images"][0] | {"id": 5, "pair_image_id": 5, "inter_img_id": 5})
     content["descriptions"][1]["images_id"].append(5)
     data = read(tmp_path, content)
-    found = official(data, [Detection(1, 1, A, 1.0), Detection(2, 2, B, 1.0)])
-    assert found["weighted_ap50"] == pytest.approx(1) and found["image_accuracy"] is None
-    assert "there are 5" in found["reason"]
+    scores = official(data, [Detection(1, 1, A, 1.0), Detection(2, 2, B, 1.0)])
+    assert scores["weighted_ap50"] == pytest.approx(1) and scores["image_accuracy"] is None
+    assert "there are 5" in scores["reason"]
 
 
 def test_a_box_of_id_0_is_never_matched_officially(tmp_path: Path) -> None:
     content = document()
     content["annotations"][0]["id"] = 0
     data = read(tmp_path, content)
-    said = [Detection(1, 1, A, 1.0), Detection(2, 2, B, 1.0)]
-    assert official(data, said)["weighted_ap50"] == pytest.approx(0.5)
-    assert corrected(data, said)["weighted_ap50"] == pytest.approx(1)
+    detections = [Detection(1, 1, A, 1.0), Detection(2, 2, B, 1.0)]
+    assert official(data, detections)["weighted_ap50"] == pytest.approx(0.5)
+    assert corrected(data, detections)["weighted_ap50"] == pytest.approx(1)
 
 
 def test_categories_in_another_order_are_mixed_up_officially(tmp_path: Path) -> None:
@@ -143,9 +143,9 @@ def test_categories_in_another_order_are_mixed_up_officially(tmp_path: Path) -> 
     content["categories"].reverse()
     content["annotations"].append(content["annotations"][0] | {"id": 3, "bbox": list(C)})
     data = read(tmp_path, content)
-    said = [Detection(1, 1, A, 1.0), Detection(1, 1, C, 1.0)]
-    assert corrected(data, said)["weighted_ap50"] == pytest.approx(2 / 3)
-    assert official(data, said)["weighted_ap50"] == pytest.approx(1 / 3)
+    detections = [Detection(1, 1, A, 1.0), Detection(1, 1, C, 1.0)]
+    assert corrected(data, detections)["weighted_ap50"] == pytest.approx(2 / 3)
+    assert official(data, detections)["weighted_ap50"] == pytest.approx(1 / 3)
 
 
 def test_samples_and_what_a_text_says(tmp_path: Path) -> None:
@@ -154,9 +154,9 @@ def test_samples_and_what_a_text_says(tmp_path: Path) -> None:
     first, second = benchmark.samples(data, "direct")
     assert (first.id, first.kind, first.query, second.targets) == ("mc_bench/0", "semantic", "the two", ())
     assert first.targets == (Target(0, (0.05, 0.1, 0.15, 0.3)), Target(1, (0.25, 0.5, 0.4, 0.7)))
-    said = benchmark.heard(data, ["Picture 2: (250,500),(400,700); Picture 1: (50,100),(150,300)", "none"])
-    assert [(d.image, d.category, d.score) for d in said] == [(2, 1, 1.0), (1, 1, 1.0)]
-    assert said[0].box == pytest.approx(B) and said[1].box == pytest.approx(A)
+    detections = benchmark.parse(data, ["Picture 2: (250,500),(400,700); Picture 1: (50,100),(150,300)", "none"])
+    assert [(d.image, d.category, d.score) for d in detections] == [(2, 1, 1.0), (1, 1, 1.0)]
+    assert detections[0].box == pytest.approx(B) and detections[1].box == pytest.approx(A)
     assert benchmark.counts(data) == {"samples": 2, "images": 4, "negative": 1, "comparison": 1, "reasoning": 1}
 
 
@@ -164,13 +164,13 @@ def test_ids_that_were_written_as_decimals_and_further_keys_are_read(tmp_path: P
     (benchmark,) = BENCHMARKS
     data = read(tmp_path)
     more = {"id": 7, "area": -1, "iscrowd": 1, "segmentation": [], "note": None}
-    said = [{"image_id": 2.0, "category_id": 2, "bbox": list(B), "score": 1} | more]
-    said += [{"score": 0.9, "bbox": list(A), "category_id": 1.0, "image_id": 1}]
-    file = tmp_path / "said.json"
-    file.write_bytes(b"\xef\xbb\xbf" + b" " * 100 + json.dumps(said).encode())
+    detections = [{"image_id": 2.0, "category_id": 2, "bbox": list(B), "score": 1} | more]
+    detections += [{"score": 0.9, "bbox": list(A), "category_id": 1.0, "image_id": 1}]
+    file = tmp_path / "detections.json"
+    file.write_bytes(b"\xef\xbb\xbf" + b" " * 100 + json.dumps(detections).encode())
     assert benchmark.score(data, benchmark.read(file, data)).official["official"]["weighted_ap50"] == pytest.approx(1)
     for wrong in ({"image_id": 1.5}, {"category_id": 1.5}, {"image_id": 9.0}, {"image_id": float("inf")}):
-        file.write_text(json.dumps([said[1] | wrong]))
+        file.write_text(json.dumps([detections[1] | wrong]))
         with pytest.raises(Refused, match=rf"\[0\]\.{next(iter(wrong))}"):
             benchmark.read(file, data)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gemvg_repro.benchmarks.responses import spoken
+from gemvg_repro.benchmarks.responses import visible_text
 from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.benchmarks.suites.mig_bench import MigBench, official_box, official_counts, official_iou, score
 from gemvg_repro.benchmarks.suites.mig_bench_file import MigRecord
@@ -122,7 +122,7 @@ def test_the_macro_average_weighs_tasks_and_not_records() -> None:
 )
 def test_the_table_by_task_is_of_the_headline(text: str, mode: Mode) -> None:
     scores = score(RECORDS, [text] * 3, mode)
-    headline = MigBench().score(RECORDS, [spoken(text, mode)] * 3).headline["IOU@0.5"].value
+    headline = MigBench().score(RECORDS, [visible_text(text, mode)] * 3).headline["IOU@0.5"].value
     assert scores.groupby("task")["correct"].mean().mean() == headline
 
 

@@ -32,17 +32,17 @@ RECORDS = [
 
 def test_what_is_exported_is_read_back(tmp_path: Path) -> None:
     file = mig_bench_file.export(RECORDS, tmp_path)
-    found = mig_bench_file.load(file)
-    assert [r.task for r in found] == ["common_object", "diff", "group_grounding"]
-    assert [r.answer for r in found] == [LEFT, RIGHT, (0.123, 0, 1, 1)]
-    for before, after in zip(RECORDS, found, strict=True):
+    records = mig_bench_file.load(file)
+    assert [r.task for r in records] == ["common_object", "diff", "group_grounding"]
+    assert [r.answer for r in records] == [LEFT, RIGHT, (0.123, 0, 1, 1)]
+    for before, after in zip(RECORDS, records, strict=True):
         assert (before.question, before.additional_info, before.need_format) == (
             after.question,
             after.additional_info,
             after.need_format,
         )
-        for made, stored in zip(before.pictures, after.pictures, strict=True):
-            assert np.array_equal(made.pixels(), stored.pixels())
+        for original, stored in zip(before.pictures, after.pictures, strict=True):
+            assert np.array_equal(original.pixels(), stored.pixels())
     rows = json.loads(file.read_text())
     assert list(rows[0]) == ["task", "images", "question", "answer", "additional_info", "need_format"]
     assert all(image.startswith("./MIG-Bench/images/common_object/") for image in rows[0]["images"])

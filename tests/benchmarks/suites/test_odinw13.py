@@ -20,12 +20,12 @@ HALF = 51 / 101
 
 def document() -> dict[str, Any]:
     """Two raccoons and a dog in the first image, a dog in the second, nothing in the third."""
-    found = [(1, 1, [10, 10, 40, 40]), (1, 1, [60, 60, 20, 20]), (1, 7, [0, 0, 20, 10]), (2, 7, [10, 0, 50, 100])]
+    boxes = [(1, 1, [10, 10, 40, 40]), (1, 1, [60, 60, 20, 20]), (1, 7, [0, 0, 20, 10]), (2, 7, [10, 0, 50, 100])]
     return {
         "images": [{"id": n, "file_name": f"r{n}.jpg", "width": 100, "height": 100} for n in (1, 2, 3)],
         "annotations": [
             {"id": n, "image_id": i, "category_id": c, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
-            for n, (i, c, box) in enumerate(found, 1)
+            for n, (i, c, box) in enumerate(boxes, 1)
         ],
         "categories": [{"id": 1, "name": "raccoon", "supercategory": "raccoons"}, {"id": 7, "name": "Dog"}],
     }
@@ -44,8 +44,8 @@ def results(boxes: list[dict[str, Any]], score: float = 0.99) -> list[dict[str, 
 
 def mean_precision(annotations: Path, predictions: Path) -> float | None:
     data = PRESENT.load(annotations)
-    found: float | None = PRESENT.score(data, PRESENT.read(predictions, data)).official["mAP"]
-    return found
+    value: float | None = PRESENT.score(data, PRESENT.read(predictions, data)).official["mAP"]
+    return value
 
 
 @pytest.mark.skipif(not RACCOON.is_file(), reason=f"{RACCOON} is not there")
@@ -66,8 +66,8 @@ def test_raccoons_perfect_empty_and_half_right(tmp_path: Path) -> None:
 def test_precision_is_the_mean_over_categories(tmp_path: Path) -> None:
     content = document()
     annotations = write(tmp_path, content)
-    found = results(content["annotations"][:1]) + results(content["annotations"][2:])
-    assert mean_precision(annotations, write(tmp_path, found, "p.json")) == pytest.approx((HALF + 1) / 2)
+    detections = results(content["annotations"][:1]) + results(content["annotations"][2:])
+    assert mean_precision(annotations, write(tmp_path, detections, "p.json")) == pytest.approx((HALF + 1) / 2)
 
 
 def test_a_loose_box_counts_up_to_its_overlap(tmp_path: Path) -> None:
@@ -76,16 +76,16 @@ def test_a_loose_box_counts_up_to_its_overlap(tmp_path: Path) -> None:
     loose = results(content["annotations"])
     loose[0]["bbox"] = [10, 10, 40, 29]  # IoU .725: right at .50, .55, .60, .65 and .70
     data = PRESENT.load(write(tmp_path, content))
-    said = PRESENT.read(write(tmp_path, loose, "p.json"), data)
-    metrics = PRESENT.score(data, said).official["datasets"][data[0].name]
+    detections = PRESENT.read(write(tmp_path, loose, "p.json"), data)
+    metrics = PRESENT.score(data, detections).official["datasets"][data[0].name]
     assert metrics == {"mAP": pytest.approx(0.5), "AP50": pytest.approx(1), "AP75": 0}
 
 
 def test_two_protocols_ask_otherwise(tmp_path: Path) -> None:
     data = PRESENT.load(write(tmp_path, document()))
-    asked = PRESENT.samples(data, "direct")
-    assert [sample.query for sample in asked] == ["raccoon", "Dog", "Dog"]
-    assert asked[1].targets == (Target(0, (0.0, 0.0, 0.2, 0.1)),)
+    samples = PRESENT.samples(data, "direct")
+    assert [sample.query for sample in samples] == ["raccoon", "Dog", "Dog"]
+    assert samples[1].targets == (Target(0, (0.0, 0.0, 0.2, 0.1)),)
     everything = ALL.samples(data, "cot")
     assert [sample.query for sample in everything] == ["raccoon, Dog"] * 3
     assert "raccoon, Dog" in (everything[0].prompt or "") and "<answer>" in (everything[0].prompt or "")
@@ -97,12 +97,12 @@ def test_what_texts_say(tmp_path: Path) -> None:
     data = PRESENT.load(write(tmp_path, document()))
     name = data[0].name
     first = '```json\n[{"bbox_2d": [100, 100, 500, 500], "label": "raccoon"}, {"bbox_2d": [0, 0, 200, 100]}, 7]\n```'
-    said = PRESENT.heard(data, [first, "Picture 1: (0,0),(200,100)", "I see none"])[name]
-    assert [(d.image, d.category) for d in said] == [(1, 1), (1, 1), (1, 7)]
-    assert said[0].box == pytest.approx((10, 10, 40, 40)) and said[2].box == pytest.approx((0, 0, 20, 10))
+    detections = PRESENT.parse(data, [first, "Picture 1: (0,0),(200,100)", "I see none"])[name]
+    assert [(d.image, d.category) for d in detections] == [(1, 1), (1, 1), (1, 7)]
+    assert detections[0].box == pytest.approx((10, 10, 40, 40)) and detections[2].box == pytest.approx((0, 0, 20, 10))
     every = '[{"bbox_2d": [0, 0, 200, 100], "label": "DOG"}, {"bbox_2d": [0, 0, 9, 9]}, {"bbox_2d": [9, 9, 0, 0]}]'
-    said = ALL.heard(data, [every, "(0,0),(200,100)", '[{"bbox_2d": [0, 0, 9, 9], "label": "cat"}]'])[name]
-    assert [(d.image, d.category) for d in said] == [(1, 7)]
+    detections = ALL.parse(data, [every, "(0,0),(200,100)", '[{"bbox_2d": [0, 0, 9, 9], "label": "cat"}]'])[name]
+    assert [(d.image, d.category) for d in detections] == [(1, 7)]
 
 
 def test_a_box_of_id_0_is_lost_officially_alone(tmp_path: Path) -> None:
@@ -119,14 +119,14 @@ def test_a_folder_of_datasets(tmp_path: Path) -> None:
     for name in ("Raccoon", "pistols"):
         file = tmp_path / "odinw" / DATASETS[name]
         write(file.parent, content, file.name)
-    write(tmp_path / "said", results(content["annotations"]), "Raccoon.json")
-    write(tmp_path / "said", [], "pistols.json")
+    write(tmp_path / "detections", results(content["annotations"]), "Raccoon.json")
+    write(tmp_path / "detections", [], "pistols.json")
     data = PRESENT.load(tmp_path / "odinw")
-    score = PRESENT.score(data, PRESENT.read(tmp_path / "said", data))
+    score = PRESENT.score(data, PRESENT.read(tmp_path / "detections", data))
     assert score.official["mAP"] == pytest.approx(0.5)
     assert len(score.beside["missing"]) == 11 and score.rows[-1]["dataset"] == "mean of 2 of 13"
-    (tmp_path / "said" / "pistols.json").unlink()
+    (tmp_path / "detections" / "pistols.json").unlink()
     with pytest.raises(Refused, match=r"pistols\.json cannot be read"):
-        PRESENT.read(tmp_path / "said", data)
+        PRESENT.read(tmp_path / "detections", data)
     with pytest.raises(Refused, match="has none of the thirteen"):
-        PRESENT.load(tmp_path / "said")
+        PRESENT.load(tmp_path / "detections")

@@ -11,15 +11,15 @@ from ..published import refcoco, write_refcoco
 
 
 def test_accuracy_by_split(tmp_path: Path) -> None:
-    chosen = benchmark("refcoco")
-    data = chosen.load(write_refcoco(tmp_path))
+    suite = benchmark("refcoco")
+    data = suite.load(write_refcoco(tmp_path))
     assert [(e.split, e.text) for e in data] == [("val", "left dog"), ("val", "the dog"), ("testA", "dog")]
     assert data[0].box == pytest.approx((0.25, 0.25, 0.75, 0.75))
     # Half of the box is an IoU of 1/2 and counts; less does not.
-    found = chosen.score(data, ["[0.25, 0.25, 0.75, 0.5]", "(250,250),(750,499)", "At [0.25,0.25,0.75,0.75]."])
-    assert found.official == {"Acc@0.5 val": 0.5, "Acc@0.5 testA": 1.0}
-    assert chosen.counts(data) == {"val": 2, "testA": 1}
-    sample = chosen.samples(data, "direct")[2]
+    score = suite.score(data, ["[0.25, 0.25, 0.75, 0.5]", "(250,250),(750,499)", "At [0.25,0.25,0.75,0.75]."])
+    assert score.official == {"Acc@0.5 val": 0.5, "Acc@0.5 testA": 1.0}
+    assert suite.counts(data) == {"val": 2, "testA": 1}
+    sample = suite.samples(data, "direct")[2]
     assert (sample.id, sample.query) == ("refcoco/2", "dog")
     assert (sample.prompt or "").endswith("the region this sentence describes: dog")
 

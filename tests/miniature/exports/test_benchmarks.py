@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.benchmarks.prompts import asking_at, authors
+from gemvg_repro.benchmarks.prompts import authors_templates, templates_at
 from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.files.pictures import store
 from gemvg_repro.grounding.answers import format_answer
@@ -32,7 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loaded(root: Path, name: str) -> tuple[Any, Any, list[Sample]]:
     chosen = benchmark(name)
     data = chosen.load(chosen.annotations(root / name))
-    return chosen, data, chosen.samples(data, "direct", asking_at(root / name))
+    return chosen, data, chosen.samples(data, "direct", templates_at(root / name))
 
 
 @pytest.mark.parametrize("name", benchmarks.WRITERS)
@@ -42,8 +42,8 @@ def test_a_true_answer_has_the_full_official_score(root: Path, name: str) -> Non
     texts = [
         s.choice or format_answer(s.targets).replace("<|box_start|>", "").replace("<|box_end|>", "") for s in samples
     ]
-    full = chosen.score(data, chosen.heard(data, texts)).headline
-    none = chosen.score(data, chosen.heard(data, ["?"] * len(samples))).headline
+    full = chosen.score(data, chosen.parse(data, texts)).headline
+    none = chosen.score(data, chosen.parse(data, ["?"] * len(samples))).headline
     best = {metric: each.value for metric, each in full.items() if metric not in ("mAP", "AVE_IOU")}
     if name == "mc_bench":  # our boxes are all in group 1, those of a second look are not
         assert best.pop("weighted_ap50") > 0.5 and best.pop("weighted_ap50, corrected") > 0.5
@@ -56,7 +56,7 @@ def test_it_is_asked_in_words_that_the_miniature_has(root: Path, name: str) -> N
     tokenizer = build_tokenizer()
     for mode in MODES:
         chosen, data, _ = loaded(root, name)
-        for sample in chosen.samples(data, mode, asking_at(root / name)):
+        for sample in chosen.samples(data, mode, templates_at(root / name)):
             prompt = sample.prompt or ""
             assert prompt.endswith(f" {instruction(sample, mode)}")
             words = set(re.findall("[A-Za-z]+", prompt)) - {"th", "image"}  # MIG-Bench writes "in the 2th image"
@@ -67,7 +67,7 @@ def test_it_is_asked_in_words_that_the_miniature_has(root: Path, name: str) -> N
 def test_the_real_files_are_asked_in_the_authors_words(root: Path) -> None:
     chosen, data, _ = loaded(root, "odinw13")
     real = chosen.samples(data, "direct")[0].prompt
-    assert real.startswith("Locate every") and real == chosen.samples(data, "direct", authors())[0].prompt
+    assert real.startswith("Locate every") and real == chosen.samples(data, "direct", authors_templates())[0].prompt
 
 
 def test_no_picture_of_theirs_is_chosen_or_tested_on(root: Path, tmp_path: Path) -> None:
@@ -92,9 +92,9 @@ def test_the_same_seed_writes_the_same_bytes(root: Path, tmp_path: Path, name: s
 )
 def test_a_quick_look_is_at_the_first_of_them(root: Path, name: str, most: int, count: int) -> None:
     chosen, data, samples = loaded(root, name)
-    part = chosen.part(data, most)
-    some = chosen.samples(part, "direct", asking_at(root / name))
+    part = chosen.head(data, most)
+    some = chosen.samples(part, "direct", templates_at(root / name))
     assert count <= len(some) < len(samples)
     assert {s.query for s in some} <= {s.query for s in samples}
     said = [s.choice or format_answer(s.targets) for s in some]
-    assert chosen.score(part, chosen.heard(part, said)).headline
+    assert chosen.score(part, chosen.parse(part, said)).headline
