@@ -5,7 +5,9 @@ from __future__ import annotations
 from random import Random
 
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, Sample
-from gemvg_repro.miniature.questions import COMPOSERS, Pattern, Question, about, referential
+from gemvg_repro.miniature.composers import COMPOSERS
+from gemvg_repro.miniature.patterns import Pattern
+from gemvg_repro.miniature.questions import WorldQuestion, about, referential
 
 
 def conversations(seed: int, scenes: int, turns: int, others: float = 0.1) -> list[Sample]:
@@ -26,7 +28,7 @@ def conversations(seed: int, scenes: int, turns: int, others: float = 0.1) -> li
     return samples
 
 
-def _first(rng: Random, number: int, others: float) -> Question:
+def _first(rng: Random, number: int, others: float) -> WorldQuestion:
     draw = rng.random()
     if draw < others:
         return referential(rng, 1)

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..grounding.samples import GROUNDING_KINDS, Kind, Sample, Target
-from .questions import COMPOSERS, Question
+from .composers import COMPOSERS
+from .questions import WorldQuestion
 from .world import Frame, Thing
 
 Split = Literal["validation", "test"]
@@ -50,11 +51,11 @@ class Recipe:
     understanding_test: int
 
 
-def _question(split: Split, recipe: Recipe, number: int) -> Question:
+def _question(split: Split, recipe: Recipe, number: int) -> WorldQuestion:
     """The question about one scene, drawn from a seed of its own."""
     rng = Random(f"{WORLD_VERSION}/{recipe.seed}/{split}/{number}")
-    understood = split == "test" and number >= recipe.test
-    kind = "understanding" if understood else GROUNDING_KINDS[number % len(GROUNDING_KINDS)]
+    is_understanding = split == "test" and number >= recipe.test
+    kind: Kind = "understanding" if is_understanding else GROUNDING_KINDS[number % len(GROUNDING_KINDS)]
     return COMPOSERS[kind](rng, rng.randint(2, 3))
 
 

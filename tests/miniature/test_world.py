@@ -13,8 +13,10 @@ import pytest
 from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, Sample
+from gemvg_repro.miniature.composers import COMPOSERS
 from gemvg_repro.miniature.dataset import SPLITS, Recipe, generate
-from gemvg_repro.miniature.questions import COMPOSERS, Pattern, Question
+from gemvg_repro.miniature.patterns import Pattern
+from gemvg_repro.miniature.questions import WorldQuestion
 from gemvg_repro.miniature.rendering import GRAINS, GROUNDS, SIDE, render
 from gemvg_repro.miniature.world import CATEGORIES, COLOURS, MOST_THINGS, Frame
 
@@ -102,7 +104,7 @@ def test_things_do_not_touch_and_targets_are_things(kind: str) -> None:
                 for b in frame.things:
                     apart = a.x + a.w <= b.x or b.x + b.w <= a.x or a.y + a.h <= b.y or b.y + b.h <= a.y
                     assert a is b or apart
-        for picture, thing in question.found:
+        for picture, thing in question.targets:
             assert question.frames[picture].things[thing]
 
 
@@ -118,7 +120,7 @@ def test_the_chain_follows_from_the_scene(kind: str) -> None:
     """The look that a chain ends with is that of every target and, where asked, of nothing else."""
     rng = Random(2)
     for _ in range(200):
-        q: Question = COMPOSERS[kind](rng, rng.randint(2, 3))
+        q: WorldQuestion = COMPOSERS[kind](rng, rng.randint(2, 3))
         pattern = described(q.chain.rpartition(":")[0].rpartition(". ")[2])
         first = 0 if kind == "referential" or "every picture." in q.query else 1 + q.query.endswith(", in Picture 3.")
         fitting = {
@@ -128,7 +130,7 @@ def test_the_chain_follows_from_the_scene(kind: str) -> None:
             for t, thing in enumerate(f.things)
             if pattern.fits(thing.look)
         }
-        assert fitting == set(q.found), (q.query, q.chain)
+        assert fitting == set(q.targets), (q.query, q.chain)
 
 
 def _look(name: list[str]) -> tuple[int, int]:
@@ -160,7 +162,7 @@ def test_what_moves_moves_and_nothing_else() -> None:
     for _ in range(200):
         q = COMPOSERS["temporal"](rng, 3)
         moved = {a.identity for a, b in zip(q.frames[0].things, q.frames[1].things, strict=True) if a.box != b.box}
-        assert moved == {q.frames[p].things[t].identity for p, t in q.found}
+        assert moved == {q.frames[p].things[t].identity for p, t in q.targets}
 
 
 def test_splits_share_no_scene() -> None:

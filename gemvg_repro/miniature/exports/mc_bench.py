@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from ...files.pictures import store
-from ..questions import COMPOSERS, Question
+from ..composers import COMPOSERS
+from ..questions import WorldQuestion
 from ..rendering import SIDE
 
 FILE = "mc-bench_world_val.json"
@@ -48,7 +49,7 @@ def write(folder: Path, seed: int, each: int) -> Path:
             annotations += _annotations(question, text, first, len(annotations) + 1)
             descriptions.append(
                 {"id": text, "images_id": [first, first + 1], "text": question.query}
-                | {"positive_sample": bool(question.found), "text_style": style}
+                | {"positive_sample": bool(question.targets), "text_style": style}
             )
     groups = max(box["category_id"] for box in annotations)
     categories = [{"id": n, "name": f"group {n}"} for n in range(1, groups + 1)]
@@ -58,9 +59,9 @@ def write(folder: Path, seed: int, each: int) -> Path:
     return file
 
 
-def _annotations(question: Question, text: int, image: int, number: int) -> list[dict[str, Any]]:
+def _annotations(question: WorldQuestion, text: int, image: int, number: int) -> list[dict[str, Any]]:
     """The boxes of a question whose first image has the id `image`; they are numbered from `number`."""
-    targets = [(picture, question.frames[picture].things[place]) for picture, place in question.found]
+    targets = [(picture, question.frames[picture].things[place]) for picture, place in question.targets]
     looks = list(dict.fromkeys(thing.look for _, thing in targets))
     return [
         {"id": number + n, "image_id": image + picture, "text_id": text, "category_id": looks.index(thing.look) + 1}

@@ -9,7 +9,8 @@ from random import Random
 from ...benchmarks.suites import mig_bench_file
 from ...benchmarks.suites.mig_bench_file import MigRecord
 from ...grounding.number_words import ORDINALS
-from ..questions import COMPOSERS, Question, shared
+from ..composers import COMPOSERS
+from ..questions import WorldQuestion, shared
 from ..world import Frame, close_up, frame, from_another_view, place
 
 
@@ -26,17 +27,17 @@ def records(seed: int, each: int) -> Iterator[MigRecord]:
             yield make(task, rng)
 
 
-def _with_one_target(rng: Random, ask: Callable[[Random, int], Question], pictures: int) -> Question:
+def _with_one_target(rng: Random, ask: Callable[[Random, int], WorldQuestion], pictures: int) -> WorldQuestion:
     """A question of this sort that happens to have exactly one target."""
     while True:
         question = ask(rng, pictures)
-        if len(question.found) == 1:
+        if len(question.targets) == 1:
             return question
 
 
-def _record(task: str, question: Question, suffix: str = "") -> MigRecord:
+def _record(task: str, question: WorldQuestion, suffix: str = "") -> MigRecord:
     """The record of a question's first target; `suffix` follows the query."""
-    picture, thing = question.found[0]
+    picture, thing = question.targets[0]
     query = question.query.rstrip(".") + suffix.format(k=picture + 1) + "."
     box = question.frames[picture].things[thing].box
     additional_info = f"It is in the {ORDINALS[picture]} image." if task == "group_grounding" else ""
@@ -46,8 +47,8 @@ def _record(task: str, question: Question, suffix: str = "") -> MigRecord:
 def _common_object(task: str, rng: Random) -> MigRecord:
     question = shared(rng, 3)
     picture = rng.randrange(3)
-    targets = tuple(place for place in question.found if place[0] == picture)
-    return _record(task, Question("semantic", question.frames, question.query, targets), ", in the {k}th image")
+    targets = tuple(place for place in question.targets if place[0] == picture)
+    return _record(task, WorldQuestion("semantic", question.frames, question.query, targets), ", in the {k}th image")
 
 
 def _object_tracking(task: str, rng: Random) -> MigRecord:
@@ -68,7 +69,7 @@ def _region(task: str, rng: Random) -> MigRecord:
     scene = frame(rng, place(rng, looks))
     near = frame(rng, (close_up(rng, scene.things[0]),), scene.ground)
     query = "Picture 2 is a close view of an object. Find this object in Picture 1."
-    return _record(task, Question("spatial", (scene, near), query, ((0, 0),)))
+    return _record(task, WorldQuestion("spatial", (scene, near), query, ((0, 0),)))
 
 
 def _difference(task: str, rng: Random) -> MigRecord:
@@ -77,7 +78,7 @@ def _difference(task: str, rng: Random) -> MigRecord:
     before = frame(rng, things[1:])
     after = from_another_view(rng, things) if task == "view_diff" else things
     frames: tuple[Frame, ...] = (before, frame(rng, after, before.ground))
-    return _record(task, Question("semantic", frames, "Find the object that is only in Picture 2.", ((1, 0),)))
+    return _record(task, WorldQuestion("semantic", frames, "Find the object that is only in Picture 2.", ((1, 0),)))
 
 
 _MAKERS: dict[str, Callable[[str, Random], MigRecord]] = {

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ..questions import Question, different, how_many, same
+from ..questions import WorldQuestion
+from ..understanding import different, how_many, same
 from ..world import Frame
 
 FILE = "test-00000-of-00001.parquet"
 
-TASKS: dict[str, tuple[str, Callable[[Random, int], Question]]] = {
+TASKS: dict[str, tuple[str, Callable[[Random, int], WorldQuestion]]] = {
     "Attribute Similarity": ("overall similarity", same),
     "Difference Spotting": ("partial similarity", different),
     "Counting": ("independent", how_many),

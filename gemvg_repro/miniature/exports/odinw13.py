@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ...benchmarks.suites.odinw13 import DATASETS
 from ...files.pictures import store
-from ..questions import Pattern
+from ..patterns import Pattern
 from ..rendering import GROUNDS, SIDE
 from ..world import CATEGORIES, COLOURS, LARGEST, Frame, Look, Thing, frame, place
 

@@ -25,7 +25,7 @@ from pycocotools import mask as coco_mask
 
 from ...corpora.readers.masks import lz_encode
 from ...corpora.workers import Progress, pool
-from ..questions import Pattern, looks_with, some_pattern
+from ..patterns import Pattern, looks_with, random_pattern
 from ..rendering import SIDE, silhouette
 from ..world import (
     CATEGORIES,
@@ -104,7 +104,7 @@ def _coco(root: Path, rng: Random, pictures: int) -> None:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for n in range(1, pictures + 1):
-        picture, name = _crowd(rng, some_pattern(rng)), f"{n:012d}.png"
+        picture, name = _crowd(rng, random_pattern(rng)), f"{n:012d}.png"
         _save(picture, root / "train2017" / name)
         images.append({"id": n, "file_name": name, "width": SIDE, "height": SIDE})
         for thing in picture.things:

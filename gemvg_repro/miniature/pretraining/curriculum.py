@@ -10,7 +10,8 @@ from random import Random
 
 from ...grounding.answers import format_box
 from ...grounding.samples import Sample
-from ..questions import Pattern, about, referential
+from ..patterns import Pattern
+from ..questions import about, referential
 from ..tokenizer import COORDINATE_STEP
 from ..world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, Thing, frame, place
 

@@ -13,7 +13,7 @@ from gemvg_repro.benchmarks.generalised.score import score
 from gemvg_repro.files.pictures import GreyPicture
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
-from gemvg_repro.miniature.questions import three_hops, two_hops
+from gemvg_repro.miniature.reasoning import three_hops, two_hops
 from gemvg_repro.miniature.world import Frame, Thing
 
 RED_DISC, RED_SQUARE, BLUE_DISC, BLUE_SQUARE = (0, 0), (1, 0), (0, 2), (1, 2)

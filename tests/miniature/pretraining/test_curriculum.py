@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gemvg_repro.grounding.answers import completion
+from gemvg_repro.miniature.patterns import Pattern
 from gemvg_repro.miniature.pretraining.curriculum import PHASES, REFERS, lessons
-from gemvg_repro.miniature.questions import Pattern
 from gemvg_repro.miniature.tokenizer import build_tokenizer
 from gemvg_repro.miniature.world import Frame
 
