@@ -1,13 +1,16 @@
 """Images as arrays of pixels: a file, decoded on access; a part of an image; a grey image in place of one.
 
-Pixels are those that are stored: an EXIF orientation is not applied, since annotations (COCO's, and all that
-follow it) refer to stored pixels. An alpha channel is dropped; 16-bit grey is scaled to 8 bits.
+Pixels are those that are stored, since annotations (COCO's, and all that follow it) refer to stored pixels: an EXIF
+orientation is applied only to a picture that is `turned`. An alpha channel is dropped; deeper grey becomes 8 bits.
+
+Links are followed wherever they lead: they are the user's. A path that leaves its folder by its words is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ..grounding.samples import Box, Picture
-from .validation import Refused
+from .grey import eight_bits
+from .validation import Refused, leaves_folder
 
 MAX_STORED_PIXELS = 80_000_000
 """Larger images are refused before they are decoded: a small file can hold an image that fills the memory."""
@@ -33,6 +37,19 @@ CACHED = 8
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """The formats that are opened; Pillow's other decoders are not meant for files of unknown origin."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What shows an image upright, by its EXIF orientation; 5 to 8 exchange width and height."""
+
+_ORIENTATION = 0x0112  # EXIF's tag
 
 _GREY = 128
 _RED = (255, 0, 0)
@@ -64,9 +81,7 @@ def scaled(image: Image.Image, most_pixels: int | None) -> NDArray[np.uint8]:
     """RGB, of shape (height, width, 3), scaled down to `most_pixels` if there are more; see FilePicture."""
     target = fitted(image.width, image.height, most_pixels)
     image.draft("RGB", target)
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    rgb = image.convert("RGB")
+    rgb = eight_bits(image).convert("RGB")
     return np.asarray(rgb if rgb.size == target else rgb.resize(target, Image.Resampling.BOX))
 
 
@@ -81,23 +96,41 @@ def store(picture: Picture, folder: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """Stored width and height in pixels; EXIF's orientation: 1 for upright, 2 to 8 for flipped or turned; Pillow's mode."""
+
+    width: int
+    height: int
+    orientation: int
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class FilePicture:
     """The image file at `path` below the folder `root`.
 
     With `most_pixels`, a larger image is scaled down to so many, proportions kept: by the decoder as far as
     it can (JPEG), so that a photograph of 20 megapixels is never held whole, then by a box filter.
-    Both methods raise Refused, with the file's name, if it leads out of `root` (symbolic links followed), is
-    missing, no image of FORMATS, cut off, or larger than MAX_STORED_PIXELS.
+    `turned`: its EXIF orientation is applied; width, height and pixels are those of the turned image.
+    Every method raises Refused, with the file's name, if the path leads out of `root` by its words, or the file is
+    missing, no image of FORMATS, cut off, of grey values without a known range, or larger than MAX_STORED_PIXELS.
     """
 
     root: Path
     path: str
     most_pixels: int | None = None
+    turned: bool = False
 
     def size(self) -> tuple[int, int]:
-        """Stored width and height, from the header alone."""
+        """Width and height, from the header alone."""
         with self._open() as image:
-            return image.size
+            width, height = image.size
+            return (height, width) if self.turned and _orientation(image) > 4 else (width, height)
+
+    def header(self) -> Header:
+        """What its header says, whether it is turned or not."""
+        with self._open() as image:
+            return Header(*image.size, _orientation(image), image.mode)
 
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3); read-only, since it is cached."""
@@ -110,7 +143,9 @@ class FilePicture:
 
     def _decode(self, file: Path | None = None) -> NDArray[np.uint8]:
         with self._open(file) as image:
-            return scaled(image, self.most_pixels)
+            turn = _TURNS.get(_orientation(image)) if self.turned else None
+            rgb = scaled(image, self.most_pixels)
+            return rgb if turn is None else np.asarray(Image.fromarray(rgb).transpose(turn))
 
     def file(self) -> Path:
         """Its absolute path, links followed. Raises Refused if that is outside of `root`, or there is no file."""
@@ -129,13 +164,18 @@ class FilePicture:
             raise Refused(f"image {self.path!r} in {self.root}: {reason}") from error
 
     def _inside(self) -> Path:
-        root = self.root.resolve()
-        file = (root / self.path).resolve()
-        if not file.is_relative_to(root):
+        if leaves_folder(self.path):
             raise Refused("leads out of this folder, which no annotation file may do")
+        file = self.root / os.path.normpath(self.path)
         if not file.is_file():
-            raise Refused("there is no such file")
-        return file
+            link = f"it is a link to {os.readlink(file)}, which is not there: fetch it" if file.is_symlink() else ""
+            raise Refused(link or "there is no such file")
+        return file.resolve()
+
+
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(_ORIENTATION, 1)
+    return value if value in _TURNS else 1
 
 
 @lru_cache(maxsize=CACHED)

@@ -82,7 +82,7 @@ class Folder:
                 self._listed.clear()
             try:
                 with os.scandir(self.root / folder) as entries:
-                    self._listed[folder] = frozenset(entry.name for entry in entries)
+                    self._listed[folder] = frozenset(e.name for e in entries if not e.is_symlink() or e.is_file())
             except OSError:
                 self._listed[folder] = frozenset()
         return name in self._listed[folder]
