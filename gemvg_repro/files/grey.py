@@ -1,8 +1,8 @@
 """Grey images of more than 8 bits a pixel as 8-bit grey, by one rule.
 
 Whole numbers from 0 are scaled by the smallest of 8, 10, 12, 14 and 16 bits that holds the brightest pixel: files of 16
-bits often hold the 10 to 14 of a sensor. Floats of at most 1 are of [0, 1]; of at most 255, and whole or with a brightest
-pixel of at least 128, of 8 bits. Anything else (depth, temperatures, Hounsfield units) does not say what white is.
+bits often hold the 10 to 14 of a sensor. Floats of at most 1 are of [0, 1]; of at most 255, and whole or with a
+brightest pixel of at least 128, of 8 bits. Anything else (depth, temperatures) does not say what white is.
 """
 
 from __future__ import annotations
