@@ -97,7 +97,7 @@ def store(picture: Picture, folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Stored width and height in pixels; EXIF's orientation, 1 for upright, 2 to 8 for turned or flipped; Pillow's mode."""
+    """Stored width and height in pixels, EXIF's orientation (1: upright, 2 to 8: turned or flipped), Pillow's mode."""
 
     width: int
     height: int
