@@ -18,12 +18,12 @@ def conversations(seed: int, scenes: int, turns: int, others: float = 0.1) -> li
     samples = []
     for number in range(scenes):
         rng, scene = Random(f"drawn/{seed}/{number}"), f"train-{number:06d}"
-        asked = [_first(rng, number, others)]
-        things = [thing for frame in asked[0].frames for thing in frame.things]
+        questions = [_first(rng, number, others)]
+        things = [thing for frame in questions[0].frames for thing in frame.things]
         patterns = [Pattern(*rng.choice(things).look), Pattern(category=rng.choice(things).category)]
         patterns.append(Pattern(colour=rng.choice(things).colour))
-        asked += [about(asked[0].frames, pattern) for pattern in patterns]
-        different = {question.query: question for question in asked}
+        questions += [about(questions[0].frames, pattern) for pattern in patterns]
+        different = {question.query: question for question in questions}
         samples += [q.sample(f"{scene}-{n}", scene) for n, q in enumerate([*different.values()][:turns])]
     return samples
 

@@ -1,4 +1,4 @@
-"""What does Qwen2-VL's tokenizer do to our texts? A small one of the same make, built offline.
+"""A small tokenizer of Qwen2-VL's make, built offline.
 
 The class, the pre-tokenizer (digits one by one) and the chat template are the official ones, as installed
 with transformers and TRL (its file for Qwen2.5-VL is Qwen2-VL's template, character by character). The added

@@ -1,4 +1,4 @@
-"""Answers and boxes by the hundred thousand, drawn from a seed: none raises, and what was written is read back.
+"""Formats and parses answers and boxes by the hundred thousand, drawn from a seed: none raises, all come back.
 
     python -m tools.answer_round_trips 1000000 [--seed 0]
 
@@ -20,7 +20,7 @@ from gemvg_repro.grounding.answers import format_answer
 from gemvg_repro.grounding.parsing import ParsedAnswer, parse_answer
 from gemvg_repro.grounding.rewards import TERMS, Reward
 from gemvg_repro.grounding.samples import Mode, Target
-from tests.grounding import made
+from tests.grounding import factories
 
 COORDINATE_STEPS = (1, 10, 20, 50)
 CONVENTIONS: tuple[b.Convention, ...] = ("unit", "thousandths", "xyxy", "xywh")
@@ -63,8 +63,8 @@ def mutated(rng: Random, text: str) -> str:
     """The text with up to three pieces cut out, put in or doubled."""
     for _ in range(rng.randint(1, 3)):
         at, length = rng.randint(0, len(text)), rng.randint(0, 12)
-        put = rng.choice((rng.choice(_PIECES), text[at : at + length], ""))
-        text = text[:at] + put + text[at + rng.choice((0, length)) :]
+        insertion = rng.choice((rng.choice(_PIECES), text[at : at + length], ""))
+        text = text[:at] + insertion + text[at + rng.choice((0, length)) :]
     return text
 
 
@@ -94,7 +94,7 @@ def check_answer(number: int, seed: int) -> str:
             sorted(parsed.targets, key=lambda target: (target.picture, target.box))
         ), number
     if number % 10 == 0:
-        score = _REWARD(made.sample(*truth, pictures=3), parsed, mode)
+        score = _REWARD(factories.sample(*truth, pictures=3), parsed, mode)
         assert all(0 <= term <= 1 + 1e-9 for term in score.terms.values()), number
         assert kind != "written" or score.total > len(TERMS) - 1e-6, number
     return kind
@@ -108,7 +108,7 @@ def check_boxes(block: int, seed: int) -> int:
     good = corners.reshape(BLOCK, 4)
     size = int(rng.integers(1, 5000)), int(rng.integers(1, 5000))
     for convention in CONVENTIONS:
-        back = b.to_unit(made.written_in(convention, good, size), convention, size)
+        back = b.to_unit(factories.written_in(convention, good, size), convention, size)
         assert np.allclose(back, good, rtol=0, atol=1.1e-3 if convention == "thousandths" else 1e-9), (
             block,
             convention,
@@ -128,9 +128,9 @@ def check_boxes(block: int, seed: int) -> int:
 
 def check(count: int, seed: int = 0) -> Counter[str]:
     """Draws so many answers and so many boxes; how many there were of each kind."""
-    found = Counter(check_answer(number, seed) for number in range(count))
-    found["boxes"] = sum(check_boxes(block, seed) for block in range(-(-count // BLOCK)))
-    return found
+    counts = Counter(check_answer(number, seed) for number in range(count))
+    counts["boxes"] = sum(check_boxes(block, seed) for block in range(-(-count // BLOCK)))
+    return counts
 
 
 def main() -> int:
@@ -138,10 +138,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     began = time.process_time()
-    found = check(asked.count, asked.seed)
-    print(f"{dict(found)} in {time.process_time() - began:.1f} s of a core")
+    counts = check(arguments.count, arguments.seed)
+    print(f"{dict(counts)} in {time.process_time() - began:.1f} s of a core")
     return 0
 
 

@@ -1,1 +1,1 @@
-"""The shared vocabulary: boxes, samples, prompts, answers and rewards. numpy and scipy only."""
+"""The shared types and text formats: boxes, samples, prompts, answers and rewards. numpy and scipy only."""

@@ -25,7 +25,7 @@ Convention = Literal["xyxy", "xywh", "thousandths", "unit"]
 as integers from 0 to 1000 of width and height (Qwen2-VL); `unit`: corners in [0, 1], the package's own."""
 
 ROUNDING = 1e-9
-"""What floating point may take from an IoU that is a threshold exactly, or put a corner beyond an edge."""
+"""Tolerance for rounding: of an IoU equal to a threshold, and of a corner on an edge."""
 
 DUPLICATE_IOU = 0.95
 """Two boxes of one category in one image that overlap more than this are one object, annotated twice."""

@@ -1,4 +1,4 @@
-"""What did a model answer to one sample?"""
+"""A model's answer to one sample."""
 
 from __future__ import annotations
 

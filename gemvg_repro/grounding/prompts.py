@@ -1,4 +1,4 @@
-"""How is a sample put to the model, in direct and in CoT mode?"""
+"""The prompt of a sample, as chat messages, in direct and in CoT mode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHOICE = {
 
 
 def instruction(sample: Sample, mode: Mode) -> str:
-    """The sentence that asks for the mode; it follows the query. What free text answers is asked without one."""
+    """The sentence after the query that asks for the mode; none for a sample whose answer is free text."""
     if sample.text is not None:
         return ""
     return (_GROUNDING if sample.choice is None else _CHOICE)[mode]

@@ -67,7 +67,7 @@ TERMS: dict[str, Term] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class AnswerReward:
     """The reward of one answer: the weighted sum, and each term before its weight, in the order of TERMS."""
 
     total: float
@@ -92,9 +92,9 @@ class Reward:
         if not any(self.weights.values()):
             raise ValueError("every reward weight is 0: nothing would be learned. Raise at least one")
 
-    def __call__(self, sample: Sample, parsed: ParsedAnswer, mode: Mode) -> Score:
+    def __call__(self, sample: Sample, parsed: ParsedAnswer, mode: Mode) -> AnswerReward:
         terms = {name: term(sample, parsed, mode) for name, term in TERMS.items()}
-        return Score(sum(self.weights[name] * term for name, term in terms.items()), terms)
+        return AnswerReward(sum(self.weights[name] * term for name, term in terms.items()), terms)
 
 
 def _one_right_answer(sample: Sample) -> bool:

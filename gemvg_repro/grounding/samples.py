@@ -1,4 +1,4 @@
-"""What is a sample of generalised multi-image grounding?"""
+"""A sample of generalised multi-image grounding: images, a query, and any number of target boxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["referential", "semantic", "spatial", "temporal", "reasoning", "u
 GROUNDING_KINDS: tuple[Kind, ...] = ("referential", "semantic", "spatial", "temporal", "reasoning")
 
 Mode = Literal["direct", "cot"]
-"""How the model is asked: for the answer alone, or for a chain of thought (CoT) before it."""
+"""How the model is prompted: for the answer alone, or for a chain of thought (CoT) before it."""
 
 MODES: tuple[Mode, ...] = ("direct", "cot")
 
@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]
 
 
 class Picture(Protocol):
-    """An image that a sample refers to; its pixels are made or read only when asked for."""
+    """An image that a sample refers to; its pixels are drawn or decoded when `pixels` is called."""
 
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3)."""
@@ -46,7 +46,7 @@ class Sample:
 
     `scene` names the world, video or group of images that the pictures come from: no two splits share one,
     and statistics treat samples of one scene as dependent. `prompt` is the whole text of the user's turn where
-    a benchmark's authors prescribe it; without it, `grounding.prompts` words the question.
+    a benchmark's authors prescribe it; otherwise `grounding.prompts` composes it.
     """
 
     id: str

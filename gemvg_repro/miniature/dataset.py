@@ -1,4 +1,4 @@
-"""Which samples does the world give to choose and to test on? In one compact columnar file."""
+"""The world's held-out samples, for validation and test, in one compact parquet file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FIELDS = 8  # of a Thing
 
 @dataclass(frozen=True)
 class Recipe:
-    """How much of the world is drawn: samples of a split, the five kinds in turn, and of understanding in the test."""
+    """How many samples of each split are drawn: the five kinds in turn, and of understanding in the test split."""
 
     seed: int
     validation: int
@@ -76,9 +76,9 @@ def _row(split: Split, sample: Sample) -> dict[str, Any]:
         for t in frame.things:
             frames += [t.identity, t.category, t.colour, t.shade, t.x, t.y, t.w, t.h]
     boxes = [[thing.box for thing in frame.things] for frame in sample.pictures if isinstance(frame, Frame)]
-    found = [(t.picture, boxes[t.picture].index(t.box)) for t in sample.targets]
+    target_things = [(t.picture, boxes[t.picture].index(t.box)) for t in sample.targets]
     row = {name: getattr(sample, name) for name in ("id", "scene", "kind", "query", "chain", "choice")}
-    return {**row, "split": split, "frames": frames, "found": list(chain.from_iterable(found))}
+    return {**row, "split": split, "frames": frames, "found": list(chain.from_iterable(target_things))}
 
 
 def _frames(numbers: list[int]) -> tuple[Frame, ...]:
@@ -94,8 +94,8 @@ def _frames(numbers: list[int]) -> tuple[Frame, ...]:
 
 def _sample(row: dict[str, Any]) -> Sample:
     frames = _frames(row["frames"])
-    found = row["found"]
-    targets = tuple(Target(p, frames[p].things[t].box) for p, t in zip(found[::2], found[1::2], strict=True))
+    places = zip(row["found"][::2], row["found"][1::2], strict=True)
+    targets = tuple(Target(p, frames[p].things[t].box) for p, t in places)
     kind: Kind = row["kind"]
     return Sample(row["id"], row["scene"], kind, "world", frames, row["query"], targets, row["choice"], row["chain"])
 

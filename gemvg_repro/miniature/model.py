@@ -1,4 +1,4 @@
-"""What is the miniature model? Qwen2-VL's own classes, from a config made here, in sizes for a laptop."""
+"""The miniature model: Qwen2-VL's own classes with a config in sizes for a laptop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .rendering import SIDE
 from .tokenizer import build_tokenizer, coordinate_ids
 
 BASE = Path(__file__).with_name("base")
-"""What the package ships, and gemvg_repro.miniature.pretraining.train made."""
+"""The pre-trained base that ships with the package; gemvg_repro.miniature.pretraining.train makes it."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Sizes:
 def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen2VLConfig:
     """Qwen2-VL's configuration in these sizes.
 
-    Small heads have few channels: with a rope_theta of 1e6 hardly any would tell places, and with one near 1 none
-    could compare contents over a distance.
+    Small heads have few channels: with a rope_theta of 1e6 hardly any would encode positions, and with one near 1
+    none could compare contents over a distance.
     """
     half = sizes.hidden // sizes.heads // 2
     across = round(half * 3 / 8)
@@ -108,7 +108,7 @@ def build_model(sizes: Sizes, seed: int) -> Qwen2VLForConditionalGeneration:
 
 @torch.no_grad()
 def deepen(model: Qwen2VLForConditionalGeneration, layers: int, seed: int) -> Qwen2VLForConditionalGeneration:
-    """The model with `layers` idle ones before its first, which pass on what they read: its logits stay the same.
+    """The model with `layers` more before its first, each an identity at first, so that its logits stay the same.
 
     A large language model has depth to spare, and so small a one has none: what a question refers to (the disc of
     Picture 1) has to be looked up before the layers that find what words describe (docs/log.md). Training lets the
@@ -128,7 +128,7 @@ def deepen(model: Qwen2VLForConditionalGeneration, layers: int, seed: int) -> Qw
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
     kept = {
-        re.sub(r"(language_model\.layers\.)(\d+)", lambda found: found[1] + str(int(found[2]) + layers), name): value
+        re.sub(r"(language_model\.layers\.)(\d+)", lambda match: match[1] + str(int(match[2]) + layers), name): value
         for name, value in model.state_dict().items()
     }
     deeper.load_state_dict(kept, strict=False)

@@ -1,4 +1,4 @@
-"""How do things look? Integer arithmetic only, so that every machine draws the same bytes."""
+"""Renders pictures of the world, in integer arithmetic, so that every machine draws the same bytes."""
 
 from __future__ import annotations
 

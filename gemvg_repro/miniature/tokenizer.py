@@ -1,4 +1,4 @@
-"""Which tokens does the miniature read and write? Qwen2-VL's special tokens, a few words, one token a coordinate."""
+"""The miniature's tokenizer: Qwen2-VL's special tokens, a few words, and one token a coordinate."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def coordinate_ids(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The miniature's tokenizer: longest known piece first, single bytes for what it has no word for."""
+    """The tokenizer: longest piece of the vocabulary first, single bytes for all else."""
     vocabulary = {piece: i for i, piece in enumerate(_vocabulary())}
     longest_first = models.WordPiece(
         vocabulary, unk_token="!", continuing_subword_prefix="", max_input_chars_per_word=10**6

@@ -1,4 +1,4 @@
-"""What is there to see? Scenes of things, over time and from several views."""
+"""The procedural world: scenes of things, over time and from several views."""
 
 from __future__ import annotations
 
@@ -105,9 +105,9 @@ def from_another_view(rng: Random, things: tuple[Thing, ...]) -> tuple[Thing, ..
     right, bottom = max(t.x + t.w for t in things), max(t.y + t.h for t in things)
     widest = max(max(t.w, t.h) for t in things)
     narrowest = min(min(t.w, t.h) for t in things)
-    most = min(SIDE * 16 // max(right - left, bottom - top), LARGEST * 16 // widest, 24)
-    least = max(-(-SMALLEST * 16 // narrowest), 10)
-    zoom = rng.randint(min(least, most), most)  # in sixteenths
+    max_zoom = min(SIDE * 16 // max(right - left, bottom - top), LARGEST * 16 // widest, 24)
+    min_zoom = max(-(-SMALLEST * 16 // narrowest), 10)
+    zoom = rng.randint(min(min_zoom, max_zoom), max_zoom)  # in sixteenths
     dx = rng.randint(0, SIDE - (right - left) * zoom // 16)
     dy = rng.randint(0, SIDE - (bottom - top) * zoom // 16)
 

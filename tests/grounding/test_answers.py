@@ -5,8 +5,8 @@ import pytest
 from gemvg_repro.grounding.answers import completion, format_answer
 from gemvg_repro.grounding.samples import Sample, Target
 
-from . import made
-from .made import TEXT_A, TEXT_B, A, B
+from . import factories
+from .factories import TEXT_A, TEXT_B, A, B
 
 
 def test_written_by_hand() -> None:
@@ -32,21 +32,21 @@ def test_what_is_no_target_is_not_written(target: Target, why: str) -> None:
 
 
 def test_completions_by_hand() -> None:
-    two = made.sample(A, B, chain="Both are red.")
+    two = factories.sample(A, B, chain="Both are red.")
     assert completion(two, "direct") == f"{TEXT_A}; {TEXT_B}"
     assert completion(two, "cot") == f"<think>Both are red.</think><answer>{TEXT_A}; {TEXT_B}</answer>"
-    assert completion(made.sample(choice="B", chain="Same."), "cot") == ("<think>Same.</think><answer>B</answer>")
-    assert completion(made.sample(), "direct") == "none"
+    assert completion(factories.sample(choice="B", chain="Same."), "cot") == ("<think>Same.</think><answer>B</answer>")
+    assert completion(factories.sample(), "direct") == "none"
 
 
 @pytest.mark.parametrize(
     ("sample", "why"),
     [
-        (made.sample(A), "needs a chain of thought"),
-        (made.sample(A, chain=" "), "needs a chain of thought"),
-        (made.sample(A, chain="So </think> that"), "needs a chain of thought without <think>"),
-        (made.sample(Target(2, A.box), chain="There."), "has 2 pictures"),
-        (made.sample(choice="yes", chain="Yes."), "one letter from A to Z, got 'yes'"),
+        (factories.sample(A), "needs a chain of thought"),
+        (factories.sample(A, chain=" "), "needs a chain of thought"),
+        (factories.sample(A, chain="So </think> that"), "needs a chain of thought without <think>"),
+        (factories.sample(Target(2, A.box), chain="There."), "has 2 pictures"),
+        (factories.sample(choice="yes", chain="Yes."), "one letter from A to Z, got 'yes'"),
     ],
 )
 def test_samples_without_a_completion(sample: Sample, why: str) -> None:

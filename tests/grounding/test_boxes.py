@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from gemvg_repro.grounding import boxes as b
 from gemvg_repro.grounding.samples import Box, Target
 
-from . import made
+from . import factories
 
 bounded = settings(max_examples=150, deadline=None, derandomize=True)
 wild = hnp.arrays(np.float64, st.tuples(st.integers(0, 4), st.just(4)), elements=st.floats(width=64))
@@ -51,7 +51,7 @@ def test_overlaps_are_bounded_and_symmetric_for_any_numbers(a: b.Boxes, c: b.Box
     assert (iou == b.pairwise_iou(c, a).T).all()
 
 
-@given(made.boxes())
+@given(factories.boxes())
 @bounded
 def test_a_box_is_like_itself(box: Box) -> None:
     assert b.pairwise_iou([box], [box])[0, 0] == 1
@@ -71,10 +71,10 @@ def test_conventions_by_hand() -> None:
     assert b.to_unit([], "xywh", size).shape == (0, 4)
 
 
-@given(st.lists(made.boxes(), max_size=3), st.sampled_from(["xyxy", "xywh", "thousandths", "unit"]))
+@given(st.lists(factories.boxes(), max_size=3), st.sampled_from(["xyxy", "xywh", "thousandths", "unit"]))
 @bounded
 def test_conventions_come_back(unit: list[Box], convention: b.Convention) -> None:
-    back = b.to_unit(made.written_in(convention, unit, (640, 427)), convention, (640, 427))
+    back = b.to_unit(factories.written_in(convention, unit, (640, 427)), convention, (640, 427))
     assert back == pytest.approx(b.as_array(unit), abs=0.001 if convention == "thousandths" else 1e-9)
 
 
@@ -102,8 +102,8 @@ def test_wrong_conventions_are_explained() -> None:
     ],
 )
 def test_box_errors(box: tuple[float, ...], why: str | None) -> None:
-    found = b.box_error(box)
-    assert found is None if why is None else found is not None and why in found
+    error = b.box_error(box)
+    assert error is None if why is None else error is not None and why in error
 
 
 def test_grid_by_hand() -> None:
@@ -115,7 +115,7 @@ def test_grid_by_hand() -> None:
         b.to_grid([[0, 0, 1, 1]], coordinate_step=30)
 
 
-@given(made.boxes(), st.sampled_from([1, 10, 20, 50]))
+@given(factories.boxes(), st.sampled_from([1, 10, 20, 50]))
 @bounded
 def test_grid_keeps_boxes_boxes_and_within_the_step(box: Box, coordinate_step: int) -> None:
     grid = b.to_grid([box], coordinate_step) / 1000

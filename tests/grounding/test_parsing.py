@@ -10,8 +10,8 @@ from gemvg_repro.grounding.answers import BOX_END, BOX_START, completion, format
 from gemvg_repro.grounding.parsing import MAX_CHARACTERS, ParsedAnswer, final_answer, parse_answer, parse_ids
 from gemvg_repro.grounding.samples import Mode, Target
 
-from . import made
-from .made import TEXT_A, TEXT_B, A, B
+from . import factories
+from .factories import TEXT_A, TEXT_B, A, B
 
 bounded = settings(max_examples=200, deadline=None, derandomize=True)
 
@@ -245,12 +245,12 @@ def test_megabytes_of_hostile_text_take_no_time(unit: str, length: int) -> None:
     assert length == MAX_CHARACTERS or "longer than" in parsed.problems[0]
 
 
-@given(made.targets(), st.sampled_from([1, 10, 20, 50]), st.booleans(), st.booleans())
+@given(factories.targets(), st.sampled_from([1, 10, 20, 50]), st.booleans(), st.booleans())
 @bounded
 def test_what_is_written_is_parsed_within_the_step(
     targets: list[Target], coordinate_step: int, cot: bool, special: bool
 ) -> None:
-    sample = made.sample(*targets, pictures=3, chain="Because.")
+    sample = factories.sample(*targets, pictures=3, chain="Because.")
     text = completion(sample, "cot" if cot else "direct", coordinate_step)
     parsed = parse_answer(text if special else stripped(text), 3)
     assert (parsed.problems, parsed.exact, parsed.none) == ((), True, not targets)
@@ -304,7 +304,7 @@ def test_parsing_never_raises(text: str, pictures: int) -> None:
 
 
 @given(
-    made.targets(least=0.01),
+    factories.targets(min_side=0.01),
     st.integers(0, 200),
     st.integers(0, 5),
     st.text(max_size=5),
@@ -314,7 +314,7 @@ def test_parsing_never_raises(text: str, pictures: int) -> None:
 def test_a_mutated_answer_is_parsed_as_far_as_it_goes(
     targets: list[Target], at: int, cut: int, inserted: str, mode: Mode
 ) -> None:
-    text = completion(made.sample(*targets, pictures=3, chain="Because."), mode)
+    text = completion(factories.sample(*targets, pictures=3, chain="Because."), mode)
     parsed = parse_answer(text[:at] + inserted + text[at + cut :], 3)
     assert len(parsed.targets) <= len(targets) + 1
     assert parsed.readable or parsed.problems

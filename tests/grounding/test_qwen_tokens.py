@@ -1,4 +1,4 @@
-"""Does the grammar survive Qwen2-VL's tokenizer: token ids, special tokens, digits one by one?"""
+"""The grammar through a tokenizer of Qwen2-VL's make: token ids, special tokens, digits one by one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gemvg_repro.grounding.rewards import Reward
 from gemvg_repro.grounding.samples import MODES, Mode, Sample, Target
 
 from .. import qwen_tokenizer as qwen
-from . import made
+from . import factories
 
 TWO = (Target(0, (0.1, 0.2, 0.3, 0.4)), Target(1, (0.5, 0.5, 0.75, 1.0)))
 SAMPLES = (
-    made.sample(*TWO, chain="Both are red, 中 \U0001f600."),
-    made.sample(chain="There is no cube."),
-    made.sample(choice="B", chain="They differ."),
+    factories.sample(*TWO, chain="Both are red, 中 \U0001f600."),
+    factories.sample(chain="There is no cube."),
+    factories.sample(choice="B", chain="They differ."),
 )
 
 tokenizer = cache(qwen.qwen_tokenizer)
@@ -83,10 +83,10 @@ def test_cut_anywhere_it_reads_no_other_boxes(mode: Mode) -> None:
         assert parsed.problems or parsed.targets == TWO[:1]  # whole, but for the end token
 
 
-@given(made.targets(pictures=3))
+@given(factories.targets(pictures=3))
 @settings(max_examples=50, deadline=None, derandomize=True)
 def test_ids_are_the_text_to_the_letter(targets: list[Target]) -> None:
-    text = completion(made.sample(*targets, pictures=3), "direct")
+    text = completion(factories.sample(*targets, pictures=3), "direct")
     assert decode(ids_of(text)) == text
 
 

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from gemvg_repro.grounding.answers import completion, format_answer
 from gemvg_repro.grounding.parsing import parse_answer
-from gemvg_repro.grounding.rewards import TERMS, Reward, Score
+from gemvg_repro.grounding.rewards import TERMS, AnswerReward, Reward
 from gemvg_repro.grounding.samples import Mode, Sample, Target
 
-from . import made
+from . import factories
 
 bounded = settings(max_examples=150, deadline=None, derandomize=True)
 
@@ -22,7 +22,7 @@ NEAR_A = Target(0, (0.1, 0.0, 0.3, 0.2))
 """IoU 1/3 with A: .02 of .06."""
 
 
-def score(sample: Sample, answer: str, mode: Mode = "direct") -> Score:
+def score(sample: Sample, answer: str, mode: Mode = "direct") -> AnswerReward:
     return Reward(WEIGHTS)(sample, parse_answer(answer, len(sample.pictures)), mode)
 
 
@@ -66,7 +66,7 @@ def score(sample: Sample, answer: str, mode: Mode = "direct") -> Score:
     ],
 )
 def test_by_hand(truth: tuple[Target, ...], answer: str, expected: tuple[float, ...]) -> None:
-    got = score(made.sample(*truth), answer)
+    got = score(factories.sample(*truth), answer)
     assert tuple(got.terms.values()) == pytest.approx(expected)
     assert got.total == pytest.approx(sum(w * e for w, e in zip(WEIGHTS.values(), expected, strict=True)))
 
@@ -84,7 +84,7 @@ def test_by_hand(truth: tuple[Target, ...], answer: str, expected: tuple[float, 
     ],
 )
 def test_choices_by_hand(answer: str, expected: tuple[float, ...]) -> None:
-    assert tuple(score(made.sample(choice="B"), answer).terms.values()) == expected
+    assert tuple(score(factories.sample(choice="B"), answer).terms.values()) == expected
 
 
 @pytest.mark.parametrize(
@@ -102,27 +102,27 @@ def test_choices_by_hand(answer: str, expected: tuple[float, ...]) -> None:
     ],
 )
 def test_format_depends_on_the_mode_and_nothing_else_does(answer: str, mode: Mode, formatted: float) -> None:
-    assert tuple(score(made.sample(A), answer, mode).terms.values()) == (formatted, 1, 1, 1)
+    assert tuple(score(factories.sample(A), answer, mode).terms.values()) == (formatted, 1, 1, 1)
 
 
 def test_a_thought_without_an_answer_earns_nothing() -> None:
-    assert score(made.sample(A), f"<think>{format_answer([A])}</think>", "cot").total == 0
+    assert score(factories.sample(A), f"<think>{format_answer([A])}</think>", "cot").total == 0
 
 
-@given(made.targets(pictures=2), made.targets(pictures=2))
+@given(factories.targets(pictures=2), factories.targets(pictures=2))
 @bounded
-def test_terms_are_bounded_and_only_the_truth_gets_them_all(truth: list[Target], said: list[Target]) -> None:
-    terms = score(made.sample(*truth), format_answer(said)).terms
+def test_terms_are_bounded_and_only_the_truth_gets_them_all(truth: list[Target], answered: list[Target]) -> None:
+    terms = score(factories.sample(*truth), format_answer(answered)).terms
     assert list(terms) == list(TERMS)
     assert all(0 <= term <= 1 + 1e-12 for term in terms.values())
-    if not truth or not said:
-        assert terms["count"] == terms["localisation"] == (truth == said)
+    if not truth or not answered:
+        assert terms["count"] == terms["localisation"] == (truth == answered)
 
 
-@given(made.targets(pictures=2, least=0.1), st.sampled_from(["direct", "cot"]))
+@given(factories.targets(pictures=2, min_side=0.1), st.sampled_from(["direct", "cot"]))
 @bounded
 def test_the_written_truth_gets_full_marks(truth: list[Target], mode: Mode) -> None:
-    sample = made.sample(*truth, chain="Because.")
+    sample = factories.sample(*truth, chain="Because.")
     terms = score(sample, completion(sample, mode), mode).terms
     assert terms.pop("localisation") > 0.96  # sides of at least 100 steps, each corner half a step off at most
     assert set(terms.values()) == {1}

@@ -149,8 +149,8 @@ def test_every_hop_goes_by_one_thing_and_by_what_was_found_before() -> None:
             (meant,) = [t for t in q.frames[int(picture) - 1].things if described(singled).fits(t.look)]
             assert str(Pattern(*meant.look)) == name
             names.append(name.split())
-        said = [described(singled) for singled, *_ in steps[1:]] + [described(last[3])]
-        for name, following in zip(names, said, strict=True):
+        descriptions = [described(singled) for singled, *_ in steps[1:]] + [described(last[3])]
+        for name, following in zip(names, descriptions, strict=True):
             assert following.fits(_look(name))
         lengths.add(len(steps))
         assert [f" of Picture {n}" in q.chain for n in (1, 2)] == [True, len(steps) == 2]

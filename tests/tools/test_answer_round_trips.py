@@ -6,6 +6,6 @@ from tools import answer_round_trips as many
 
 
 def test_a_hundred_thousand_answers_and_boxes() -> None:
-    found = many.check(100_000)
-    assert found["boxes"] == 100_000
-    assert min(found[kind] for kind in ("written", "mutated", "noise")) > 30_000
+    counts = many.check(100_000)
+    assert counts["boxes"] == 100_000
+    assert min(counts[kind] for kind in ("written", "mutated", "noise")) > 30_000

@@ -1,4 +1,4 @@
-"""Samples and answers made by hand."""
+"""Samples by hand, and hypothesis strategies of boxes and targets."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def sample(*targets: Target, pictures: int = 2, choice: str | None = None, chain
     return Sample("s", "scene", kind, "made", (Grey(),) * pictures, "Where?", targets, choice, chain)
 
 
-def boxes(least: float = 1e-6) -> st.SearchStrategy[Box]:
+def boxes(min_side: float = 1e-6) -> st.SearchStrategy[Box]:
     """Unit boxes whose sides have at least this length."""
 
     def side() -> st.SearchStrategy[tuple[float, float]]:
-        low = st.floats(0, 1 - least)
-        return low.flatmap(lambda a: st.tuples(st.just(a), st.floats(min(a + least, 1.0), 1.0)))
+        low = st.floats(0, 1 - min_side)
+        return low.flatmap(lambda a: st.tuples(st.just(a), st.floats(min(a + min_side, 1.0), 1.0)))
 
     return st.builds(lambda x, y: (x[0], y[0], x[1], y[1]), side(), side())
 
 
-def targets(pictures: int = 3, most: int = 5, least: float = 1e-6) -> st.SearchStrategy[list[Target]]:
-    return st.lists(st.builds(Target, st.integers(0, pictures - 1), boxes(least)), max_size=most)
+def targets(pictures: int = 3, max_size: int = 5, min_side: float = 1e-6) -> st.SearchStrategy[list[Target]]:
+    return st.lists(st.builds(Target, st.integers(0, pictures - 1), boxes(min_side)), max_size=max_size)
 
 
 def written_in(convention: b.Convention, unit: ArrayLike, size: tuple[int, int]) -> b.Boxes:
