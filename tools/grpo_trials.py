@@ -1,13 +1,13 @@
-"""Which constants of GRPO are best on validation? Every form of the paper with each of SETTINGS, from the CoT SFT of
-pilot seeds, which must be there:
+"""Which hyperparameters of GRPO are best on validation? Each of SETTINGS with every variant of the paper, starting from
+the CoT SFT of pilot seeds, which must be there:
 
     python sweeps/launch.py --seeds 100 101 102 --runs runs_pilot --only 'cot_sft*'
     python -m tools.grpo_trials runs_pilot
 
-A finished trial is a file in RUNS/trials, and is not made again. Prints what each gains over its start in points of
-greedy F1@0.5 on validation, by seed (mean), and in reward of drawn answers; then what each setting gains in the forms'
-own modes. All forms share one setting, so that they differ in nothing else: the profile's, unless the best is ahead of
-it by more than one standard error over seeds.
+A finished trial is a file in RUNS/trials, and is not repeated. Prints each trial's gain over its start in points of
+greedy F1@0.5 on validation, by seed (mean), and in reward of sampled completions; then each setting's gain in the
+variants' own modes. All variants share one setting, so that they differ in nothing else: the profile's, unless the best
+is ahead of it by more than one standard error over seeds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import torch
 from gemvg_repro.benchmarks.generalised import score
 from gemvg_repro.corpora.workers import pool
 from gemvg_repro.grounding.samples import MODES, Mode, Sample
-from gemvg_repro.models.generation import answer
+from gemvg_repro.models.generation import Prompt, generate
 from gemvg_repro.models.loading import load
 from gemvg_repro.runs.directory import run_id
 from gemvg_repro.runs.json_files import write_json
@@ -44,7 +44,7 @@ from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.plan import Job
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.variants import FORMS
-from gemvg_repro.training.grpo import reinforce
+from gemvg_repro.training.grpo import train_grpo
 from gemvg_repro.training.settings import GRPOSettings
 
 PROFILE = load_profile("miniature")
@@ -71,53 +71,53 @@ SETTINGS: dict[str, Mapping[str, Any]] = {
     "by sequence, temperature .7, 20 of 32": {**SEQUENCE, "optimiser": FULL, "temperature": 0.7, **FEWER},
     "by sequence, half the rate": {**SEQUENCE, "optimiser": HALF},
 }
-"""What each has in place of the profile's constants of GRPO."""
+"""The hyperparameters that differ from the profile's, by name of the setting."""
 
 Trial = tuple[str, str, int]
-"""A setting, a form and a seed; (START, "hybrid", seed) is what the trials of a seed start from."""
+"""A setting, a variant and a seed; (START, "hybrid", seed) is the start of a seed's trials."""
 Record = dict[str, Any]
 START = "start"
 
 
 def settings_of(setting: str) -> GRPOSettings:
-    """The constants of GRPO in a trial."""
-    changed = dict(SETTINGS[setting])
-    optimiser = replace(PROFILE.grpo.optimiser, **changed.pop("optimiser"))
-    return replace(PROFILE.grpo, optimiser=optimiser, **changed)
+    """The hyperparameters of GRPO in a trial."""
+    overrides = dict(SETTINGS[setting])
+    optimiser = replace(PROFILE.grpo.optimiser, **overrides.pop("optimiser"))
+    return replace(PROFILE.grpo, optimiser=optimiser, **overrides)
 
 
 @cache
-def asked_of(runs: Path, variant: str, seed: int) -> tuple[TrainParameters, dict[str, Job]]:
-    """The training of the study that a trial stands for, and the finished runs that it starts from."""
-    asked = TrainParameters.check({"runs": str(runs), "mode": variant, "seed": seed, "prerequisites": "require"})
-    return asked, ensure(asked)
+def training_of(runs: Path, variant: str, seed: int) -> tuple[TrainParameters, dict[str, Job]]:
+    """The parameters of a trial's training, and the finished runs that it starts from."""
+    params = TrainParameters.check({"runs": str(runs), "mode": variant, "seed": seed, "prerequisites": "require"})
+    return params, ensure(params)
 
 
 def file_of(runs: Path, trial: Trial) -> Path:
-    """Where the record of a trial is; the name is a hash of all that moves it."""
+    """The file of a trial's record; its name is a hash of all that moves the trial."""
     setting, variant, seed = trial
-    constants = {} if setting == START else asdict(settings_of(setting))
-    start = asked_of(runs, variant, seed)[1]["cot_sft"].key
-    return runs / "trials" / f"{run_id({'start': start, 'variant': variant, 'grpo': constants})}.json"
+    settings = {} if setting == START else asdict(settings_of(setting))
+    start = training_of(runs, variant, seed)[1]["cot_sft"].key
+    return runs / "trials" / f"{run_id({'start': start, 'variant': variant, 'grpo': settings})}.json"
 
 
-def carry_out(runs: Path, trial: Trial) -> None:
-    """Trains, where the trial is not the start itself, and measures on validation; one thread. Writes the record."""
+def run_trial(runs: Path, trial: Trial) -> None:
+    """Trains, unless the trial is the start itself, evaluates on validation, and writes the record; one thread."""
     torch.set_num_threads(1)
     setting, variant, seed = trial
     started = time.monotonic()
-    asked, needed = asked_of(runs, variant, seed)
+    params, needed = training_of(runs, variant, seed)
     data = needed["data"].folder
     model, processor = load(weights_of(needed["cot_sft"].folder), PROFILE.dtype, PROFILE.max_pixels)
-    validation = sources.load(data, asked, "validation")
+    validation = sources.load(data, params, "validation")
     steps: list[dict[str, Any]] = []
     if setting != START:
-        constants = settings_of(setting)
+        settings = settings_of(setting)
         with TemporaryDirectory() as folder:
-            reinforce(
-                model, processor, first_of_each_scene(sources.load(data, asked, "train")),
-                validation[: constants.divergence_samples], FORMS[variant], constants,
-                step=PROFILE.coordinate_step, seed=seed, folder=Path(folder), record=steps.append,
+            train_grpo(
+                model, processor, first_of_each_scene(sources.load(data, params, "train")),
+                validation[: settings.divergence_samples], FORMS[variant], settings,
+                coordinate_step=PROFILE.coordinate_step, seed=seed, folder=Path(folder), record=steps.append,
             )  # fmt: skip
     rewards = drawn_rewards(model, processor, validation[: PROFILE.grpo.watched_samples], MODES, PROFILE, "")
     total = rewards[rewards["term"] == "total"].groupby("mode")["value"].mean()
@@ -131,31 +131,32 @@ def carry_out(runs: Path, trial: Trial) -> None:
 
 
 def greedy(model: Any, processor: Any, validation: Sequence[Sample], mode: Mode) -> dict[str, float]:
-    """The measures of greedy answers to the samples of grounding; too_few/n: of those with n targets, which share is
-    answered with fewer."""
-    asked = [s for s in validation if s.choice is None]
+    """Metrics of greedy predictions on the grounding samples; too_few/n: of those with n targets, the share that is
+    predicted with fewer."""
+    grounding = [s for s in validation if s.choice is None]
     limits = PROFILE.evaluate.max_new_tokens
-    batches = answer(model, processor, [(s, mode) for s in asked], batch=PROFILE.evaluate.batch, max_new_tokens=limits)
-    said = {each.sample: each.text for batch in batches for each in batch}
-    scores = score.score(asked, [said[s.id] for s in asked], mode)
-    few = scores["n_predicted"] < scores["n_true"]
-    return score.summary(scores) | {f"too_few/{n}": float(few[scores["n_true"] == n].mean()) for n in (2, 3)}
+    prompts: list[Prompt] = [(s, mode) for s in grounding]
+    batches = generate(model, processor, prompts, batch=PROFILE.evaluate.batch, max_new_tokens=limits)
+    responses = {each.sample: each.text for batch in batches for each in batch}
+    scores = score.score(grounding, [responses[s.id] for s in grounding], mode)
+    too_few = scores["n_predicted"] < scores["n_true"]
+    return score.summary(scores) | {f"too_few/{n}": float(too_few[scores["n_true"] == n].mean()) for n in (2, 3)}
 
 
-def make(runs: Path, trials: Sequence[Trial], jobs: int) -> dict[Trial, Record]:
-    """The records of all trials, of which those that are missing are made now, so many at a time."""
+def run_trials(runs: Path, trials: Sequence[Trial], jobs: int) -> dict[Trial, Record]:
+    """The records of all trials; those that are missing run now, so many at a time."""
     missing = [trial for trial in trials if not file_of(runs, trial).is_file()]
     (runs / "trials").mkdir(exist_ok=True)
     announce, started = ProgressPrinter("trials", every_s=0.0), time.monotonic()
     with pool(jobs) as submit:
-        for done, future in enumerate(as_completed([submit(carry_out, runs, trial) for trial in missing]), 1):
+        for done, future in enumerate(as_completed([submit(run_trial, runs, trial) for trial in missing]), 1):
             future.result()
             announce(done, len(missing), (time.monotonic() - started) / done * (len(missing) - done), {})
     return {trial: json.loads(file_of(runs, trial).read_text("utf-8")) for trial in trials}
 
 
 def gain(records: Mapping[Trial, Record], trial: Trial, mode: Mode, measure: str) -> float:
-    """What a trial has more of a measure than its start."""
+    """A trial's gain over its start in a metric."""
     start: Trial = (START, "hybrid", trial[-1])
     more: float = records[trial][mode][measure] - records[start][mode][measure]
     return more
@@ -167,7 +168,7 @@ def points(numbers: Sequence[float]) -> str:
 
 
 def by_trial(records: Mapping[Trial, Record], seeds: Sequence[int]) -> Iterator[str]:
-    """A line a form and setting: greedy F1 by seed, drawn reward, samples with too few boxes in CoT, KL."""
+    """A line per variant and setting: greedy F1 by seed, sampled reward, samples with too few boxes in CoT, KL."""
     yield "| | direct | CoT | reward | too few of 2 / 3, % | KL |"
     yield "|---|---|---|---|---|---|"
     trials: Iterable[tuple[str, str]] = (("hybrid", START), *product(VARIANTS, SETTINGS))
@@ -183,17 +184,17 @@ def by_trial(records: Mapping[Trial, Record], seeds: Sequence[int]) -> Iterator[
 
 
 def in_own_modes(records: Mapping[Trial, Record], setting: str, variant: str, seeds: Sequence[int]) -> list[float]:
-    """By seed: how much greedy F1 a form gains, mean over the modes that it trains."""
+    """By seed: a variant's gain in greedy F1, mean over the modes that it trains."""
     modes = FORMS[variant].modes
     return [statistics.mean(gain(records, (setting, variant, s), mode, "f1") for mode in modes) for s in seeds]
 
 
 def by_setting(records: Mapping[Trial, Record], seeds: Sequence[int]) -> Iterator[str]:
-    """A line a setting, best first: what all forms gain in their own modes, each of them, and how far behind it is."""
+    """A line per setting, best first: the gain of all variants in their own modes, of each, and the distance to it."""
     each = {s: {v: in_own_modes(records, s, v, seeds) for v in VARIANTS} for s in SETTINGS}
     together = {s: [statistics.mean(seed) for seed in zip(*each[s].values(), strict=True)] for s in SETTINGS}
     order = sorted(SETTINGS, key=lambda setting: -statistics.mean(together[setting]))
-    yield f"| in own modes | all forms | {' | '.join(f'`{v}`' for v in VARIANTS)} | behind the best, +- s.e. |"
+    yield f"| in own modes | all variants | {' | '.join(f'`{v}`' for v in VARIANTS)} | behind the best, +- s.e. |"
     yield "|---|---|---|---|---|---|"
     for setting in order:
         behind = [100 * (a - b) for a, b in zip(together[order[0]], together[setting], strict=True)]
@@ -208,15 +209,15 @@ def main() -> None:
     parser.add_argument("runs", type=Path, help="the folder of the pilot's runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102], help="(default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="trials side by side, a thread each (default: %(default)s)")
-    asked = parser.parse_args()
-    runs = asked.runs.resolve()
-    starts: list[Trial] = [(START, "hybrid", seed) for seed in asked.seeds]
-    trials = [(setting, variant, seed) for variant, setting, seed in product(VARIANTS, SETTINGS, asked.seeds)]
+    args = parser.parse_args()
+    runs = args.runs.resolve()
+    starts: list[Trial] = [(START, "hybrid", seed) for seed in args.seeds]
+    trials = [(setting, variant, seed) for variant, setting, seed in product(VARIANTS, SETTINGS, args.seeds)]
     try:
-        records = make(runs, [*starts, *trials], asked.jobs)
+        records = run_trials(runs, [*starts, *trials], args.jobs)
     except MissingPrerequisite as error:
         parser.error(f"{error}\nor all of them by the first command that --help names")
-    print(*by_trial(records, asked.seeds), "", *by_setting(records, asked.seeds), sep="\n")
+    print(*by_trial(records, args.seeds), "", *by_setting(records, args.seeds), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""How much faster than stock are we? `python -m tools.training_speed [sft] [grpo] [answers] [ties] [--rounds N]`
+"""How much faster than TRL and transformers is this package?
 
-Side by side in this process, by turns, one thread, the miniature's base and settings. Stock is TRL's own trainer, with
-TRL's collator where it has one, on transformers' own model and image processor, with our configuration, optimiser,
-samples and rewards; and transformers' generate on one sample at a time. A step counts whole, from the end of the one
-before it: data, generation, rewards, gradient, optimiser. Each trainer's first step of a round is not counted. Seconds
-are of the CPU, which other processes on the machine move little; the ratio of wall seconds stands beside.
+    python -m tools.training_speed [sft] [grpo] [answers] [ties] [--rounds N]
+
+Both in this process, in alternation, with one thread and the miniature's base and settings. "Stock" is TRL's own
+trainer, with TRL's collator where it has one, on transformers' own model and image processor, with our configuration,
+optimiser, samples and rewards; and transformers' generate on one sample at a time. A step is timed from the end of the
+one before it: data, generation, rewards, gradient, optimiser. Each trainer's first step of a round is a warm-up.
+Seconds are CPU time, which other processes on the machine hardly move; the ratio of wall-clock seconds stands beside.
 """
 
 from __future__ import annotations
@@ -40,26 +42,26 @@ from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from gemvg_repro.grounding.samples import MODES, Mode, Sample
-from gemvg_repro.miniature.dataset import generate
+from gemvg_repro.miniature import dataset
 from gemvg_repro.miniature.exports import benchmarks
-from gemvg_repro.models.generation import Question, answer, prompt_text
+from gemvg_repro.models.generation import Prompt, generate, prompt_text
 from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.collator import Conversation
-from gemvg_repro.training.grpo import grpo_arguments, prompts_in_order, reinforce, reward_functions, with_pictures
-from gemvg_repro.training.sft import conversations, finetune, sft_arguments
+from gemvg_repro.training.grpo import grpo_arguments, image_collator, prompt_dataset, reward_functions, train_grpo
+from gemvg_repro.training.sft import sft_arguments, train_sft, training_conversations
 from gemvg_repro.training.trainer_setup import build_optimiser
 from tests import drawn
 
 PROFILE = load_profile("miniature")
 STEPS = 4
-"""Of a trainer in each round; the first is not counted."""
+"""Steps of a trainer in each round; the first is a warm-up."""
 
 Model = Qwen2VLForConditionalGeneration
 Moment = tuple[float, float]
-"""Seconds of the CPU, and of the wall."""
+"""Seconds of CPU time and of wall-clock time."""
 
 
 def now() -> Moment:
@@ -81,15 +83,15 @@ def stock_model() -> tuple[Model, ImageOnlyProcessor]:
 
 @cache
 def samples(split: str, count: int) -> tuple[Sample, ...]:
-    """As many scenes of the study's world; in training each with several questions."""
+    """Samples of so many scenes of the study's world; in training each with several questions."""
     if split == "train":
         return tuple(drawn.conversations(0, count, PROFILE.sft.turns))
     assert PROFILE.data.recipe is not None
-    return tuple(generate(split, replace(PROFILE.data.recipe, **{split: count}, understanding_test=0)))
+    return tuple(dataset.generate(split, replace(PROFILE.data.recipe, **{split: count}, understanding_test=0)))
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
-    """Notes when each step ends."""
+    """Records when each step ends."""
 
     def __init__(self) -> None:
         self.ends: list[Moment] = []
@@ -99,7 +101,7 @@ class Clock(TrainerCallback):  # type: ignore[misc]
 
     @property
     def steps(self) -> list[Moment]:
-        """How long every step but the first took."""
+        """The duration of every step but the first."""
         return [since(a, b) for a, b in zip(self.ends, self.ends[1:], strict=False)]
 
 
@@ -112,7 +114,7 @@ def trained(trainer: SFTTrainer | GRPOTrainer) -> list[Moment]:
 
 
 def recorded(train: Callable[[Callable[[dict[str, Any]], None]], None]) -> list[Moment]:
-    """The same for a training of ours, which tells when a step ends."""
+    """The same for our trainings, by their `record` callback."""
     clock = Clock()
     train(lambda entry: clock.ends.append(now()))
     return clock.steps
@@ -122,20 +124,20 @@ SFT = replace(PROFILE.sft, steps=STEPS, save_every=1000)
 
 
 def trl_row(turns: Conversation) -> dict[str, Any]:
-    """A conversation as TRL takes it. With several turns its loss is on all that follows the first question, the other
-    questions included, which is not what ours learns; with one turn it is on the answer alone, as ours."""
-    said: list[dict[str, str]] = []
+    """A conversation in TRL's format. With several turns TRL's loss is on all that follows the first question, later
+    questions included, unlike ours; with one turn it is on the answer alone, as ours."""
+    chat: list[dict[str, str]] = []
     for turn in turns:
-        said.append({"role": "user", "content": question(turn.sample, turn.mode)})
-        said.append({"role": "assistant", "content": completion(turn.sample, turn.mode, PROFILE.coordinate_step)})
+        chat.append({"role": "user", "content": question(turn.sample, turn.mode)})
+        chat.append({"role": "assistant", "content": completion(turn.sample, turn.mode, PROFILE.coordinate_step)})
     images = [Image.fromarray(p.pixels()) for p in turns[0].sample.pictures]
     return {
-        "prompt": said[:1], "completion": said[1:], "images": images, "chat_template_kwargs": CHAT_TEMPLATE_KWARGS,
+        "prompt": chat[:1], "completion": chat[1:], "images": images, "chat_template_kwargs": CHAT_TEMPLATE_KWARGS,
     }  # fmt: skip
 
 
-def stock_sft(asked: Sequence[Conversation], by_question: bool, folder: Path) -> list[Moment]:
-    """`by_question`: each question a row of its own, which is how TRL puts the loss on answers only."""
+def stock_sft(conversations: Sequence[Conversation], by_question: bool, folder: Path) -> list[Moment]:
+    """`by_question`: each question is a row of its own, which is how TRL puts the loss on answers only."""
 
     def rows_of(turns: Conversation) -> list[dict[str, Any]]:
         return [trl_row([turn]) for turn in turns] if by_question else [trl_row(turns)]
@@ -145,19 +147,26 @@ def stock_sft(asked: Sequence[Conversation], by_question: bool, folder: Path) ->
     trainer = SFTTrainer(
         model=model,
         args=sft_arguments(folder, SFT, 0, use_cpu=True),
-        data_collator=lambda rows: collate([one for row in rows for one in rows_of(asked[row["index"]])]),
-        train_dataset=Dataset.from_dict({"index": range(len(asked))}),
+        data_collator=lambda rows: collate([one for row in rows for one in rows_of(conversations[row["index"]])]),
+        train_dataset=Dataset.from_dict({"index": range(len(conversations))}),
         processing_class=processor,
         optimizers=(build_optimiser(model, SFT.optimiser), None),
     )
     return trained(trainer)
 
 
-def our_sft(asked: Sequence[Conversation], folder: Path) -> list[Moment]:
+def our_sft(conversations: Sequence[Conversation], folder: Path) -> list[Moment]:
     model, processor = load(PROFILE.base_folder(), "float32")
     return recorded(
-        lambda record: finetune(
-            model, processor, asked, SFT, step=PROFILE.coordinate_step, seed=0, folder=folder, record=record
+        lambda record: train_sft(
+            model,
+            processor,
+            conversations,
+            SFT,
+            coordinate_step=PROFILE.coordinate_step,
+            seed=0,
+            folder=folder,
+            record=record,
         )
     )
 
@@ -165,97 +174,97 @@ def our_sft(asked: Sequence[Conversation], folder: Path) -> list[Moment]:
 GRPO = replace(PROFILE.grpo, steps=STEPS, save_every=1000, watch_every=1000)
 
 
-def stock_grpo(asked: Sequence[Sample], folder: Path) -> list[Moment]:
+def stock_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
     model, processor = stock_model()
     form = FORMS["hybrid"]
     torch.manual_seed(0)
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=reward_functions(asked, processor),
+        reward_funcs=reward_functions(prompts, processor),
         args=grpo_arguments(folder, GRPO, 0, form, use_cpu=True),
-        train_dataset=prompts_in_order(asked, form.modes, GRPO.steps * GRPO.prompts, 0),
+        train_dataset=prompt_dataset(prompts, form.modes, GRPO.steps * GRPO.prompts, 0),
         processing_class=processor,
         optimizers=(build_optimiser(model, GRPO.optimiser), None),
     )
-    trainer.data_collator = with_pictures(asked)
+    trainer.data_collator = image_collator(prompts)
     return trained(trainer)
 
 
-def our_grpo(asked: Sequence[Sample], folder: Path) -> list[Moment]:
+def our_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
     model, processor = load(PROFILE.base_folder(), "float32")
-    watched = samples("validation", 8)
+    validation = samples("validation", 8)
     return recorded(
-        lambda record: reinforce(
-            model, processor, asked, watched, FORMS["hybrid"], GRPO,
-            step=PROFILE.coordinate_step, seed=0, folder=folder, record=record,
+        lambda record: train_grpo(
+            model, processor, prompts, validation, FORMS["hybrid"], GRPO,
+            coordinate_step=PROFILE.coordinate_step, seed=0, folder=folder, record=record,
         )
     )  # fmt: skip
 
 
 def one_at_a_time(model: Model, processor: ImageOnlyProcessor, sample: Sample, mode: Mode) -> list[int]:
-    """The official way of asking: transformers' generate on one prompt, greedily; the ids of the answer."""
+    """Greedy decoding of one prompt by transformers' generate; the ids of the completion."""
     images = [[Image.fromarray(p.pixels()) for p in sample.pictures]]
     inputs = processor(text=[prompt_text(processor, sample, mode)], images=images, return_tensors="pt")
-    how = GenerationConfig(
+    config = GenerationConfig(
         do_sample=False,
         max_new_tokens=PROFILE.evaluate.max_new_tokens[mode],
         eos_token_id=processor.tokenizer.eos_token_id,
         pad_token_id=processor.tokenizer.pad_token_id,
     )
     with torch.inference_mode():
-        ids: list[int] = model.generate(**inputs, generation_config=how)[0, inputs["input_ids"].shape[1] :].tolist()
+        ids: list[int] = model.generate(**inputs, generation_config=config)[0, inputs["input_ids"].shape[1] :].tolist()
     return ids
 
 
 ONE, MANY = 40, 400
-"""Samples of a round, asked one at a time (evenly spaced) and in batches."""
+"""Samples of a round, evaluated one at a time (evenly spaced) and in batches."""
 
-Asked = Sequence[tuple[Question, ...]]
-"""Samples, each in its modes."""
+Prompts = Sequence[tuple[Prompt, ...]]
+"""The prompts of each sample, one a mode."""
 
 
-def generalised(modes: Sequence[Mode]) -> Asked:
+def generalised(modes: Sequence[Mode]) -> Prompts:
     return [tuple((sample, mode) for mode in modes) for sample in samples("test", MANY)]
 
 
-def official(folder: Path) -> dict[str, Asked]:
-    """The benchmarks that the study exports in their official formats, each in both modes."""
+def official(folder: Path) -> dict[str, Prompts]:
+    """The benchmarks that the study exports in their official formats, each with both modes."""
     benchmarks.write(folder, 0, PROFILE.data.benchmarks)
-    asked: dict[str, Asked] = {}
+    prompts: dict[str, Prompts] = {}
     for name in PROFILE.data.benchmarks:
         chosen = benchmark(name)
         data = chosen.load(chosen.annotations(folder / name), None, PROFILE.data.most_pixels)
         by_mode = [[(s, m) for s in chosen.samples(data, m, templates_at(folder / name))] for m in MODES]
-        asked[name] = list(zip(*by_mode, strict=True))
-    return asked
+        prompts[name] = list(zip(*by_mode, strict=True))
+    return prompts
 
 
-def stock_answers(asked: Asked) -> list[Moment]:
-    """How long a sample took, in all its modes."""
+def stock_answers(prompts: Prompts) -> list[Moment]:
+    """Seconds a sample, in all its modes."""
     model, processor = stock_model()
-    one_at_a_time(model, processor, *asked[0][0])
-    few = asked[:: max(len(asked) // ONE, 1)][:ONE]
+    one_at_a_time(model, processor, *prompts[0][0])
+    subset = prompts[:: max(len(prompts) // ONE, 1)][:ONE]
     started = now()
-    for questions in few:
-        for sample, mode in questions:
+    for of_sample in subset:
+        for sample, mode in of_sample:
             one_at_a_time(model, processor, sample, mode)
-    return [since(started, now(), len(few))]
+    return [since(started, now(), len(subset))]
 
 
-def our_answers(asked: Asked) -> list[Moment]:
-    """The same, as an evaluation asks."""
+def our_answers(prompts: Prompts) -> list[Moment]:
+    """The same, as an evaluation does it."""
     model, processor = load(PROFILE.base_folder(), "float32")
     settings = PROFILE.evaluate
-    questions = [question for each in asked for question in each]
-    list(answer(model, processor, questions[:2], batch=2, max_new_tokens=settings.max_new_tokens))
+    flat = [prompt for of_sample in prompts for prompt in of_sample]
+    list(generate(model, processor, flat[:2], batch=2, max_new_tokens=settings.max_new_tokens))
     started = now()
-    for _ in answer(model, processor, questions, batch=settings.batch, max_new_tokens=settings.max_new_tokens):
+    for _ in generate(model, processor, flat, batch=settings.batch, max_new_tokens=settings.max_new_tokens):
         pass
-    return [since(started, now(), len(asked))]
+    return [since(started, now(), len(prompts))]
 
 
 def contest(name: str, rounds: int, stock: Callable[[], list[Moment]], ours: Callable[[], list[Moment]]) -> None:
-    """Prints both medians, by turns."""
+    """Prints the medians of both, run in alternation."""
     spent: tuple[list[Moment], list[Moment]] = ([], [])
     for _ in range(rounds):
         spent[0].extend(stock())
@@ -267,7 +276,7 @@ def contest(name: str, rounds: int, stock: Callable[[], list[Moment]], ours: Cal
 
 
 TIES = 1000
-"""Samples asked alone and in batches of 32."""
+"""Samples evaluated alone and in batches of 32."""
 
 
 def ties(mode: Mode) -> None:
@@ -279,11 +288,11 @@ def ties(mode: Mode) -> None:
     alone, many = (
         {
             p.sample: p.text
-            for b in answer(model, processor, asked, batch=n, max_new_tokens=PROFILE.evaluate.max_new_tokens)
+            for b in generate(model, processor, prompts, batch=n, max_new_tokens=PROFILE.evaluate.max_new_tokens)
             for p in b
             if p.mode == mode
         }
-        for n, asked in ((1, [(s, mode) for s in test]), (32, [(s, each) for s in test for each in MODES]))
+        for n, prompts in ((1, [(s, mode) for s in test]), (32, [(s, each) for s in test for each in MODES]))
     )
     gaps = [gap(stock, processor, s, mode, alone[s.id], many[s.id]) for s in test if alone[s.id] != many[s.id]]
     print(f"alone against both modes in batches of 32, {mode}: {len(test) - len(gaps)} of {len(test)} answers identical"
@@ -293,10 +302,10 @@ def ties(mode: Mode) -> None:
 def gap(stock: Model, processor: ImageOnlyProcessor, sample: Sample, mode: Mode, one: str, other: str) -> float:
     """How far the two best logits are apart where two answers to a sample part, by transformers' own forward."""
     prompt = prompt_text(processor, sample, mode)
-    said = [processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (one, other)]
-    same = next(n for n, (a, b) in enumerate(zip(*said, strict=False)) if a != b)
+    ids = [processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (one, other)]
+    same = next(n for n, (a, b) in enumerate(zip(*ids, strict=False)) if a != b)
     images = [[Image.fromarray(p.pixels()) for p in sample.pictures]]
-    inputs = processor(text=[prompt + processor.tokenizer.decode(said[0][:same])], images=images, return_tensors="pt")
+    inputs = processor(text=[prompt + processor.tokenizer.decode(ids[0][:same])], images=images, return_tensors="pt")
     with torch.inference_mode():
         best = stock(**inputs).logits[0, -1].topk(2).values
     return float(best[0] - best[1])
@@ -311,29 +320,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["sft", "grpo", "answers", "ties"], help="all, if not given")
     parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'':20} {'stock':>11} {'ours':>11} {'times':>7} {'by wall':>7}   measured, peak so far")
-    if "sft" in asked.what:
-        talks = conversations(samples("train", 200), SFT, 0)
+    if "sft" in args.what:
+        conversations = training_conversations(samples("train", 200), SFT, 0)
         for name, by_question in (("SFT, same loss", True), ("SFT, fewest tokens", False)):
-            contest(name, asked.rounds, lambda: in_folder(lambda f: stock_sft(talks, by_question, f)),  # noqa: B023
-                    lambda: in_folder(lambda f: our_sft(talks, f)))  # fmt: skip
-    if "grpo" in asked.what:
+            contest(name, args.rounds, lambda: in_folder(lambda f: stock_sft(conversations, by_question, f)),  # noqa: B023
+                    lambda: in_folder(lambda f: our_sft(conversations, f)))  # fmt: skip
+    if "grpo" in args.what:
         firsts = [s for s in samples("train", 200) if s.id.endswith("-0")]
-        contest("GRPO step, hybrid", asked.rounds, lambda: in_folder(lambda f: stock_grpo(firsts, f)),
+        contest("GRPO step, hybrid", args.rounds, lambda: in_folder(lambda f: stock_grpo(firsts, f)),
                 lambda: in_folder(lambda f: our_grpo(firsts, f)))  # fmt: skip
-    if "answers" in asked.what:
+    if "answers" in args.what:
         with TemporaryDirectory() as folder:
             contests = {
                 "direct": generalised(["direct"]),
                 "CoT": generalised(["cot"]),
                 "both modes": generalised(MODES),
             }
-            for what, questions in {**contests, **official(Path(folder))}.items():
-                contest(f"answers, {what}", asked.rounds, lambda: stock_answers(questions),  # noqa: B023
-                        lambda: our_answers(questions))  # noqa: B023  # fmt: skip
-    if "ties" in asked.what:
+            for what, prompts in {**contests, **official(Path(folder))}.items():
+                contest(f"answers, {what}", args.rounds, lambda: stock_answers(prompts),  # noqa: B023
+                        lambda: our_answers(prompts))  # noqa: B023  # fmt: skip
+    if "ties" in args.what:
         for mode in MODES:
             ties(mode)
 

@@ -1,1 +1,1 @@
-"""A Qwen-VL model with its processor, and batched generation."""
+"""Qwen2-VL with its processor: loading, saving and checking checkpoints, fast paths, and batched generation."""

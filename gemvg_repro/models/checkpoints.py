@@ -1,6 +1,6 @@
-"""Is a folder of weights whole, a Qwen2-VL's, and as it was written?
+"""Validates a checkpoint folder: complete, of a Qwen2-VL, and with the content that it was written with.
 
-Looked at before any work begins, from the files alone: a checkpoint is not loaded for it, and torch is not imported.
+Done before any work begins, from the files alone: the checkpoint is not loaded, and torch is not imported.
 """
 
 from __future__ import annotations
@@ -17,67 +17,67 @@ from ..files.validation import Faults, read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
-"""What `models.save` writes beside the weights, and `models.load` needs."""
+OTHER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
+"""What `models.loading.save` writes beside the weights, and `load` needs."""
 
 SUMS = "SHA256SUMS"
-"""Where a checkpoint that is handed on has the hashes of its files, as `sha256sum` writes and checks them."""
+"""The file with the hashes of a checkpoint's files, in the format of `sha256sum`; the package's own base has one."""
 
 _LARGEST_HEADER = 100_000_000  # bytes: safetensors' own bound
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a folder of weights, by name."""
+    """SHA-256 of every file of a checkpoint folder but SUMS, by name."""
     return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SUMS}
 
 
 def write_sums(folder: Path) -> None:
-    """Writes SUMS for all files in the folder."""
+    """Writes SUMS for all files of the folder."""
     (folder / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in hashes(folder).items()), "utf-8")
 
 
 def _read_sums(folder: Path) -> dict[str, str]:
-    """What SUMS says, by name, of all weights at least; nothing where there is none. Names lead nowhere else."""
+    """The hashes in SUMS, by name; empty without that file. Weights that it does not list get a hash that none has."""
     if not (folder / SUMS).is_file():
         return {}
     lines = (line.partition("  ") for line in (folder / SUMS).read_text("utf-8", "replace").splitlines())
-    unsaid = dict.fromkeys((path.name for path in folder.glob("*.safetensors")), "nothing")
-    return unsaid | {Path(name).name: digest for digest, _, name in lines}
+    unlisted = dict.fromkeys((path.name for path in folder.glob("*.safetensors")), "nothing")
+    return unlisted | {Path(name).name: digest for digest, _, name in lines}
 
 
 def check(folder: Path, recorded: Mapping[str, str] | None = None) -> None:
-    """Refuses a folder of weights that is not whole, is no Qwen2-VL's, or has other content than was recorded.
+    """Refuses a checkpoint folder that is incomplete, is not of a Qwen2-VL, or has other content than was recorded.
 
     Args:
-        folder: with config, tokenizer, and weights in one file or in those of an index.
-        recorded: the sha256 of each file when it was written, by name; None: what SUMS says, if it is there.
+        folder: with config, tokenizer, image processor, and safetensors in one file or in shards with an index.
+        recorded: the SHA-256 of each file when it was written, by name; None: those in SUMS, if it is there.
 
     Raises:
-        Refused: naming each file that is not in order.
+        Refused: naming each file that is wrong, and how.
     """
     faults = Faults(folder)
-    for name in BESIDE:
+    for name in OTHER_FILES:
         if not (folder / name).is_file():
             faults.add(name, "is missing; copy the whole checkpoint, or give the folder of another")
     faults.refuse()
     config = read_json(folder / "config.json")
     if not isinstance(config, dict) or config.get("model_type") != "qwen2_vl":
-        found = config.get("model_type") if isinstance(config, dict) else config
-        faults.add("config.json", f"has model_type {found!r:.80}; expected 'qwen2_vl', which is what is studied")
+        model_type = config.get("model_type") if isinstance(config, dict) else config
+        faults.add("config.json", f"has model_type {model_type!r:.80}; expected 'qwen2_vl', which is what is studied")
         faults.refuse()
     shapes: dict[str, list[int]] = {}
     for name in _weights(folder, faults):
         shapes |= _shapes(folder / name, faults)
     faults.refuse()
-    _agree(config, shapes, faults)
+    _compare_shapes(config, shapes, faults)
     faults.refuse()
     for name, expected in (_read_sums(folder) if recorded is None else recorded).items():
         if not (folder / name).is_file():
             faults.add(name, "is missing, and was there when the checkpoint was written")
-        elif (found := sha256(folder / name)) != expected:
+        elif (digest := sha256(folder / name)) != expected:
             faults.add(
                 name,
-                f"has sha256 {found[:12]}, and had {expected[:12]} when it was written: it was altered."
+                f"has sha256 {digest[:12]}, and had {expected[:12]} when it was written: it was altered."
                 " Bring the file back (of this package: by `git checkout`, or a new installation), or move the run away"
                 " and give the same command: it is made again",
             )
@@ -85,18 +85,18 @@ def check(folder: Path, recorded: Mapping[str, str] | None = None) -> None:
 
 
 def _weights(folder: Path, faults: Faults) -> list[str]:
-    """The names of the files that have the weights."""
+    """The names of the safetensors files: one, or the shards of an index."""
     if (folder / WEIGHTS).is_file():
         return [WEIGHTS]
     if not (folder / INDEX).is_file():
         faults.add(WEIGHTS, "is missing, and so is an index of several; only safetensors are read")
         return []
     index = read_json(folder / INDEX)
-    places = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(places, dict) or not places:
+    weight_map = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
         faults.add(INDEX, "has no weight_map")
         return []
-    names = sorted({str(name) for name in places.values()})
+    names = sorted({str(name) for name in weight_map.values()})
     for name in names:
         if Path(name).name != name:
             faults.add(INDEX, f"names {name!r:.80}, which leads out of the folder")
@@ -106,7 +106,7 @@ def _weights(folder: Path, faults: Faults) -> list[str]:
 
 
 def _shapes(file: Path, faults: Faults) -> dict[str, list[int]]:
-    """The shape of every tensor of a safetensors file, by name; a fault if the file is not as long as they need.
+    """The shape of every tensor of a safetensors file, by name; a fault if the file's size is not that of its header.
 
     The format (github.com/huggingface/safetensors, README): 8 bytes with the length of the header, the header as JSON
     with each tensor's dtype, shape and data_offsets, then the data.
@@ -118,9 +118,9 @@ def _shapes(file: Path, faults: Faults) -> dict[str, list[int]]:
             if length > min(_LARGEST_HEADER, size):
                 raise ValueError("its header is longer than the file")
             header = json.loads(content.read(length))
-        tensors = {name: about for name, about in header.items() if name != "__metadata__"}
-        shapes = {name: [int(side) for side in about["shape"]] for name, about in tensors.items()}
-        end = 8 + length + max(int(about["data_offsets"][1]) for about in tensors.values())
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        shapes = {name: [int(side) for side in entry["shape"]] for name, entry in tensors.items()}
+        end = 8 + length + max(int(entry["data_offsets"][1]) for entry in tensors.values())
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error) as error:
         faults.add(file.name, f"is no safetensors file, or is cut off ({error}); is the copy complete?")
         return {}
@@ -129,22 +129,22 @@ def _shapes(file: Path, faults: Faults) -> dict[str, list[int]]:
     return shapes
 
 
-def _agree(config: Mapping[str, Any], shapes: Mapping[str, list[int]], faults: Faults) -> None:
-    """A fault for each size that the config has and the weights have not: they are of two checkpoints."""
+def _compare_shapes(config: Mapping[str, Any], shapes: Mapping[str, list[int]], faults: Faults) -> None:
+    """A fault for each size in which config and weights differ: they are of two checkpoints."""
     text = config.get("text_config") or config
     vision = config.get("vision_config") or {}
     for name, shape in shapes.items():
-        expected = [text.get("vocab_size"), text.get("hidden_size")]
-        if name.endswith("embed_tokens.weight") and shape != expected:
-            faults.add(name, f"has shape {shape}, but config.json asks for {expected}: it is another checkpoint's")
-    for what, pattern, wanted in (
+        embedding = [text.get("vocab_size"), text.get("hidden_size")]
+        if name.endswith("embed_tokens.weight") and shape != embedding:
+            faults.add(name, f"has shape {shape}, but config.json asks for {embedding}: it is another checkpoint's")
+    for part, pattern, expected in (
         ("layers", r"\.layers\.(\d+)\.", text.get("num_hidden_layers")),
         ("blocks of the vision tower", r"\.blocks\.(\d+)\.", vision.get("depth")),
     ):
-        found = len({match[1] for match in _numbered(shapes, pattern)})
-        if found != wanted:
-            faults.add(WEIGHTS, f"has {found} {what}, but config.json asks for {wanted}: it is another checkpoint's")
+        count = len({match[1] for match in _matches(shapes, pattern)})
+        if count != expected:
+            faults.add(WEIGHTS, f"has {count} {part}, but config.json asks for {expected}: it is another checkpoint's")
 
 
-def _numbered(names: Mapping[str, Any], pattern: str) -> Iterator[re.Match[str]]:
+def _matches(names: Mapping[str, Any], pattern: str) -> Iterator[re.Match[str]]:
     return (match for name in names if (match := re.search(pattern, name)))

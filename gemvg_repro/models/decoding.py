@@ -1,4 +1,4 @@
-"""How are answers said, token by token? What prompts begin with alike is read once; what has ended drops out."""
+"""Batched decoding with a shared-prefix KV cache: each prompt prefix is prefilled once, finished rows are evicted."""
 
 from __future__ import annotations
 
@@ -11,214 +11,226 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, Qwen2VLForConditionalGeneration
 
-_CROWDED = 0.75
-"""The cache is packed once what still speaks fits in this share of its places."""
+_COMPACT_BELOW = 0.75
+"""The cache is compacted once the unfinished completions fit in this share of its slots."""
 
 
 @dataclass(frozen=True)
-class Speech:
-    """How tokens are chosen: the likeliest, or with a `temperature` drawn from the whole distribution, up to and
-    including one of the tokens `ends`."""
+class SamplingParams:
+    """How next tokens are chosen: greedily, or with a `temperature` > 0 sampled from the whole distribution (no top-k,
+    no top-p). A completion ends with the first of `stop_token_ids`, which it includes."""
 
-    ends: tuple[int, ...]
+    stop_token_ids: tuple[int, ...]
     temperature: float = 0.0
 
-    def choose(self, logits: Tensor, chance: Tensor) -> Tensor:
-        """(rows, vocabulary) to (rows,): where each row's `chance`, in [0, 1), falls in its distribution, summed up."""
+    def sample(self, logits: Tensor, uniforms: Tensor) -> Tensor:
+        """Next tokens, (rows,), from logits of (rows, vocabulary), by inverting each row's cumulative distribution at
+        its number of `uniforms`, (rows,), in [0, 1)."""
         if self.temperature == 0.0:
             return logits.argmax(dim=-1)
-        summed = (logits.double() / self.temperature).softmax(dim=-1).cumsum(dim=-1)
-        return torch.searchsorted(summed, chance.double()[:, None], right=True)[:, 0]
+        cumulative = (logits.double() / self.temperature).softmax(dim=-1).cumsum(dim=-1)
+        return torch.searchsorted(cumulative, uniforms.double()[:, None], right=True)[:, 0]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """An answer to a prompt: how many tokens at most, and what the prompt has behind its stem."""
+class Request:
+    """One completion to generate: at most `max_new_tokens` tokens, after the prompt's prefix and this `suffix`."""
 
     max_new_tokens: int
-    tail: Sequence[int] = ()
+    suffix: Sequence[int] = ()
 
 
 @torch.no_grad()
-def say(
+def generate(
     model: Qwen2VLForConditionalGeneration,
-    stems: Sequence[Sequence[int]],
-    pictures: dict[str, Tensor],
-    wanted: Sequence[Sequence[Wanted]],
-    speech: Speech,
+    prefixes: Sequence[Sequence[int]],
+    images: dict[str, Tensor],
+    requests: Sequence[Sequence[Request]],
+    sampling: SamplingParams,
 ) -> list[list[int]]:
-    """The tokens of all answers that are wanted, those to prompts of one stem together.
+    """The token ids of a completion for each request, those of one prefix together.
 
-    A stem is token ids with which one or several prompts begin, and has all of their pictures; `pictures` are the
-    image processor's tensors for the stems in order. As transformers' `generate` (5.23), whose loop reads every
-    prompt whole, copies the whole cache at every token and goes on with every row until the last has ended.
+    The same tokens as transformers' `generate` (5.23), whose loop prefills every prompt whole, copies the whole cache
+    at every token and keeps every row until the last has finished.
 
-    What is drawn takes one chance a token from torch's generator, all at the beginning: two models that begin with one
-    seed draw by the same chances, wherever their answers end, and so differ by what they hold likely.
+    Sampling takes one uniform number a token from torch's generator, all of them at the start: two models that start
+    from one seed sample with the same numbers, wherever their completions end, and so differ by their distributions.
+
+    Args:
+        model: also on a GPU; its weights are whole (not sharded).
+        prefixes: token ids that one or several prompts begin with, all of their image tokens among them.
+        images: the image processor's tensors for the prefixes, in order.
+        requests: for each prefix, the completions that continue it.
+        sampling: for all requests.
     """
     device = model.device
-    answers = [answer for each in wanted for answer in each]
-    limits = torch.tensor([answer.max_new_tokens for answer in answers], device=device)
+    flat = [request for of_prefix in requests for request in of_prefix]
+    limits = torch.tensor([request.max_new_tokens for request in flat], device=device)
     longest = int(limits.max())
-    tails = [answer.tail for answer in answers]
-    counts = [len(each) for each in wanted]
-    shown = {name: value.to(device) for name, value in pictures.items()}
-    speaking = _Branches.reading(model, stems, shown, counts, longest + max(map(len, tails)))
-    if any(tails):
-        speaking.go_on(tails)
-    ends = torch.tensor(speech.ends, device=device)
-    said = torch.full((len(answers), longest), speech.ends[0], device=device)
+    suffixes = [request.suffix for request in flat]
+    counts = [len(of_prefix) for of_prefix in requests]
+    on_device = {name: value.to(device) for name, value in images.items()}
+    batch = _DecodingBatch.prefill(model, prefixes, on_device, counts, longest + max(map(len, suffixes)))
+    if any(suffixes):
+        batch.prefill_suffixes(suffixes)
+    stops = torch.tensor(sampling.stop_token_ids, device=device)
+    completions = torch.full((len(flat), longest), sampling.stop_token_ids[0], device=device)
     lengths = limits.clone()
-    rows = torch.arange(len(answers), device=device)  # of `said`, for each that still speaks
-    chances = torch.zeros(said.shape, device=device)  # the likeliest takes none, and leaves the generator as it is
-    if speech.temperature:
-        chances.uniform_()
+    rows = torch.arange(len(flat), device=device)  # of `completions`, for each that is not finished
+    uniforms = torch.zeros(completions.shape, device=device)  # greedy decoding leaves torch's generator as it is
+    if sampling.temperature:
+        uniforms.uniform_()
     for position in range(longest):
-        tokens = speech.choose(model.lm_head(speaking.states), chances[rows, position])
-        said[rows, position] = tokens
-        goes_on = ~torch.isin(tokens, ends) & (limits[rows] > position + 1)
-        lengths[rows[~goes_on]] = position + 1
-        left = goes_on.nonzero()[:, 0]
-        if len(left) == 0:
+        tokens = sampling.sample(model.lm_head(batch.states), uniforms[rows, position])
+        completions[rows, position] = tokens
+        running = ~torch.isin(tokens, stops) & (limits[rows] > position + 1)
+        lengths[rows[~running]] = position + 1
+        unfinished = running.nonzero()[:, 0]
+        if len(unfinished) == 0:
             break
-        if len(left) < len(rows):
-            rows, tokens = rows[left], tokens[left]
-            speaking.keep(left)
-        speaking.hear(tokens)
-    return [ids[:length] for ids, length in zip(said.tolist(), lengths.tolist(), strict=True)]
+        if len(unfinished) < len(rows):
+            rows, tokens = rows[unfinished], tokens[unfinished]
+            batch.evict_all_but(unfinished)
+        batch.decode_step(tokens)
+    return [ids[:length] for ids, length in zip(completions.tolist(), lengths.tolist(), strict=True)]
 
 
-class _Branches:
-    """Answers in the making, as branches of their stems: a stem is a row, and whatever its answers hear next stands
-    behind it in that row, a token of each by turns; a mask shows to each the stem and its own.
+class _DecodingBatch:
+    """The unfinished completions, packed into rows: a row holds a prefix and, behind it, the tokens of its completions,
+    interleaved, one of each by turns; the mask shows each completion the prefix and itself.
 
-    So a stem is kept and read once for all of its answers, unless it has more than stems have on average: it is then
-    kept for every so many, since all rows take the room of the fullest.
+    So a prefix is cached and prefilled once for all of its completions, unless it has more than prefixes have on
+    average: it then has several rows, since all rows are as long as the fullest.
 
     Attributes:
-        states: (answers that speak, hidden), for the next token of each, in order.
+        states: (unfinished completions, hidden), the last hidden state of each, from which its next token is chosen.
     """
 
-    def __init__(self, model: Any, cache: _Room, shown: Tensor, places: Tensor, cells: Tensor, states: Tensor):
+    def __init__(self, model: Any, cache: KVCache, mask: Tensor, positions: Tensor, slots: Tensor, states: Tensor):
         self.states = states
         self._model = model
         self._cache = cache
-        self._shown = shown
-        """(rows, tokens of the cache)"""
-        self._places = places
-        """(rows, branches), M-RoPE's, of the next token"""
-        self._cells = cells
-        """(answers that speak,), where each is in (rows, branches), flattened"""
+        self._mask = mask
+        """(rows, tokens of the cache): True for tokens, False for padding"""
+        self._positions = positions
+        """(rows, completions a row): M-RoPE position of each one's next token"""
+        self._slots = slots
+        """(unfinished completions,): where each is in (rows, completions a row), flattened"""
 
     @classmethod
-    def reading(
+    def prefill(
         cls,
         model: Qwen2VLForConditionalGeneration,
-        stems: Sequence[Sequence[int]],
-        pictures: dict[str, Tensor],
+        prefixes: Sequence[Sequence[int]],
+        images: dict[str, Tensor],
         counts: Sequence[int],
-        room: int,
-    ) -> _Branches:
-        """Reads each stem once; `counts` answers then go on from it, by `room` tokens at most.
+        capacity: int,
+    ) -> _DecodingBatch:
+        """Runs each prefix through the model once; `counts` completions of at most `capacity` tokens continue it.
 
-        Stems are padded on the right, so that reading them takes no mask.
+        Prefixes are padded on the right, so that causal attention needs no mask.
         """
         device = model.device
-        ids, lengths = _padded(stems, device)
-        kinds = (ids == model.config.image_token_id).int()
-        positions, deltas = model.model.get_rope_index(ids, kinds, pictures.get("image_grid_thw"))
+        ids, lengths = _padded(prefixes, device)
+        token_types = (ids == model.config.image_token_id).int()
+        positions, deltas = model.model.get_rope_index(ids, token_types, images.get("image_grid_thw"))
         cache = DynamicCache(config=model.config)
         states = model.model(
-            input_ids=ids, position_ids=positions, attention_mask=_NO_MASK, past_key_values=cache, **pictures
+            input_ids=ids, position_ids=positions, attention_mask=_NO_MASK, past_key_values=cache, **images
         ).last_hidden_state
-        last = states[torch.arange(len(stems), device=device), lengths - 1]
-        stem = torch.arange(len(stems), device=device).repeat_interleave(torch.tensor(counts, device=device))
-        branches = math.ceil(sum(counts) / len(counts))
-        branch = _ranks(stem) % branches
-        starts = branch == 0
-        rows = stem[starts]
+        last = states[torch.arange(len(prefixes), device=device), lengths - 1]
+        prefix = torch.arange(len(prefixes), device=device).repeat_interleave(torch.tensor(counts, device=device))
+        width = math.ceil(sum(counts) / len(counts))
+        column = _ranks(prefix) % width
+        starts = column == 0
+        rows = prefix[starts]
         lengths = lengths[rows, None]
-        shown = torch.arange(ids.shape[1], device=device) < lengths
-        places = (lengths + deltas[rows]).repeat(1, branches)
-        cells = (starts.cumsum(0) - 1) * branches + branch
-        return cls(model, _Room(cache, rows, branches, room), shown, places, cells, last[stem])
+        mask = torch.arange(ids.shape[1], device=device) < lengths
+        next_positions = (lengths + deltas[rows]).repeat(1, width)
+        slots = (starts.cumsum(0) - 1) * width + column
+        return cls(model, KVCache(cache, rows, width, capacity), mask, next_positions, slots, last[prefix])
 
-    def keep(self, left: Tensor) -> None:
-        """Goes on with these only; takes the rest out of the cache once that has become much smaller."""
-        self.states = self.states[left]
-        self._cells = self._cells[left]
-        stem, before = self._cache.stem, self._cache.branches
-        row_of, branch = self._cells // before, self._cells % before
-        speaks = row_of.bincount() > 0
-        rows, row, column = speaks.nonzero()[:, 0], speaks.cumsum(0)[row_of] - 1, _ranks(row_of)
-        branches = int(column.max()) + 1
-        if len(rows) * branches > _CROWDED * self._places.numel():
+    def evict_all_but(self, kept: Tensor) -> None:
+        """Drops finished completions; compacts the cache once it has become much emptier.
+
+        Args:
+            kept: (completions that stay,), their places among the unfinished ones.
+        """
+        self.states = self.states[kept]
+        self._slots = self._slots[kept]
+        prefix, before = self._cache.prefix, self._cache.width
+        row_of, column_of = self._slots // before, self._slots % before
+        occupied = row_of.bincount() > 0
+        rows, row, column = occupied.nonzero()[:, 0], occupied.cumsum(0)[row_of] - 1, _ranks(row_of)
+        width = int(column.max()) + 1
+        if len(rows) * width > _COMPACT_BELOW * self._positions.numel():
             return
-        kept = torch.zeros((len(rows), branches), dtype=torch.long, device=left.device)
-        kept[row, column] = branch
-        self._cache.keep(rows, kept)
-        steps = (self._shown.shape[1] - stem) // before  # none, where all hear their first token next
-        said = self._shown[rows, stem:].view(len(rows), steps, before)
-        said = said.gather(2, kept[:, None].expand(-1, steps, -1)).flatten(1)
-        self._shown = torch.cat([self._shown[rows, :stem], said], dim=1)
-        self._places = self._places[rows].gather(1, kept)
-        self._cells = row * branches + column
+        columns = torch.zeros((len(rows), width), dtype=torch.long, device=kept.device)
+        columns[row, column] = column_of
+        self._cache.compact(rows, columns)
+        steps = (self._mask.shape[1] - prefix) // before  # none, where all decode their first token next
+        mask = self._mask[rows, prefix:].view(len(rows), steps, before)
+        mask = mask.gather(2, columns[:, None].expand(-1, steps, -1)).flatten(1)
+        self._mask = torch.cat([self._mask[rows, :prefix], mask], dim=1)
+        self._positions = self._positions[rows].gather(1, columns)
+        self._slots = row * width + column
 
-    def go_on(self, tails: Sequence[Sequence[int]]) -> None:
-        """Appends an answer's own tokens to each; of some there may be none."""
-        ids, lengths = _padded(tails, self.states.device)
-        real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-        states = self._read(ids, real)
-        last = states[torch.arange(len(tails), device=ids.device), (lengths - 1).clamp(min=0)]
+    def prefill_suffixes(self, suffixes: Sequence[Sequence[int]]) -> None:
+        """Appends its own token ids to each completion's prompt; a suffix may be empty."""
+        ids, lengths = _padded(suffixes, self.states.device)
+        mask = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+        states = self._forward(ids, mask)
+        last = states[torch.arange(len(suffixes), device=ids.device), (lengths - 1).clamp(min=0)]
         self.states = torch.where(lengths[:, None] > 0, last, self.states)
 
-    def hear(self, tokens: Tensor) -> None:
-        """Appends a token to each answer."""
-        self.states = self._read(tokens[:, None], torch.ones_like(tokens[:, None], dtype=torch.bool))[:, 0]
+    def decode_step(self, tokens: Tensor) -> None:
+        """Appends a token, (unfinished completions,), to each completion."""
+        self.states = self._forward(tokens[:, None], torch.ones_like(tokens[:, None], dtype=torch.bool))[:, 0]
 
-    def _read(self, ids: Tensor, real: Tensor) -> Tensor:
-        """The states, (answers, tokens, hidden), of the `real` ones of what all hear next, (answers, tokens)."""
+    def _forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states, (completions, tokens, hidden), of new ids, (completions, tokens), where `mask` is True."""
         language = self._model.model.language_model
-        rows, branches, steps = *self._places.shape, ids.shape[1]
-        inside = torch.arange(steps, device=ids.device)
-        cells = self._spread(ids)
-        self._shown = torch.cat([self._shown, self._spread(real).flatten(1)], dim=1)
-        places = (self._places[:, None] + inside[:, None]).flatten(1)
+        rows, width, steps = *self._positions.shape, ids.shape[1]
+        offsets = torch.arange(steps, device=ids.device)
+        packed_ids = self._pack(ids)
+        self._mask = torch.cat([self._mask, self._pack(mask).flatten(1)], dim=1)
+        positions = (self._positions[:, None] + offsets[:, None]).flatten(1)
         states = language(
-            inputs_embeds=language.embed_tokens(cells.flatten(1)),
-            position_ids=places.expand(3, -1, -1),
-            attention_mask={"full_attention": self._shown[:, None, None] & self._own(steps)},
+            inputs_embeds=language.embed_tokens(packed_ids.flatten(1)),
+            position_ids=positions.expand(3, -1, -1),
+            attention_mask={"full_attention": self._mask[:, None, None] & self._same_completion(steps)},
             past_key_values=self._cache,
             use_cache=True,
         ).last_hidden_state
-        self._cache.used += steps * branches
-        self._places = self._places + self._spread(real).sum(1)
-        told: Tensor = states.view(rows, steps, branches, -1).transpose(1, 2).flatten(0, 1)[self._cells]
-        return told
+        self._cache.used += steps * width
+        self._positions = self._positions + self._pack(mask).sum(1)
+        unpacked: Tensor = states.view(rows, steps, width, -1).transpose(1, 2).flatten(0, 1)[self._slots]
+        return unpacked
 
-    def _spread(self, values: Tensor) -> Tensor:
-        """(answers, tokens) to (rows, tokens, branches), with zeros where no answer is."""
-        grid = values.new_zeros((self._places.numel(), values.shape[1]))
-        grid[self._cells] = values
-        spread: Tensor = grid.view(*self._places.shape, -1).transpose(1, 2)
-        return spread
+    def _pack(self, values: Tensor) -> Tensor:
+        """(completions, tokens) to (rows, tokens, completions a row), with zeros in empty slots."""
+        grid = values.new_zeros((self._positions.numel(), values.shape[1]))
+        grid[self._slots] = values
+        packed: Tensor = grid.view(*self._positions.shape, -1).transpose(1, 2)
+        return packed
 
-    def _own(self, steps: int) -> Tensor:
-        """(new tokens, tokens of the cache): whether one is of the stem, or earlier in the other's branch."""
-        token = torch.arange(self._shown.shape[1], device=self._shown.device) - self._cache.stem
-        new = token[-steps * self._cache.branches :, None]
-        own: Tensor = (token < 0) | ((token % self._cache.branches == new % self._cache.branches) & (token <= new))
-        return own
+    def _same_completion(self, steps: int) -> Tensor:
+        """(new tokens, tokens of the cache): True where the second is of the prefix, or of the first's completion and
+        not after it."""
+        key = torch.arange(self._mask.shape[1], device=self._mask.device) - self._cache.prefix
+        query = key[-steps * self._cache.width :, None]
+        same: Tensor = (key < 0) | ((key % self._cache.width == query % self._cache.width) & (key <= query))
+        return same
 
 
 def _ranks(groups: Tensor) -> Tensor:
-    """The how-manieth each is among its equals, which stand together: 0 0 4 4 4 gives 0 1 0 1 2."""
+    """The rank of each element within its run of equal ones: 0 0 4 4 4 gives 0 1 0 1 2."""
     counts = groups.bincount()
     return torch.arange(len(groups), device=groups.device) - (counts.cumsum(0) - counts)[groups]
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Token ids, (rows, longest), filled up on the right by any; and how many each row has."""
+    """Token ids, (rows, longest), padded on the right with 0, and the length of each row."""
     lengths = [len(row) for row in rows]
     ids = torch.tensor([[*row, *[0] * (max(lengths) - len(row))] for row in rows], device=device)
     return ids, torch.tensor(lengths, device=device)
@@ -228,40 +240,42 @@ _NO_MASK = {"full_attention": None}
 """Plain causal attention: transformers then leaves the mask to the attention kernel."""
 
 
-class _Room:
-    """The part of transformers' Cache that decoding takes, with its memory set aside at once; DynamicCache copies all
-    keys and values at every token. `stem` tokens, then so many `branches` by turns."""
+class KVCache:
+    """A preallocated KV cache with transformers' `update`; DynamicCache copies all keys and values at every token.
 
-    def __init__(self, read: DynamicCache, rows: Tensor, branches: int, steps: int):
-        self.stem = self.used = read.get_seq_length()
-        self.branches = branches
+    A row holds `prefix` tokens, then the tokens of `width` completions, interleaved.
+    """
+
+    def __init__(self, prefilled: DynamicCache, rows: Tensor, width: int, steps: int):
+        self.prefix = self.used = prefilled.get_seq_length()
+        self.width = width
         self._steps = steps
-        self._keys = [self._with_room(layer.keys, rows) for layer in read.layers]
-        self._values = [self._with_room(layer.values, rows) for layer in read.layers]
+        self._keys = [self._allocated(layer.keys, rows) for layer in prefilled.layers]
+        self._values = [self._allocated(layer.values, rows) for layer in prefilled.layers]
 
     def update(self, keys: Tensor, values: Tensor, layer: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Appends the states of new tokens; returns all, each (rows, heads, tokens, size)."""
+        """Appends the keys and values of new tokens; returns all, each (rows, heads, tokens, size)."""
         end = self.used + keys.shape[2]
         self._keys[layer][:, :, self.used : end] = keys
         self._values[layer][:, :, self.used : end] = values
         return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
 
-    def keep(self, rows: Tensor, branches: Tensor) -> None:
-        """Goes on with these rows, and these branches of each, (rows, branches)."""
-        said, before = (self.used - self.stem) // self.branches, self.branches
-        start, end, self.branches = self.stem, self.used, branches.shape[1]
-        self.used = start + said * self.branches
+    def compact(self, rows: Tensor, columns: Tensor) -> None:
+        """Keeps these rows, and of each the completions in these `columns`, (rows, new width)."""
+        steps, before = (self.used - self.prefix) // self.width, self.width
+        start, end, self.width = self.prefix, self.used, columns.shape[1]
+        self.used = start + steps * self.width
         for states in (self._keys, self._values):
             for layer, whole in enumerate(states):
                 every, heads, _, size = whole.shape
-                states[layer] = self._with_room(whole, rows)
-                own = whole[:, :, start:end].view(every, heads, said, before, size).index_select(0, rows)
-                index = branches[:, None, None, :, None].expand(-1, heads, said, -1, size)
+                states[layer] = self._allocated(whole, rows)
+                own = whole[:, :, start:end].view(every, heads, steps, before, size).index_select(0, rows)
+                index = columns[:, None, None, :, None].expand(-1, heads, steps, -1, size)
                 states[layer][:, :, start : self.used] = own.gather(3, index).flatten(2, 3)
 
-    def _with_room(self, states: Tensor, rows: Tensor) -> Tensor:
-        """The stems of these rows, at the beginning of all the room that is needed."""
+    def _allocated(self, states: Tensor, rows: Tensor) -> Tensor:
+        """The prefixes of these rows, at the start of as much memory as the longest completions take."""
         _, heads, _, size = states.shape
-        whole = states.new_empty((len(rows), heads, self.stem + self._steps * self.branches, size))
-        torch.index_select(states[:, :, : self.stem], 0, rows, out=whole[:, :, : self.stem])
+        whole = states.new_empty((len(rows), heads, self.prefix + self._steps * self.width, size))
+        torch.index_select(states[:, :, : self.prefix], 0, rows, out=whole[:, :, : self.prefix])
         return whole

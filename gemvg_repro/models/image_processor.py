@@ -1,4 +1,4 @@
-"""How are pictures cut into patches when many in a batch are the same one?"""
+"""Qwen2-VL's image processor without repeated work: equal images of a batch are processed once."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 
 class DistinctImageProcessor(Qwen2VLImageProcessorPil):  # type: ignore[misc]
-    """Qwen2-VL's image processor, which resizes and normalises each distinct picture of a call once.
+    """Qwen2-VL's image processor, which resizes, normalises and patches each distinct image of a call once.
 
-    A group of GRPO rollouts repeats its pictures as often as it has members. Patches equal the stock ones.
+    A group of GRPO rollouts repeats its images once a rollout. Patches are equal to transformers' own.
     """
 
     def _preprocess(self, images: list[np.ndarray], return_tensors: Any = None, **kwargs: Any) -> BatchFeature:
-        places: dict[tuple[tuple[int, ...], bytes], int] = {}
+        index_of: dict[tuple[tuple[int, ...], bytes], int] = {}
         distinct: list[np.ndarray] = []
-        wanted = []
+        indices = []
         for image in images:
             key = (image.shape, image.tobytes())
-            if key not in places:
-                places[key] = len(distinct)
+            if key not in index_of:
+                index_of[key] = len(distinct)
                 distinct.append(image)
-            wanted.append(places[key])
+            indices.append(index_of[key])
         if len(distinct) == len(images):
             return super()._preprocess(images, return_tensors=return_tensors, **kwargs)
-        once = super()._preprocess(distinct, return_tensors="np", **kwargs)
-        grids = once["image_grid_thw"]
-        patches = np.split(once["pixel_values"], np.cumsum(grids.prod(-1))[:-1])
+        features = super()._preprocess(distinct, return_tensors="np", **kwargs)
+        grids = features["image_grid_thw"]
+        patches = np.split(features["pixel_values"], np.cumsum(grids.prod(-1))[:-1])
         return BatchFeature(
-            {"pixel_values": np.concatenate([patches[i] for i in wanted]), "image_grid_thw": grids[wanted]},
+            {"pixel_values": np.concatenate([patches[i] for i in indices]), "image_grid_thw": grids[indices]},
             tensor_type=return_tensors,
         )

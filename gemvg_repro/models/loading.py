@@ -1,4 +1,4 @@
-"""How is a checkpoint loaded and saved?"""
+"""Loads and saves a Qwen2-VL checkpoint, with the fast paths that training and evaluation use."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from ..files.atomic import NotWritten, writing
 from ..files.validation import Refused
-from .packing import leave_out_padding
+from .packing import remove_padding
 from .processor import ImageOnlyProcessor, load_processor
-from .vision import encode_pictures_together
+from .vision import batch_vision_tower
 
 
 def device() -> torch.device:
@@ -25,39 +25,44 @@ def load(
 ) -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyProcessor]:
     """A Qwen2-VL model on the device, and its processor, from a local folder or a hub's name.
 
-    Only safetensors are read, and no code of the checkpoint's runs.
+    Only safetensors are read, and no code of the checkpoint is run.
+
+    Args:
+        folder: the checkpoint.
+        dtype: of the weights, by torch's name, such as "bfloat16".
+        max_pixels: see `load_processor`.
 
     Raises:
-        Refused: the weights are not those that the config asks for; transformers would draw what is missing.
+        Refused: weights are missing or unexpected by its config; transformers would initialise missing ones at random.
     """
-    model, about = Qwen2VLForConditionalGeneration.from_pretrained(
+    model, info = Qwen2VLForConditionalGeneration.from_pretrained(
         folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
-    for what in ("missing", "unexpected"):
-        if names := sorted(about[f"{what}_keys"]):
+    for kind in ("missing", "unexpected"):
+        if names := sorted(info[f"{kind}_keys"]):
             raise Refused(
-                f"{folder} has {what} weights, {names[0]} and {len(names) - 1} more, by its own config.json;"
+                f"{folder} has {kind} weights, {names[0]} and {len(names) - 1} more, by its own config.json;"
                 " is it another model's? Give the whole folder of one Qwen2-VL"
             )
     model = model.to(device())
-    _own_memory(model)
-    encode_pictures_together(model)
-    leave_out_padding(model)
+    _copy_out_of_mmap(model)
+    batch_vision_tower(model)
+    remove_padding(model)
     return model, load_processor(folder, max_pixels)
 
 
-def _own_memory(model: torch.nn.Module) -> None:
-    """Takes the weights out of the file that transformers maps: who wrote into it would change them in training."""
+def _copy_out_of_mmap(model: torch.nn.Module) -> None:
+    """Copies the weights out of the file that transformers maps: writing to it would change them during training."""
     if device().type == "cpu":
         for weights in (*model.parameters(), *model.buffers()):
             weights.data = weights.data.clone()
 
 
 def save(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor, folder: Path) -> None:
-    """Writes the checkpoint that `load` reads; the folder appears only when it is whole.
+    """Writes the checkpoint that `load` reads; the folder appears only once it is complete.
 
     Raises:
-        NotWritten: the disk is full; nothing of it is left.
+        NotWritten: the disk is full; nothing of the checkpoint is left.
     """
     partial = folder.with_name(folder.name + ".part")
     try:

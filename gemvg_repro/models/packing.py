@@ -1,4 +1,4 @@
-"""How is padding kept out of the work? Rows are laid end to end, and each attends within itself."""
+"""Padding-free batches: rows are packed end to end into one sequence, and each attends within itself."""
 
 from __future__ import annotations
 
@@ -24,62 +24,62 @@ def _attend_by_row(
     row_lengths: Sequence[int] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' SDPA; with `row_lengths`, (1, heads, tokens, size) are rows end to end, each causal in itself."""
+    """transformers' SDPA; with `row_lengths`, (1, heads, tokens, size) are packed rows, causal within each."""
     if row_lengths is None:
-        together: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)[0]
-        return together, None
+        unpacked: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)[0]
+        return unpacked, None
     rows = zip(*(torch.split(states, list(row_lengths), dim=2) for states in (query, key, value)), strict=True)
-    mixed = [sdpa_attention_forward(module, *row, attention_mask=None, **kwargs)[0] for row in rows]
-    return torch.cat(mixed, dim=1), None
+    attended = [sdpa_attention_forward(module, *row, attention_mask=None, **kwargs)[0] for row in rows]
+    return torch.cat(attended, dim=1), None
 
 
 def _without_padding(
     self: Any, input_ids: Tensor | None = None, attention_mask: Any = None, past_key_values: Any = None, **kwargs: Any
 ) -> Any:
-    """Qwen2VLModel.forward; where a mask hides padding on the right, states there are zeros, and cost nothing."""
+    """Qwen2VLModel.forward without the work on right padding, whose hidden states are zeros."""
     stock = type(self).forward
     if past_key_values is not None or not _right_padded(input_ids, attention_mask) or kwargs.get("use_cache"):
         return stock(
             self, input_ids=input_ids, attention_mask=attention_mask, past_key_values=past_key_values, **kwargs
         )
     assert input_ids is not None
-    shown = attention_mask.bool()
-    kinds = kwargs.pop("mm_token_type_ids", None)
-    if kinds is None:
-        kinds = torch.zeros_like(input_ids)
+    mask = attention_mask.bool()
+    token_types = kwargs.pop("mm_token_type_ids", None)
+    if token_types is None:
+        token_types = torch.zeros_like(input_ids)
     positions = kwargs.pop("position_ids", None)
     if positions is None:
-        positions, _ = self.get_rope_index(input_ids, kinds, kwargs.get("image_grid_thw"))
+        positions, _ = self.get_rope_index(input_ids, token_types, kwargs.get("image_grid_thw"))
     output = stock(
         self,
-        input_ids=input_ids[shown][None],
-        position_ids=positions[:, shown][:, None],
+        input_ids=input_ids[mask][None],
+        position_ids=positions[:, mask][:, None],
         attention_mask={"full_attention": None},
-        row_lengths=shown.sum(dim=1).tolist(),
+        row_lengths=mask.sum(dim=1).tolist(),
         **kwargs,
     )
 
-    def spread(states: Tensor) -> Tensor:
-        return states.new_zeros((*shown.shape, states.shape[-1])).masked_scatter(shown[..., None], states)
+    def unpack(states: Tensor) -> Tensor:
+        return states.new_zeros((*mask.shape, states.shape[-1])).masked_scatter(mask[..., None], states)
 
-    output.last_hidden_state = spread(output.last_hidden_state)
+    output.last_hidden_state = unpack(output.last_hidden_state)
     if output.hidden_states is not None:
-        output.hidden_states = tuple(map(spread, output.hidden_states))
+        output.hidden_states = tuple(map(unpack, output.hidden_states))
     return output
 
 
 def _right_padded(input_ids: Tensor | None, mask: Any) -> bool:
-    """Whether each row of the mask of these ids is ones, then zeros."""
+    """Whether each row of the mask is ones, then zeros."""
     if input_ids is None or not isinstance(mask, Tensor) or mask.shape != input_ids.shape:
         return False
     return bool((mask[:, :1] == 1).all() and (mask[:, 1:] <= mask[:, :-1]).all())
 
 
-def leave_out_padding(model: Qwen2VLForConditionalGeneration) -> None:
-    """Makes a model work on the tokens of a batch without its padding, if that is on the right.
+def remove_padding(model: Qwen2VLForConditionalGeneration) -> None:
+    """Patches a model to compute only the tokens of a right-padded batch, not its padding.
 
-    Only attention knows of rows; it goes through them without a mask, in the kernel for causal attention. Attention
-    other than SDPA is left alone: transformers' own way to lay rows end to end (padding-free) takes FlashAttention.
+    Only attention takes rows one by one, without a mask, in the kernel for causal attention; everything else sees one
+    packed sequence. Attention other than SDPA is left alone: transformers' own padding-free path needs FlashAttention.
     """
     if model.config.text_config._attn_implementation != "sdpa":
         return

@@ -1,4 +1,4 @@
-"""What turns messages and pictures into tokens and patches?"""
+"""Qwen2-VL's processor (tokenizer and image processor), for images only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .image_processor import DistinctImageProcessor
 
 
 class ImageOnlyProcessor(Qwen2VLProcessor):  # type: ignore[misc]
-    """Qwen2-VL's processor without the part for videos, which needs torchvision and which nothing here uses."""
+    """Qwen2-VL's processor without its video processor, which needs torchvision and which nothing here uses."""
 
     def __init__(
         self,
@@ -33,13 +33,13 @@ class ImageOnlyProcessor(Qwen2VLProcessor):  # type: ignore[misc]
 
 
 def load_processor(folder: str | Path, max_pixels: int | None = None) -> ImageOnlyProcessor:
-    """The processor of a checkpoint: a local folder or a hub's name.
+    """The processor of a checkpoint, from a local folder or a hub's name; it pads on the left.
 
-    `max_pixels` bounds the pixels of a picture after resizing; None keeps the checkpoint's own bound.
+    `max_pixels` bounds the pixels of an image after resizing; None keeps the checkpoint's own bound.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.padding_side = "left"
-    images = DistinctImageProcessor.from_pretrained(folder)
+    image_processor = DistinctImageProcessor.from_pretrained(folder)
     if max_pixels is not None:
-        images.size = {"shortest_edge": images.size["shortest_edge"], "longest_edge": max_pixels}
-    return ImageOnlyProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
+        image_processor.size = {"shortest_edge": image_processor.size["shortest_edge"], "longest_edge": max_pixels}
+    return ImageOnlyProcessor(image_processor, tokenizer, chat_template=tokenizer.chat_template)

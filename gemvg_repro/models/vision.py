@@ -1,4 +1,4 @@
-"""How are many pictures encoded at once? Each distinct one, and those of a size together."""
+"""The vision tower, batched: each distinct image is encoded once, images of equal size in one attention call."""
 
 from __future__ import annotations
 
@@ -22,59 +22,59 @@ def _attend_by_length(
     max_seqlen: int | None = None,
     **kwargs: Any,
 ) -> Tensor:
-    """VisionAttention.forward of transformers, with one attention call for each length instead of each picture."""
+    """VisionAttention.forward of transformers, with one attention call for each length instead of each image."""
     total = hidden_states.shape[0]
     q, k, v = self.qkv(hidden_states).reshape(total, 3, self.num_heads, -1).permute(1, 0, 2, 3).unbind(0)
     q, k = apply_rotary_pos_emb_vision(q, k, *position_embeddings)
     qkv = torch.stack([q, k, v], dim=1)
     lengths = (cu_seqlens[1:] - cu_seqlens[:-1]).tolist()
     if len(set(lengths)) == 1:
-        mixed: Tensor = self.proj(_attention(qkv.view(len(lengths), lengths[0], *qkv.shape[1:]), self.scaling))
-        return mixed
-    pieces = torch.split(qkv, lengths)
-    places: dict[int, list[int]] = defaultdict(list)
-    for place, length in enumerate(lengths):
-        places[length].append(place)
+        projected: Tensor = self.proj(_attention(qkv.view(len(lengths), lengths[0], *qkv.shape[1:]), self.scaling))
+        return projected
+    sequences = torch.split(qkv, lengths)
+    indices: dict[int, list[int]] = defaultdict(list)
+    for index, length in enumerate(lengths):
+        indices[length].append(index)
     outputs: list[Tensor] = [hidden_states] * len(lengths)
-    for length, where in places.items():
-        together = _attention(torch.stack([pieces[i] for i in where]), self.scaling)
-        for i, out in zip(where, torch.split(together, length), strict=True):
+    for length, equal in indices.items():
+        attended = _attention(torch.stack([sequences[i] for i in equal]), self.scaling)
+        for i, out in zip(equal, torch.split(attended, length), strict=True):
             outputs[i] = out
-    projected: Tensor = self.proj(torch.cat(outputs))
+    projected = self.proj(torch.cat(outputs))
     return projected
 
 
 def _attention(qkv: Tensor, scaling: float) -> Tensor:
-    """(pictures, length, 3, heads, size) to (pictures * length, heads * size)."""
+    """(images, length, 3, heads, size) to (images * length, heads * size)."""
     q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    mixed = F.scaled_dot_product_attention(q, k, v, scale=scaling)
-    return mixed.transpose(1, 2).reshape(qkv.shape[0] * qkv.shape[1], -1)
+    attended = F.scaled_dot_product_attention(q, k, v, scale=scaling)
+    return attended.transpose(1, 2).reshape(qkv.shape[0] * qkv.shape[1], -1)
 
 
 def _embed_patches(self: Any, hidden_states: Tensor) -> Tensor:
-    """PatchEmbed.forward of transformers, whose convolution takes each patch as a whole: it is a matrix product."""
+    """PatchEmbed.forward of transformers, as the matrix product that its convolution of whole patches is."""
     return F.linear(hidden_states.to(self.proj.weight.dtype), self.proj.weight.flatten(1))
 
 
 def _encode_distinct(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
-    """The vision tower's forward on each distinct picture once; its output is handed out to all that equal it."""
+    """The vision tower's forward, on each distinct image once; equal images share its output."""
     patches = grid_thw.prod(-1).tolist()
-    pictures = torch.split(hidden_states, patches)
-    copy_of, chosen = first_equal(list(zip(pictures, grid_thw, strict=True)))
+    images = torch.split(hidden_states, patches)
+    copy_of, distinct = first_equal(list(zip(images, grid_thw, strict=True)))
     stock = type(self).forward
-    if len(chosen) == len(pictures):
+    if len(distinct) == len(images):
         return stock(self, hidden_states, grid_thw=grid_thw, **kwargs)
-    output = stock(self, torch.cat([pictures[i] for i in chosen]), grid_thw=grid_thw[chosen], **kwargs)
-    merged = [patches[i] // self.spatial_merge_size**2 for i in chosen]
+    output = stock(self, torch.cat([images[i] for i in distinct]), grid_thw=grid_thw[distinct], **kwargs)
+    merged = [patches[i] // self.spatial_merge_size**2 for i in distinct]
     features = output.pooler_output.split(merged)
     output.pooler_output = torch.cat([features[c] for c in copy_of])
-    states = output.last_hidden_state.split([patches[i] for i in chosen])
+    states = output.last_hidden_state.split([patches[i] for i in distinct])
     output.last_hidden_state = torch.cat([states[c] for c in copy_of])
     return output
 
 
 def first_equal(items: Sequence[Sequence[Tensor]]) -> tuple[list[int], list[int]]:
-    """For each item (some tensors) the number of the distinct item that it equals; and the first of each of those."""
+    """Deduplicates items, tuples of tensors: for each item the number of its value, for each value its first item."""
     numbers: dict[tuple[tuple[torch.Size, bytes], ...], int] = {}
     firsts: list[int] = []
     equals = []
@@ -87,11 +87,11 @@ def first_equal(items: Sequence[Sequence[Tensor]]) -> tuple[list[int], list[int]
     return equals, firsts
 
 
-def encode_pictures_together(model: Qwen2VLForConditionalGeneration) -> None:
-    """Makes a model's vision tower encode each distinct picture of a batch once, pictures of a size in one call.
+def batch_vision_tower(model: Qwen2VLForConditionalGeneration) -> None:
+    """Patches a model's vision tower to encode each distinct image of a batch once, images of equal size in one call.
 
-    The outputs are those of the stock tower, also for pictures of unequal sizes; a group of GRPO rollouts
-    repeats its pictures as often as it has members, and transformers attends to pictures in a Python loop.
+    The outputs are those of transformers' tower, also for images of unequal sizes; a group of GRPO rollouts repeats
+    its images once a rollout, and transformers attends to images in a Python loop.
     """
     model.model.visual.forward = MethodType(_encode_distinct, model.model.visual)
     patches = model.model.visual.patch_embed

@@ -24,7 +24,7 @@ from ..benchmarks.suites import mig_bench
 from ..grounding.parsing import parse_answer
 from ..grounding.predictions import Prediction
 from ..grounding.samples import MODES, Mode, Sample
-from ..models.generation import Question, answer
+from ..models.generation import Prompt, generate
 from ..models.loading import load
 from ..models.processor import ImageOnlyProcessor
 from ..runs import gallery
@@ -214,13 +214,13 @@ def _log(run: Run, task: Task) -> PredictionLog:
 
 def _batches(
     loaded: tuple[Any, ImageOnlyProcessor] | None,
-    questions: Sequence[Question],
+    questions: Sequence[Prompt],
     done: Collection[tuple[str, Mode]],
     settings: EvaluationSettings,
 ) -> Iterator[list[Prediction]]:
     if loaded is not None:
         limits = settings.max_new_tokens
-        yield from answer(*loaded, questions, batch=settings.batch, max_new_tokens=limits, done=done)
+        yield from generate(*loaded, questions, batch=settings.batch, max_new_tokens=limits, done=done)
 
 
 def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[str, float]]:

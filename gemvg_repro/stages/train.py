@@ -20,7 +20,7 @@ from ..grounding.parsing import parse_answer
 from ..grounding.rewards import Reward
 from ..grounding.samples import Mode, Sample
 from ..models.checkpoints import check, hashes
-from ..models.generation import answer
+from ..models.generation import generate
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
 from ..runs.directory import Run, parameters_of, result_of
@@ -35,10 +35,10 @@ from ..study.profiles import Profile, load_profile
 from ..study.variants import FORMS
 from ..training.checkpointing import newest_checkpoint
 from ..training.collator import Conversation, ConversationCollator
-from ..training.compute_matching import flops_a_token, steps_of_equal_cost
-from ..training.grpo import prompts_in_order, reinforce
+from ..training.compute_matching import compute_matched_steps, flops_per_token
+from ..training.grpo import prompt_dataset, train_grpo
 from ..training.settings import SFTSettings
-from ..training.sft import conversations, finetune
+from ..training.sft import train_sft, training_conversations
 from . import data as sources
 from .prerequisites import ensure
 
@@ -113,14 +113,15 @@ def _carry_out(
         announce(entry["step"], entry["total_steps"], entry["seconds_left"], measures)
 
     if asked.mode in FORMS:
-        passes = flops_a_token(profile.grpo)
-        _reinforce(run, asked, profile, data, model, processor, checkpoints, record)
+        passes = flops_per_token(profile.grpo)
+        _train_grpo(run, asked, profile, data, model, processor, checkpoints, record)
     else:
-        settings, chosen = lessons(asked, profile, sources.load(data, asked, "train"), processor)
-        passes = flops_a_token(settings)
-        finetune(
+        settings, chosen = supervised_stage(asked, profile, sources.load(data, asked, "train"), processor)
+        passes = flops_per_token(settings)
+        train_sft(
             model, processor, chosen, settings,
-            step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.stop_requested,
+            coordinate_step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record,
+            stop=run.stop_requested,
         )  # fmt: skip
         run.stop_if_requested()
     partial = run.folder / f"{MODEL}.part"
@@ -134,7 +135,7 @@ def _carry_out(
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def lessons(
+def supervised_stage(
     asked: TrainParameters, profile: Profile, samples: Sequence[Sample], processor: ImageOnlyProcessor
 ) -> tuple[SFTSettings, list[Conversation]]:
     """What a supervised stage trains on, and for how long.
@@ -149,16 +150,16 @@ def lessons(
     if asked.mode == "sft_more":
         grpo = profile.grpo.for_steps(asked.steps)
         first = first_of_each_scene(samples)
-        order = prompts_in_order(first, ("direct",), grpo.steps * grpo.prompts, asked.seed)["index"]
-        like_before = conversations(samples, profile.cot_sft, asked.seed, seen=seen)
+        order = prompt_dataset(first, ("direct",), grpo.steps * grpo.prompts, asked.seed)["index"]
+        like_before = training_conversations(samples, profile.cot_sft, asked.seed, seen=seen)
         collate = ConversationCollator(processor, profile.coordinate_step)
         settings = profile.cot_sft.for_steps(
-            steps_of_equal_cost(like_before, [first[i] for i in order], profile.cot_sft, grpo, collate)
+            compute_matched_steps(like_before, [first[i] for i in order], profile.cot_sft, grpo, collate)
         )
-    return settings, conversations(samples, settings, asked.seed, seen=seen)
+    return settings, training_conversations(samples, settings, asked.seed, seen=seen)
 
 
-def _reinforce(
+def _train_grpo(
     run: Run,
     asked: TrainParameters,
     profile: Profile,
@@ -177,9 +178,10 @@ def _reinforce(
     if not before.is_file():
         write_table(before, drawn_rewards(model, processor, watched, modes, profile, "before"))
     samples = first_of_each_scene(sources.load(data, asked, "train"))
-    reinforce(
+    train_grpo(
         model, processor, samples, watched[: settings.divergence_samples], form, settings,
-        step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record, stop=run.stop_requested,
+        coordinate_step=profile.coordinate_step, seed=asked.seed, folder=checkpoints, record=record,
+        stop=run.stop_requested,
     )  # fmt: skip
     run.stop_if_requested()
     after = drawn_rewards(model, processor, watched, modes, profile, "after")
@@ -205,7 +207,7 @@ def drawn_rewards(
     rows = []
     for mode in modes:
         torch.manual_seed(_SEED_OF_REWARDS)
-        batches = answer(
+        batches = generate(
             model, processor, [(sample, mode) for sample in samples], batch=profile.evaluate.batch,
             max_new_tokens=profile.evaluate.max_new_tokens, temperature=profile.grpo.temperature,
         )  # fmt: skip

@@ -1,1 +1,1 @@
-"""SFT and GRPO by the TRL trainers, resumable to the bit."""
+"""SFT and GRPO with TRL's trainers; an interrupted training resumes to bit-identical weights."""

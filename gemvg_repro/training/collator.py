@@ -1,8 +1,8 @@
-"""How do conversations become a batch? Tokens, pictures, and a loss on the answers only."""
+"""Collates multi-image conversations into a batch for Qwen2-VL, with labels on the answers only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,49 +16,55 @@ from ..grounding.samples import Mode, Picture, Sample
 from ..models.processor import ImageOnlyProcessor
 
 IGNORED = -100
-"""The label of a token without loss (transformers' convention)."""
+"""The label of tokens without loss (transformers' convention)."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A question of a conversation, and how it is asked and answered."""
+    """One question and answer of a conversation, in direct or CoT mode."""
 
     sample: Sample
     mode: Mode
 
 
 Conversation = Sequence[Turn]
-"""Turns about the same pictures; the pictures stand before the first question."""
+"""Turns about the same images, which stand before the first question."""
 
 
 class ConversationCollator:
-    """Batches conversations for Qwen2-VL.
+    """Collates conversations for Qwen2-VL.
 
     Returns tensors by name: input_ids, attention_mask, mm_token_type_ids and labels, each of shape
     (conversations, longest), padded on the right; pixel_values (patches, values of a patch);
-    image_grid_thw (pictures, 3). Labels are the answers' tokens with the end token, IGNORED elsewhere. Raises
-    ValueError for a turn about other pictures than the first of its conversation, which alone are shown.
+    image_grid_thw (images, 3). Labels are the answers' tokens with the end token, IGNORED elsewhere.
+
+    Args:
+        processor: its tokenizer, image processor and chat template.
+        coordinate_step: the grid, in thousandths of an image's side, that coordinates of answers are rounded to.
+
+    Raises:
+        ValueError: on call, for a turn about other images than the first of its conversation.
     """
 
-    def __init__(self, processor: ImageOnlyProcessor, step: int):
-        self._images = processor.image_processor
+    def __init__(self, processor: ImageOnlyProcessor, coordinate_step: int):
+        self._image_processor = processor.image_processor
         self._tokenizer = processor.tokenizer
         self._image_token: str = processor.image_token
-        self._step = step
+        self._coordinate_step = coordinate_step
 
     def __call__(self, conversations: Sequence[Conversation]) -> dict[str, Tensor]:
-        pictures = [Image.fromarray(p.pixels()) for turns in conversations for p in _shown(turns)]
-        patches = self._images(pictures, return_tensors="pt")
-        merge = self._images.merge_size**2
-        pads = iter((patches["image_grid_thw"].prod(-1) // merge).tolist())
-        rows = self._tokenise([self._pieces(turns, pads) for turns in conversations])
+        images = [Image.fromarray(p.pixels()) for turns in conversations for p in _pictures(turns)]
+        patches = self._image_processor(images, return_tensors="pt")
+        merge = self._image_processor.merge_size**2
+        token_counts = iter((patches["image_grid_thw"].prod(-1) // merge).tolist())
+        rows = self._tokenise([self._segments(turns, token_counts) for turns in conversations])
         longest = max(len(ids) for ids, _ in rows)
         input_ids = torch.full((len(rows), longest), self._tokenizer.pad_token_id)
         labels = torch.full((len(rows), longest), IGNORED)
         attention = torch.zeros((len(rows), longest), dtype=torch.long)
-        for i, (ids, answered) in enumerate(rows):
+        for i, (ids, row_labels) in enumerate(rows):
             input_ids[i, : len(ids)] = torch.tensor(ids)
-            labels[i, : len(ids)] = torch.tensor(answered)
+            labels[i, : len(ids)] = torch.tensor(row_labels)
             attention[i, : len(ids)] = 1
         image_id = self._tokenizer.convert_tokens_to_ids(self._image_token)
         return {
@@ -70,44 +76,45 @@ class ConversationCollator:
             "image_grid_thw": patches["image_grid_thw"],
         }
 
-    def _pieces(self, turns: Conversation, pads: Any) -> list[str]:
-        """Prompt, answer, prompt, answer ... as text; every picture takes its number of tokens from `pads`."""
-        pieces: list[str] = []
+    def _segments(self, turns: Conversation, token_counts: Iterator[int]) -> list[str]:
+        """Prompt, answer, prompt, answer ... as text; each image has as many tokens as `token_counts` gives next."""
+        segments: list[str] = []
         chat: list[dict[str, Any]] = []
-        written = ""
+        text_so_far = ""
         for number, turn in enumerate(turns):
             if number == 0:
                 chat = messages(turn.sample, turn.mode)
             else:
                 chat.append({"role": "user", "content": question(turn.sample, turn.mode)})
-            shown = self._tokenizer.apply_chat_template(
+            text = self._tokenizer.apply_chat_template(
                 chat, tokenize=False, add_generation_prompt=True, **CHAT_TEMPLATE_KWARGS
             )
-            answer = completion(turn.sample, turn.mode, self._step)
-            pieces += [shown[len(written) :], answer + self._tokenizer.eos_token]
-            written = shown + pieces[-1]
+            answer = completion(turn.sample, turn.mode, self._coordinate_step)
+            segments += [text[len(text_so_far) :], answer + self._tokenizer.eos_token]
+            text_so_far = text + segments[-1]
             chat.append({"role": "assistant", "content": answer})
-        first, *rest = pieces[0].split(self._image_token)
-        pieces[0] = first + "".join(self._image_token * next(pads) + text for text in rest)
-        return pieces
+        first, *rest = segments[0].split(self._image_token)
+        segments[0] = first + "".join(self._image_token * next(token_counts) + text for text in rest)
+        return segments
 
     def _tokenise(self, rows: list[list[str]]) -> list[tuple[list[int], list[int]]]:
-        """(ids, labels) of each row of pieces; every second piece is an answer."""
-        encoded = iter(self._tokenizer([piece for row in rows for piece in row], add_special_tokens=False)["input_ids"])
+        """(ids, labels) of each row of segments; every second segment is an answer."""
+        segments = [segment for row in rows for segment in row]
+        encoded = iter(self._tokenizer(segments, add_special_tokens=False)["input_ids"])
         batch = []
         for row in rows:
             ids: list[int] = []
             labels: list[int] = []
             for number in range(len(row)):
-                piece = next(encoded)
-                ids += piece
-                labels += piece if number % 2 else [IGNORED] * len(piece)
+                segment = next(encoded)
+                ids += segment
+                labels += segment if number % 2 else [IGNORED] * len(segment)
             batch.append((ids, labels))
         return batch
 
 
-def _shown(turns: Conversation) -> tuple[Picture, ...]:
-    """The pictures of all turns."""
+def _pictures(turns: Conversation) -> tuple[Picture, ...]:
+    """The images that all turns share."""
     first = turns[0].sample
     for turn in turns[1:]:
         if turn.sample.pictures != first.pictures:

@@ -1,4 +1,4 @@
-"""How long must SFT go on to cost as much arithmetic as GRPO? Counted before either of them begins."""
+"""Compute matching: how many steps of SFT take the FLOPs of GRPO? Estimated before either of them starts."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ from .collator import Conversation, ConversationCollator, Turn
 from .settings import GRPOSettings, SFTSettings
 
 FORWARD, BACKWARD = 2, 4
-"""FLOPs a parameter and token (arXiv 2001.08361, section 2.1)."""
+"""FLOPs per parameter and token (arXiv 2001.08361, section 2.1)."""
 
-MEASURED = 640
-"""Conversations of which a mean is taken."""
+SAMPLE_SIZE = 640
+"""Conversations, or prompts, whose mean length is taken."""
 
 _BATCH = 64
 
 
-def flops_a_token(settings: SFTSettings | GRPOSettings) -> int:
-    """FLOPs a parameter for each token of a conversation, or of a prompt with one answer.
+def flops_per_token(settings: SFTSettings | GRPOSettings) -> int:
+    """FLOPs per parameter for each token of a conversation, or of a prompt with one completion.
 
-    Generation counts as a forward pass; so do the start that a KL term compares with, and the policy that answered,
-    where several iterations are taken on the same answers. A prompt counts with each of its answers, although `sharing`
-    reads it once for all of them: what SFT is given for it is rather too much than too little.
+    Generation counts as a forward pass; so do the reference model of a KL term and the old policy's log-probabilities,
+    where several iterations are taken on the same completions. A prompt counts once for each of its completions,
+    although `prefix_sharing` computes it once for all: SFT gets rather too many steps for it than too few.
     """
     if isinstance(settings, SFTSettings):
         return FORWARD + BACKWARD
-    before = 1 + (settings.beta > 0) + (settings.iterations > 1)
-    return before * FORWARD + settings.iterations * (FORWARD + BACKWARD)
+    forward_only = 1 + (settings.beta > 0) + (settings.iterations > 1)
+    return forward_only * FORWARD + settings.iterations * (FORWARD + BACKWARD)
 
 
-def steps_of_equal_cost(
-    continued: Sequence[Conversation],
+def compute_matched_steps(
+    conversations: Sequence[Conversation],
     prompts: Sequence[Sample],
-    supervised: SFTSettings,
-    reinforced: GRPOSettings,
+    sft: SFTSettings,
+    grpo: GRPOSettings,
     collate: ConversationCollator,
 ) -> int:
-    """The steps of SFT, rounded up, that take the FLOPs of the dearest variant of GRPO.
+    """The steps of SFT, rounded up, that take the FLOPs of the most expensive variant of GRPO.
 
-    That is the one whose prompts and answers have the most tokens. Answers are taken to be as long as true ones, which
-    is what SFT teaches; what the runs then really cost stands in their results.
+    That is the one whose prompts and completions have the most tokens. Completions are assumed to be as long as the
+    true answers that SFT teaches; what the runs then really cost is in their results.
 
     Args:
-        continued: conversations as SFT will have them; the mean length of the first MEASURED counts.
-        prompts: samples as GRPO will have them; those without a chain of thought do not count for CoT.
-        supervised, reinforced: the two stages.
+        conversations: of the SFT stage; the mean length of the first SAMPLE_SIZE counts.
+        prompts: samples of the GRPO stage; those without a chain of thought do not count for CoT.
+        sft, grpo: the settings of the two stages.
         collate: makes batches, of which the tokens are counted.
     """
-    asked = [[[Turn(s, mode)] for s in prompts[:MEASURED] if mode == "direct" or s.chain] for mode in MODES]
-    longest = max(_mean_tokens(each, collate) for each in asked if each)
-    answers = math.ceil(reinforced.steps / reinforced.iterations) * reinforced.prompts * reinforced.rollouts
-    a_step = supervised.conversations * _mean_tokens(continued[:MEASURED], collate) * flops_a_token(supervised)
-    return math.ceil(answers * longest * flops_a_token(reinforced) / a_step)
+    by_mode = [[[Turn(s, mode)] for s in prompts[:SAMPLE_SIZE] if mode == "direct" or s.chain] for mode in MODES]
+    longest = max(_mean_tokens(of_mode, collate) for of_mode in by_mode if of_mode)
+    completions = math.ceil(grpo.steps / grpo.iterations) * grpo.prompts * grpo.rollouts
+    sft_step = sft.conversations * _mean_tokens(conversations[:SAMPLE_SIZE], collate) * flops_per_token(sft)
+    return math.ceil(completions * longest * flops_per_token(grpo) / sft_step)
 
 
 def _mean_tokens(conversations: Sequence[Conversation], collate: ConversationCollator) -> float:
-    """Of a conversation, its pictures included and padding left out."""
+    """Mean tokens of a conversation, with its image tokens and without padding."""
     batches = [conversations[i : i + _BATCH] for i in range(0, len(conversations), _BATCH)]
     return sum(int(collate(batch)["attention_mask"].sum()) for batch in batches) / len(conversations)

@@ -1,4 +1,4 @@
-"""How is stage 3 trained? TRL's GRPOTrainer, rewarded by rule, on CoT prompts, direct prompts, or both."""
+"""GRPO (stage 3): TRL's GRPOTrainer with rule-based rewards, on CoT prompts, direct prompts, or both."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from ..grounding.rewards import TERMS, Term
 from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
-from .checkpointing import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
+from .checkpointing import ResumesExactly, SealCheckpoints, StopOnRequest, never, newest_checkpoint
 from .collator import ConversationCollator, Turn
-from .grpo_variants import TakesForm
-from .kl import Divergence
-from .prefix_sharing import SharingGRPOTrainer
+from .grpo_variants import FormMixin
+from .kl import KLFromStart
+from .prefix_sharing import SharedPrefixGRPOTrainer
 from .settings import GRPOForm, GRPOSettings
-from .token_logprobs import score_labels_only
+from .token_logprobs import score_labelled_tokens_only
 from .trainer_setup import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
 
 _LOGGED = {
@@ -45,56 +45,59 @@ _LOGGED = {
 RewardFunction = Callable[..., list[float]]
 
 
-class GroundingGRPOTrainer(TakesForm, ResumesExactly, SharingGRPOTrainer):
-    """TRL's GRPOTrainer: it resumes exactly, rollouts share their prompt, and groups and rewards have a form."""
+class GroundingGRPOTrainer(FormMixin, ResumesExactly, SharedPrefixGRPOTrainer):
+    """TRL's GRPOTrainer with exact resuming, shared prefixes, and groups and rewards as the variant's form says."""
 
 
 def reward_functions(samples: Sequence[Sample], processor: ImageOnlyProcessor) -> list[RewardFunction]:
-    """One function a term of the reward, in TRL's form; rows carry the `index` of their sample and their `mode`.
+    """One reward function per term, as TRL calls it; rows carry the `index` of their sample and their `mode`.
 
-    Answers are read from token ids: TRL strips special tokens, box tokens among them, from the text.
+    Answers are parsed from token ids: TRL strips special tokens, box tokens among them, from the text.
     """
 
     @lru_cache(maxsize=4096)
-    def reading(ids: tuple[int, ...], pictures: int) -> ParsedAnswer:
+    def parsed(ids: tuple[int, ...], pictures: int) -> ParsedAnswer:
         return parse_ids(ids, processor.tokenizer.decode, pictures)
 
-    def in_trl_form(name: str, term: Term) -> RewardFunction:
+    def reward_function(name: str, term: Term) -> RewardFunction:
         def function(completion_ids: list[list[int]], index: list[int], mode: list[Mode], **_: Any) -> list[float]:
             rows = zip(completion_ids, index, mode, strict=True)
-            return [term(samples[i], reading(tuple(ids), len(samples[i].pictures)), m) for ids, i, m in rows]
+            return [term(samples[i], parsed(tuple(ids), len(samples[i].pictures)), m) for ids, i, m in rows]
 
         function.__name__ = name
         return function
 
-    return [in_trl_form(name, term) for name, term in TERMS.items()]
+    return [reward_function(name, term) for name, term in TERMS.items()]
 
 
-def prompts_in_order(samples: Sequence[Sample], modes: Sequence[Mode], count: int, seed: int) -> Dataset:
-    """`count` distinct samples in an order of the seed, each asked in every mode, one after the other.
+def prompt_dataset(samples: Sequence[Sample], modes: Sequence[Mode], count: int, seed: int) -> Dataset:
+    """The prompts of `count` distinct samples, in an order drawn by the seed; of each sample in every mode.
 
-    Rows: prompt (the messages without the pictures), index (into samples), mode.
+    Rows: prompt (the messages without the images), index (into samples), mode.
+
+    Raises:
+        ValueError: there are fewer than `count` samples.
     """
     if count > len(samples):
         raise ValueError(f"{count} distinct samples are asked for, the data has {len(samples)}: take fewer steps")
-    chosen = Random(f"prompts/{seed}").sample(range(len(samples)), count)
-    rows = [(index, mode) for index in chosen for mode in modes]
+    indices = Random(f"prompts/{seed}").sample(range(len(samples)), count)
+    rows = [(index, mode) for index in indices for mode in modes]
     prompts = [[{"role": "user", "content": question(samples[i], mode)}] for i, mode in rows]
     return Dataset.from_dict({"prompt": prompts, "index": [i for i, _ in rows], "mode": [m for _, m in rows]})
 
 
-def with_pictures(samples: Sequence[Sample]) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
-    """Puts each row's pictures beside it, as a batch is put together; rows of a group share theirs."""
+def image_collator(samples: Sequence[Sample]) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+    """A collator that adds the images of each row's sample; rows of one sample share them."""
 
     def collate(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        made = {i: [Image.fromarray(p.pixels()) for p in samples[i].pictures] for i in {r["index"] for r in rows}}
-        return [{**row, "images": made[row["index"]]} for row in rows]
+        images = {i: [Image.fromarray(p.pixels()) for p in samples[i].pictures] for i in {r["index"] for r in rows}}
+        return [{**row, "images": images[row["index"]]} for row in rows]
 
     return collate
 
 
 def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, form: GRPOForm, use_cpu: bool) -> GRPOConfig:
-    """TRL's own configuration of stage 3."""
+    """TRL's GRPOConfig of these settings."""
     arguments = GRPOConfig(
         **shared_arguments(folder, settings, seed, use_cpu),
         per_device_train_batch_size=settings.micro_batch,
@@ -122,49 +125,60 @@ def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, form: GRPOFo
     return on_one_device(arguments)
 
 
-def reinforce(
+def train_grpo(
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
     samples: Sequence[Sample],
-    watched: Sequence[Sample],
+    validation: Sequence[Sample],
     form: GRPOForm,
     settings: GRPOSettings,
     *,
-    step: int,
+    coordinate_step: int,
     seed: int,
     folder: Path,
     record: Record,
     stop: Callable[[], bool] = never,
 ) -> None:
-    """Trains the model in place by GRPO, from its newest checkpoint in `folder` if there is one, or until `stop`.
+    """Trains the model in place by GRPO, resuming from the newest checkpoint in `folder` if there is one.
 
-    All variants take the same number of distinct samples and of rollouts a step: `hybrid` splits a sample's
-    rollouts between its modes. `watched` samples, of validation, show how far the policy has moved from
-    where it began: the KL divergence in the variant's own modes, `micro_batch` answers at a time.
+    All variants have the same number of distinct samples and of rollouts a step: `hybrid` splits a sample's rollouts
+    between its modes.
+
+    Args:
+        model, processor: the start of the training.
+        samples: to train on.
+        validation: samples on which the KL from the start is measured, in the variant's own modes.
+        form: the variant's groups, rewards and loss.
+        settings: all hyperparameters.
+        coordinate_step: the grid of coordinates in answers, see ConversationCollator.
+        seed: of the order of prompts and of sampling.
+        folder: of the checkpoints.
+        record: receives the log entry of each step.
+        stop: asked after each step; True ends the training with a checkpoint.
     """
     modes = form.modes
     freeze_vision(model, settings.frozen_vision)
-    collate = ConversationCollator(processor, step)
-    asked = [[Turn(s, mode)] for mode in modes for s in watched]
-    together = settings.micro_batch
-    divergence = Divergence(model, [collate(asked[n : n + together]) for n in range(0, len(asked), together)])
+    collate = ConversationCollator(processor, coordinate_step)
+    conversations = [[Turn(s, mode)] for mode in modes for s in validation]
+    size = settings.micro_batch
+    kl = KLFromStart(model, [collate(conversations[n : n + size]) for n in range(0, len(conversations), size)])
 
-    def watch(number: int) -> dict[str, float]:
-        due = number % settings.watch_every == 0 or number == settings.steps
-        return {"kl": divergence()} if due else {}
+    def measure(step: int) -> dict[str, float]:
+        due = step % settings.watch_every == 0 or step == settings.steps
+        return {"kl": kl()} if due else {}
 
     torch.manual_seed(seed)
     trainer = GroundingGRPOTrainer(
         model=model,
         reward_funcs=reward_functions(samples, processor),
         args=grpo_arguments(folder, settings, seed, form, use_cpu=model.device.type == "cpu"),
-        train_dataset=prompts_in_order(samples, modes, settings.steps * settings.prompts, seed),
+        train_dataset=prompt_dataset(samples, modes, settings.steps * settings.prompts, seed),
         processing_class=processor,
         optimizers=(build_optimiser(model, settings.optimiser), None),
-        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, watch), StopsWhenAsked(stop, settings.iterations)],
+        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, measure), StopOnRequest(stop, settings.iterations)],
     )
     trainer.form = form
-    score_labels_only(model, ("log_probs", "entropy"), settings.temperature)
+    score_labelled_tokens_only(model, ("log_probs", "entropy"), settings.temperature)
     trainer.remove_callback(PrinterCallback)
-    trainer.data_collator = with_pictures(samples)
+    trainer.data_collator = image_collator(samples)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

@@ -1,4 +1,4 @@
-"""How far has a policy moved from where it began?"""
+"""KL divergence of the policy from the model that training started from."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from transformers import Qwen2VLForConditionalGeneration
 from .collator import IGNORED
 
 
-class Divergence:
-    """KL(now || start) in nats a token, over the true answers of fixed batches, with the whole vocabulary.
+class KLFromStart:
+    """KL(policy || start) in nats a token: exact, over the whole vocabulary, at the true answers of fixed batches.
 
-    The start is the model as it is when this is made. Batches pass through the model one by one, and only the start's
-    log-probabilities are held of all, on the model's device.
+    The start is the model as it is when this is constructed. Batches pass through the model one by one; only the
+    start's log-probabilities, (labelled tokens, vocabulary) in fp32, are kept for all, on the model's device.
     """
 
     def __init__(self, model: Qwen2VLForConditionalGeneration, batches: Sequence[dict[str, Tensor]]):
         self._model = model
         self._batches = batches
-        self._start = [self._log_probabilities(batch) for batch in batches]
+        self._start_logps = [self._log_probabilities(batch) for batch in batches]
 
     @torch.no_grad()
     def _log_probabilities(self, batch: dict[str, Tensor]) -> Tensor:
-        """(answered tokens, vocabulary), from one pass without dropout."""
+        """(labelled tokens, vocabulary), from one forward pass in eval mode."""
         inputs = {k: v.to(self._model.device) for k, v in batch.items() if k != "labels"}
-        answered_at = batch["labels"][:, 1:].to(self._model.device) != IGNORED
+        labelled = batch["labels"][:, 1:].to(self._model.device) != IGNORED
         was_training = self._model.training
         self._model.eval()
-        states = self._model.model(**inputs, use_cache=False).last_hidden_state[:, :-1][answered_at]
+        states = self._model.model(**inputs, use_cache=False).last_hidden_state[:, :-1][labelled]
         self._model.train(was_training)
-        answered: Tensor = self._model.lm_head(states).float().log_softmax(-1)
-        return answered
+        log_probabilities: Tensor = self._model.lm_head(states).float().log_softmax(-1)
+        return log_probabilities
 
-    def _of_tokens(self, batch: dict[str, Tensor], start: Tensor) -> Tensor:
-        now = self._log_probabilities(batch)
-        return (now.exp() * (now - start)).sum(-1)
+    def _token_kl(self, batch: dict[str, Tensor], start: Tensor) -> Tensor:
+        policy = self._log_probabilities(batch)
+        return (policy.exp() * (policy - start)).sum(-1)
 
     def __call__(self) -> float:
-        return float(torch.cat(list(map(self._of_tokens, self._batches, self._start))).mean())
+        return float(torch.cat(list(map(self._token_kl, self._batches, self._start_logps))).mean())

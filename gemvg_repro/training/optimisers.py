@@ -1,4 +1,4 @@
-"""What takes the steps? AdamW alone, or Muon for the matrices of a small model and AdamW for the rest."""
+"""Optimisers: AdamW that is exact in half precision, and Muon for the matrices of a small model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Brings the singular values of each of (n, rows, columns) matrices near 1, by Newton-Schulz iteration."""
+    """Brings the singular values of each of (n, rows, columns) matrices close to 1, by Newton-Schulz iteration."""
     a, b, c = _NEWTON_SCHULZ
     wide = matrices.shape[1] <= matrices.shape[2]
     x: Tensor = matrices if wide else matrices.mT
@@ -27,10 +27,10 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Momentum, orthogonalised, for matrices.
+    """Muon: orthogonalised momentum, for matrices only.
 
-    torch.optim.Muon takes its steps in bf16 one matrix at a time: 0.6 s a step for the miniature on a CPU
-    without bf16, and other bits on other CPUs. This one works in fp32 on all matrices of a shape at once.
+    torch.optim.Muon works in bf16 on one matrix at a time: 0.6 s a step for the miniature on a CPU without bf16, and
+    other bits on other CPUs. This one works in fp32 on all matrices of a shape at once.
     """
 
     def __init__(self, matrices: list[nn.Parameter], lr: float, momentum: float, weight_decay: float):
@@ -44,13 +44,13 @@ class Muon(Optimizer):
                 if matrix.grad is not None:
                     by_shape[matrix.shape].append(matrix)
             for shape, matrices in by_shape.items():
-                steps = orthogonalise(torch.stack([self._momentum(m, group["momentum"]) for m in matrices]))
+                updates = orthogonalise(torch.stack([self._momentum(m, group["momentum"]) for m in matrices]))
                 scale = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
-                for matrix, step in zip(matrices, steps, strict=True):
-                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=-scale)
+                for matrix, update in zip(matrices, updates, strict=True):
+                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-scale)
 
     def _momentum(self, matrix: nn.Parameter, momentum: float) -> Tensor:
-        """Nesterov's look ahead, after the gradient has joined the running mean."""
+        """Nesterov momentum, after the gradient has entered the running mean."""
         state = self.state[matrix]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(matrix)
@@ -60,12 +60,12 @@ class Muon(Optimizer):
 
 
 class ExactAdamW(Optimizer):
-    """AdamW (arXiv 1711.05101, algorithm 2) for weights of any precision.
+    """AdamW (arXiv 1711.05101, algorithm 2) that loses no update to the weights' precision.
 
-    Weights of 7B in bfloat16 lose a step of 1e-6 to rounding, nearly all of them, and so would second moments in
-    bfloat16 the decay of .999. So moments are fp32, and what a weight lost to rounding is kept beside it, in its own
-    precision, and added to its next step (Kahan's summation, arXiv 2010.06192, section 4). Of fp32 weights nothing is
-    lost. Takes 10 bytes a weight in bfloat16, beside weight and gradient.
+    Nearly all bfloat16 weights of a 7B model lose an update of 1e-6 to rounding, and second moments in bfloat16 would
+    lose the decay of .999. So moments are fp32, and each weight's rounding error is kept in its own precision and added
+    to its next update (Kahan summation, arXiv 2010.06192, section 4); fp32 weights have none. The state takes 10 bytes
+    a weight in bfloat16, beside weight and gradient.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class ExactAdamW(Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._move(weight, group)
+                    self._update(weight, group)
 
-    def _move(self, weight: nn.Parameter, group: dict[str, Any]) -> None:
+    def _update(self, weight: nn.Parameter, group: dict[str, Any]) -> None:
         assert weight.grad is not None
         state = self.state[weight]
         if not state:
@@ -98,7 +98,7 @@ class ExactAdamW(Optimizer):
         state["lost"].copy_(exact.sub_(weight))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch does, which however brings every state to the precision of its weight."""
+        """As torch's, which however casts every state to the precision of its weight."""
         super().load_state_dict(state_dict)
         weights = [weight for group in self.param_groups for weight in group["params"]]
         for number, state in state_dict["state"].items():
@@ -110,9 +110,9 @@ class ExactAdamW(Optimizer):
 
 
 class MuonWithAdamW(Optimizer):
-    """Two optimisers that step, save and load as one.
+    """Muon and AdamW, stepped, saved and loaded as one optimiser.
 
-    Muon takes the matrices inside the layers; AdamW the embeddings, the patch embedding, norms and biases.
+    Muon has the matrices of the layers; AdamW the embeddings, the patch embedding, norms and biases.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class MuonWithAdamW(Optimizer):
         self._share_groups()
 
     def _share_groups(self) -> None:
-        """Shows the parts' own groups, so that a scheduler scales each from its initial rate."""
+        """Exposes the parts' own groups, so that a scheduler scales each from its initial rate."""
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     @torch.no_grad()

@@ -1,7 +1,8 @@
-"""What do the rollouts of a prompt share? Its tokens and pictures, its reading, and its part of the forward pass.
+"""Shared-prefix GRPO: tokenises, prefills and scores each prompt once for all of its rollouts.
 
-TRL's GRPOTrainer (1.16) repeats the prompt for every rollout wherever it goes. The numbers are those of TRL's own
-methods, but for rounding and for the order in which rollouts are drawn.
+TRL's GRPOTrainer (1.16) repeats the prompt for every rollout throughout. Sharing it in the forward pass is that of
+PrefixGrouper (arXiv 2506.05433). Results equal TRL's own but for rounding and for the order in which rollouts are
+sampled.
 """
 
 from __future__ import annotations
@@ -15,56 +16,57 @@ from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
-from ..models.decoding import Speech, Wanted, say
+from ..models.decoding import Request, SamplingParams, generate
 from ..models.vision import first_equal
-from .packed_rows import Branches
+from .packed_rows import PackedRows
 
 
-class SharingGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
-    """TRL's GRPOTrainer, whose rollouts share their prompt."""
+class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """TRL's GRPOTrainer, with the prompt shared by its rollouts."""
 
     _buffered_inputs: list[dict[str, Any]] | None
-    _firsts: list[int]
-    """Of the batch in generation: the rows that begin a run of equal prompts."""
+    _first_rows: list[int]
+    """Of the batch in generation: the first row of each run of equal prompts."""
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], list[Any] | None, dict[str, Any]]:
-        """As TRL's, but only what differs is tokenised, and the multimodal fields are those of `_firsts` alone."""
-        self._firsts = [i for i, prompt in enumerate(prompts) if i == 0 or prompt != prompts[i - 1]]
-        ids, images, fields = super()._tokenize_prompts([prompts[i] for i in self._firsts])
-        run = [number for number, count in enumerate(self._copies(len(prompts))) for _ in range(count)]
+        """As TRL's, but of equal prompts only the first is tokenised, and multimodal fields are of `_first_rows`."""
+        self._first_rows = [i for i, prompt in enumerate(prompts) if i == 0 or prompt != prompts[i - 1]]
+        ids, images, fields = super()._tokenize_prompts([prompts[i] for i in self._first_rows])
+        run = [number for number, count in enumerate(self._run_lengths(len(prompts))) for _ in range(count)]
         return [ids[i] for i in run], None if images is None else [images[i] for i in run], fields
 
-    def _copies(self, rows: int) -> list[int]:
-        """The lengths of the runs."""
-        return [b - a for a, b in zip(self._firsts, [*self._firsts[1:], rows], strict=True)]
+    def _run_lengths(self, rows: int) -> list[int]:
+        """How many rows each run of equal prompts has."""
+        return [end - start for start, end in zip(self._first_rows, [*self._first_rows[1:], rows], strict=True)]
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, multimodal_fields: dict[str, Any], *args: Any, **kwargs: Any
     ) -> tuple[list[list[int]], None]:
-        pictures: dict[str, Tensor] = {
+        """As TRL's, by our own decoding, which prefills each prompt once."""
+        features: dict[str, Tensor] = {
             name: torch.as_tensor(multimodal_fields[name])
             for name in ("pixel_values", "image_grid_thw")
             if name in multimodal_fields
         }
-        speech = Speech(tuple(self.eos_token_ids), self.temperature)
-        wanted = [[Wanted(self.max_completion_length)] * copies for copies in self._copies(len(prompt_ids))]
+        sampling = SamplingParams(tuple(self.eos_token_ids), self.temperature)
+        requests = [[Request(self.max_completion_length)] * count for count in self._run_lengths(len(prompt_ids))]
         with unwrap_model_for_generation(
             self.model_wrapped,
             self.accelerator,
             gather_deepspeed3_params=self.args.ds3_gather_for_generation,
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         ) as model:
-            return say(model, [prompt_ids[i] for i in self._firsts], pictures, wanted, speech), None
+            return generate(model, [prompt_ids[i] for i in self._first_rows], features, requests, sampling), None
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        """As TRL's, but micro-batches keep the rollouts of a prompt together, those of similar length beside each
-        other; TRL shuffles them. Over an optimiser step the sum is the same."""
+        """As TRL's, which shuffles rollouts into micro-batches; here those of a prompt stay together, beside others of
+        similar length. Over an optimiser step the sum is the same."""
         if not self.model.training:
             return super()._prepare_inputs(generation_batch)
         steps = self.args.steps_per_generation
         if self._step % (steps * self.num_iterations) == 0 or self._buffered_inputs is None:
-            made = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
-            batches = split_tensor_dict(_by_length(made, self.num_generations), steps)
+            rollouts = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
+            batches = split_tensor_dict(_sorted_by_length(rollouts, self.num_generations), steps)
             self._buffered_inputs = [unsplit_pixel_values_by_grid(batch) for batch in batches]
         return self._buffered_inputs[self._step % steps]
 
@@ -82,28 +84,31 @@ class SharingGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         num_images: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None, None]:
-        """As TRL's, (rows, logits_to_keep) each, with Branches in place of rows."""
-        told = []
-        pixels, grids = _by_row(pixel_values, image_grid_thw, num_images, len(input_ids))
+        """As TRL's, (rows, logits_to_keep) each, with the rows of a prompt packed into one."""
+        chunks = []
+        pixels, grids = _split_by_row(pixel_values, image_grid_thw, num_images, len(input_ids))
         size = batch_size or len(input_ids)
         for start in range(0, len(input_ids), size):
             part = slice(start, start + size)
-            told.append(
+            chunks.append(
                 self._score(
                     model, input_ids[part], attention_mask[part].bool(), logits_to_keep, pixels[part], grids[part]
                 )
             )
-        log_probs, entropies = (torch.cat(one) for one in zip(*told, strict=True))
+        log_probs, entropies = (torch.cat(of_chunks) for of_chunks in zip(*chunks, strict=True))
         return log_probs, entropies if compute_entropy else None, None
 
     def _score(
-        self, model: Any, ids: Tensor, mask: Tensor, answered: int, pixels: list[Tensor], grids: list[Tensor]
+        self, model: Any, ids: Tensor, mask: Tensor, completion_length: int, pixels: list[Tensor], grids: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Log-probability and entropy of each token of the answers, 0 behind their ends."""
-        said = mask[:, -answered:]
-        prompts = [row[shown] for row, shown in zip(ids[:, :-answered], mask[:, :-answered], strict=True)]
-        asked, firsts = first_equal(
-            [(prompt, *picture) for prompt, *picture in zip(prompts, pixels, grids, strict=True)]
+        """Log-probability and entropy of each completion token, (rows, completion_length), 0 after the last."""
+        completion_mask = mask[:, -completion_length:]
+        prompts = [
+            row[kept] for row, kept in zip(ids[:, :-completion_length], mask[:, :-completion_length], strict=True)
+        ]
+        completions = [row[kept] for row, kept in zip(ids[:, -completion_length:], completion_mask, strict=True)]
+        prompt_of, firsts = first_equal(
+            [(prompt, *images) for prompt, *images in zip(prompts, pixels, grids, strict=True)]
         )
         inner = self.accelerator.unwrap_model(model).model
         image_token = inner.config.image_token_id
@@ -113,56 +118,51 @@ class SharingGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             )[0][:, 0]
             for i in firsts
         ]
-        rows = Branches.of(
-            [prompts[i] for i in firsts],
-            positions,
-            [row[shown] for row, shown in zip(ids[:, -answered:], said, strict=True)],
-            asked,
-            self._tokenizer.pad_token_id,
-            image_token,
+        rows = PackedRows.pack(
+            [prompts[i] for i in firsts], positions, completions, prompt_of, self._tokenizer.pad_token_id, image_token
         )
-        pictures = {}
+        features = {}
         if any(len(grids[i]) for i in firsts):
-            pictures["pixel_values"] = torch.cat([pixels[i] for i in firsts])
-            pictures["image_grid_thw"] = torch.cat([grids[i] for i in firsts])
+            features["pixel_values"] = torch.cat([pixels[i] for i in firsts])
+            features["image_grid_thw"] = torch.cat([grids[i] for i in firsts])
         with self.accelerator.autocast():
-            scored = model(
+            output = model(
                 input_ids=rows.input_ids,
                 position_ids=rows.position_ids,
-                attention_mask={"full_attention": rows.visible},
+                attention_mask={"full_attention": rows.mask},
                 shift_labels=rows.targets,
                 fused_lm_head=True,
-                **pictures,
+                **features,
             )
         log_probs, entropy = (
-            x.new_zeros(said.shape).masked_scatter(said, x.flatten()[rows.places])
-            for x in (scored.log_probs, scored.entropy)
+            x.new_zeros(completion_mask.shape).masked_scatter(completion_mask, x.flatten()[rows.indices])
+            for x in (output.log_probs, output.entropy)
         )
         return log_probs, entropy
 
 
-def _by_row(
-    pixels: Tensor | None, grids: Tensor | None, counts: Sequence[int] | None, rows: int
+def _split_by_row(
+    pixels: Tensor | None, grids: Tensor | None, image_counts: Sequence[int] | None, rows: int
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The patches and the grids of each row's pictures."""
-    if pixels is None or grids is None or counts is None:
+    """The patches and the grids of each row's images."""
+    if pixels is None or grids is None or image_counts is None:
         nothing = [torch.empty(0, 3, dtype=torch.long)] * rows
         return nothing, nothing
-    by_row = torch.split(grids, list(counts))
+    by_row = torch.split(grids, list(image_counts))
     patches = [int(grid.prod(-1).sum()) for grid in by_row]
     return list(torch.split(pixels, patches)), list(by_row)
 
 
-def _by_length(batch: dict[str, Any], rollouts: int) -> dict[str, Any]:
-    """The same rollouts, group by group, from the longest row of Branches to the shortest."""
-    length = batch["completion_mask"].view(-1, rollouts, batch["completion_mask"].shape[1]).sum(dim=(1, 2))
-    length = length + batch["prompt_mask"].sum(dim=1)[::rollouts]
+def _sorted_by_length(batch: dict[str, Any], group_size: int) -> dict[str, Any]:
+    """The same rollouts, group by group, from the longest packed row to the shortest."""
+    length = batch["completion_mask"].view(-1, group_size, batch["completion_mask"].shape[1]).sum(dim=(1, 2))
+    length = length + batch["prompt_mask"].sum(dim=1)[::group_size]
     order = length.argsort(descending=True, stable=True)
-    rows = (order[:, None] * rollouts + torch.arange(rollouts, device=order.device)).flatten()
+    rows = (order[:, None] * group_size + torch.arange(group_size, device=order.device)).flatten()
 
-    def ordered(value: Any) -> Any:
+    def reordered(value: Any) -> Any:
         if isinstance(value, Tensor):
             return value[rows] if value.ndim else value
         return None if value is None else [value[i] for i in rows.tolist()]
 
-    return {name: ordered(value) for name, value in batch.items()}
+    return {name: reordered(value) for name, value in batch.items()}

@@ -1,4 +1,4 @@
-"""Which constants does training have? All of them, with no defaults: a profile states each."""
+"""Hyperparameters of SFT and GRPO. They have no defaults: a profile states each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..grounding.samples import Mode
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """How weights move. `muon_lr` None means AdamW for every weight."""
+    """Hyperparameters of the optimiser and its schedule. `muon_lr` None means AdamW for every weight."""
 
     lr: float
     muon_lr: float | None
@@ -25,12 +25,12 @@ class OptimiserSettings:
 
 @dataclass(frozen=True)
 class _Stage:
-    """What stages share: how many optimiser steps they take."""
+    """The number of optimiser steps, which all stages have."""
 
     steps: int
 
     def for_steps(self, steps: int) -> Self:
-        """The same stage with so many steps; 0 leaves it as it is."""
+        """The same stage with another number of steps; 0 keeps its own."""
         return replace(self, steps=steps) if steps else self
 
 
@@ -38,8 +38,8 @@ class _Stage:
 class SFTSettings(_Stage):
     """One stage of supervised finetuning.
 
-    `conversations` make a batch, of which `micro_batch` pass through the model at a time; each has up to
-    `turns` questions about the same pictures. `cot_share` of the conversations are in CoT mode.
+    A batch has `conversations`, of which `micro_batch` pass through the model at a time; each has up to `turns`
+    questions about the same images. A share of `cot_share` of the conversations is in CoT mode.
     """
 
     conversations: int
@@ -55,11 +55,11 @@ class SFTSettings(_Stage):
 
 @dataclass(frozen=True)
 class GRPOSettings(_Stage):
-    """Stage 3. A step takes `prompts` prompts with `rollouts` answers each.
+    """GRPO (stage 3). A step has `prompts` prompts with `rollouts` completions each.
 
-    `weights` of the reward's terms, by name; `beta` weighs the KL to the start. Every
-    `watch_every` steps the divergence from the start is taken on `divergence_samples` of validation; before and
-    after the training, the reward of drawn answers to `watched_samples` of them.
+    `weights` are of the reward's terms, by name; `beta` is that of the KL penalty. Every `watch_every` steps the KL
+    from the start is measured on `divergence_samples` validation samples; before and after training, the reward of
+    sampled completions on `watched_samples` of them.
     """
 
     prompts: int
@@ -89,9 +89,10 @@ class GRPOForm:
     """What a variant of GRPO does with a prompt's rollouts.
 
     Attributes:
-        modes: in which each sample is prompted; its rollouts are split between them.
-        joint: whether all answers to a sample are one group, so that its modes compete, or those of each mode.
-        shuffled: whether every answer gets the reward of an answer to another sample.
+        modes: the prompting modes of each sample, between which its rollouts are split.
+        joint: whether advantages are normalised over all completions of a sample, so that its modes compete, or within
+            each mode.
+        shuffled: whether every completion gets the reward of a completion of another sample.
         loss_type: TRL's name of the loss, in place of the profile's.
     """
 
@@ -101,5 +102,5 @@ class GRPOForm:
     loss_type: str | None = None
 
     def group(self, rollouts: int) -> int:
-        """How many answers are normalised together, of so many to a sample."""
+        """The size of a group, over which advantages are normalised, when a sample has so many rollouts."""
         return rollouts if self.joint else rollouts // len(self.modes)

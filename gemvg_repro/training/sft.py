@@ -1,4 +1,4 @@
-"""How are stages 1 and 2 trained? TRL's SFTTrainer on conversations about pictures."""
+"""SFT (stages 1 and 2): TRL's SFTTrainer on multi-image conversations."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from trl import SFTConfig, SFTTrainer
 
 from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
-from .checkpointing import ResumesExactly, SealCheckpoints, StopsWhenAsked, never, newest_checkpoint
+from .checkpointing import ResumesExactly, SealCheckpoints, StopOnRequest, never, newest_checkpoint
 from .collator import Conversation, ConversationCollator, Turn
 from .settings import SFTSettings
-from .token_logprobs import score_labels_only
+from .token_logprobs import score_labelled_tokens_only
 from .trainer_setup import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
 
 _LOGGED = {
@@ -30,38 +30,37 @@ _LOGGED = {
 
 
 class ConversationSFTTrainer(ResumesExactly, SFTTrainer):  # type: ignore[misc]
-    """TRL's SFTTrainer; only resuming differs."""
+    """TRL's SFTTrainer with exact resuming."""
 
 
-def conversations(
+def training_conversations(
     samples: Sequence[Sample], settings: SFTSettings, seed: int, shuffled: bool = True, seen: int = 0
 ) -> list[Conversation]:
-    """The conversations of a stage, in the order of training: as many as its steps take, after the first `seen`.
+    """The conversations of a stage, in training order: as many as its steps take, after skipping the first `seen`.
 
-    Samples of one scene that follow each other are asked together, up to `turns` of them, in one mode drawn
-    for the conversation; a sample without a chain of thought is asked directly. Scenes are passed through in
-    epochs, each in an order of its own unless `shuffled` is false; then batches also gather conversations of
-    similar length out of the next WINDOW batches, so that little is padded.
+    Consecutive samples of one scene make a conversation, up to `turns` of them, in one mode drawn for the conversation;
+    a sample without a chain of thought is a direct turn. Scenes are passed through in epochs. If `shuffled`, each epoch
+    has an order of its own, and batches gather conversations of similar length out of WINDOW batches, to save padding.
     """
     rng = Random(f"conversations/{seed}")
     scenes = [list(group)[: settings.turns] for _, group in groupby(samples, key=lambda sample: sample.scene)]
-    wanted = seen + settings.steps * settings.conversations
+    end = seen + settings.steps * settings.conversations
     order: list[int] = []
-    while len(order) < wanted:
+    while len(order) < end:
         order += rng.sample(range(len(scenes)), len(scenes)) if shuffled else range(len(scenes))
-    chosen: list[Conversation] = []
-    for number in order[seen:wanted]:
+    conversations: list[Conversation] = []
+    for number in order[seen:end]:
         mode: Mode = "cot" if rng.random() < settings.cot_share else "direct"
-        chosen.append([Turn(s, mode if s.chain else "direct") for s in scenes[number]])
-    return batched_by_length(chosen, settings.conversations, rng) if shuffled else chosen
+        conversations.append([Turn(s, mode if s.chain else "direct") for s in scenes[number]])
+    return batched_by_length(conversations, settings.conversations, rng) if shuffled else conversations
 
 
 WINDOW = 10
-"""Batches out of which conversations of similar length are gathered."""
+"""Batches among which conversations are sorted by length."""
 
 
 def batched_by_length(conversations: list[Conversation], batch: int, rng: Random) -> list[Conversation]:
-    """The same conversations, window by window in batches of similar length, the batches in any order."""
+    """The same conversations, sorted by length into batches within each window, whose batches are then shuffled."""
 
     def length(turns: Conversation) -> tuple[int, int]:
         return len(turns[0].sample.pictures), sum(len(t.sample.query) + 40 * len(t.sample.targets) for t in turns)
@@ -75,7 +74,7 @@ def batched_by_length(conversations: list[Conversation], batch: int, rng: Random
 
 
 def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool) -> SFTConfig:
-    """TRL's own configuration of a stage."""
+    """TRL's SFTConfig of these settings."""
     arguments = SFTConfig(
         **shared_arguments(folder, settings, seed, use_cpu),
         per_device_train_batch_size=settings.micro_batch,
@@ -89,34 +88,41 @@ def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool)
     return on_one_device(arguments)
 
 
-def finetune(
+def train_sft(
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
-    asked: Sequence[Conversation],
+    conversations: Sequence[Conversation],
     settings: SFTSettings,
     *,
-    step: int,
+    coordinate_step: int,
     seed: int,
     folder: Path,
     record: Record,
     stop: Callable[[], bool] = never,
 ) -> None:
-    """Trains the model in place on the conversations, in their order, or until `stop` says so.
+    """Trains the model in place on the conversations, in their order, resuming from the newest checkpoint in `folder`.
 
-    It goes on from the newest checkpoint in `folder`, which takes the checkpoints, if there is one. `step` is
-    that of the coordinates in answers.
+    Args:
+        model, processor: the start of the training.
+        conversations: see `training_conversations`.
+        settings: all hyperparameters.
+        coordinate_step: the grid of coordinates in answers, see ConversationCollator.
+        seed: of the trainer; the order of the data is that of `conversations`.
+        folder: of the checkpoints.
+        record: receives the log entry of each step.
+        stop: asked after each step; True ends the training with a checkpoint.
     """
     freeze_vision(model, settings.frozen_vision)
-    collate = ConversationCollator(processor, step)
+    collate = ConversationCollator(processor, coordinate_step)
     trainer = ConversationSFTTrainer(
         model=model,
         args=sft_arguments(folder, settings, seed, use_cpu=model.device.type == "cpu"),
-        data_collator=lambda rows: collate([asked[row["index"]] for row in rows]),
-        train_dataset=Dataset.from_dict({"index": range(len(asked))}),
+        data_collator=lambda rows: collate([conversations[row["index"]] for row in rows]),
+        train_dataset=Dataset.from_dict({"index": range(len(conversations))}),
         processing_class=processor,
         optimizers=(build_optimiser(model, settings.optimiser), None),
-        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED), StopsWhenAsked(stop)],
+        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED), StopOnRequest(stop)],
     )
-    score_labels_only(model, ("log_probs", "entropy", "is_top1"))
+    score_labelled_tokens_only(model, ("log_probs", "entropy", "is_top1"))
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

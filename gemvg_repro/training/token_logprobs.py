@@ -1,4 +1,4 @@
-"""Which tokens pass through the language model's head? Those whose successor has a label."""
+"""Log-probabilities and entropies of labelled tokens only: the others do not pass through the LM head."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trl.trainer.utils import FusedCausalLMOutput
 from .collator import IGNORED
 
 
-def score_labels_only(
+def score_labelled_tokens_only(
     model: Qwen2VLForConditionalGeneration, outputs: tuple[str, ...], temperature: float = 1.0
 ) -> None:
-    """Puts the head that TRL's trainers gave the model (add_fused_lm_head of trl 1.16) on labelled tokens alone.
+    """Applies the fused LM head of TRL's trainers (add_fused_lm_head of trl 1.16) to labelled tokens only.
 
-    TRL does so itself on a GPU; on a CPU it scores prompts and padding, too, and throws that away. `outputs` and
+    TRL does so itself on a GPU; on a CPU it also scores prompts and padding, and discards the results. `outputs` and
     `temperature` are those of the trainer.
     """
     if model.device.type != "cpu":
@@ -44,8 +44,8 @@ def score_labels_only(
         scored = ChunkedLogProbFunction.apply(
             states[mask], weight, None, shift_labels[mask], temperature, len(weight), None, 1.0, outputs
         )
-        spread = [x if x is None else x.new_zeros(mask.shape).masked_scatter(mask, x) for x in scored]
-        log_probs, entropy, _, _, is_top1 = spread
+        padded = [x if x is None else x.new_zeros(mask.shape).masked_scatter(mask, x) for x in scored]
+        log_probs, entropy, _, _, is_top1 = padded
         return FusedCausalLMOutput(log_probs=log_probs, entropy=entropy, is_top1=is_top1, label_mask=mask)
 
     model.forward = MethodType(forward, model)

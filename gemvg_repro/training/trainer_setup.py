@@ -1,4 +1,4 @@
-"""What do both trainers share? Arguments from settings, the optimiser, and the log of every step."""
+"""Set-up that SFT and GRPO share: TrainingArguments, the optimiser, and the log of every step."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .settings import GRPOSettings, OptimiserSettings, SFTSettings
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
 Record = Callable[[dict[str, Any]], None]
-"""Takes what one step has to say, as JSON values by name."""
+"""Receives the log entry of a step: JSON values by name."""
 
 
 def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> Optimizer:
-    """Over the weights that are not frozen; matrices decay, vectors do not."""
+    """The optimiser of all weights that are not frozen; weight decay is for matrices only."""
     if settings.muon_lr is not None:
         return MuonWithAdamW(
             model, settings.lr, settings.muon_lr, settings.betas, settings.weight_decay, settings.momentum
@@ -34,7 +34,7 @@ def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> Optimizer:
 
 
 def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: int, use_cpu: bool) -> dict[str, Any]:
-    """What SFTConfig and GRPOConfig have in common; nothing that moves a number is left to a default."""
+    """Arguments common to SFTConfig and GRPOConfig; nothing that moves a number is left to a default."""
     optimiser = settings.optimiser
     minimum = {"min_lr_rate": optimiser.final_lr_share} if optimiser.schedule == "cosine_with_min_lr" else {}
     return {
@@ -66,38 +66,38 @@ def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: i
 
 
 def on_one_device(arguments: Arguments) -> Arguments:
-    """Has a Trainer compute on the one device that the model is on.
+    """Keeps a Trainer on the one device that the model is on.
 
-    It would spread itself by DataParallel over all that it sees, and TRL refuses that after all is loaded.
+    It would use DataParallel over all visible devices, which TRL refuses once everything is loaded.
     """
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
 def freeze_vision(model: PreTrainedModel, frozen: bool) -> None:
-    """Whether the vision tower, its merger included, keeps its weights."""
+    """Freezes the vision tower, with its merger, or unfreezes it."""
     model.model.visual.requires_grad_(not frozen)
 
 
 class StepLog(TrainerCallback):  # type: ignore[misc]
-    """Hands over every step: its number, the time left, what the trainer logged, and what `watch` sees then."""
+    """Records every step: its number, the time left, what the trainer logged (renamed), and what `measure` returns."""
 
     def __init__(
         self,
         record: Record,
         rename: dict[str, str],
-        watch: Callable[[int], dict[str, float]] = lambda step: {},
+        measure: Callable[[int], dict[str, float]] = lambda step: {},
     ):
         self._record = record
         self._rename = rename
-        self._watch = watch
+        self._measure = measure
         self._started = time.monotonic()
-        self._first = 0
+        self._first_step = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._started, self._first = time.monotonic(), state.global_step
+        self._started, self._first_step = time.monotonic(), state.global_step
 
     def on_log(
         self,
@@ -109,17 +109,17 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if not logs or "loss" not in logs or not state.is_world_process_zero:
             return
-        spent = time.monotonic() - self._started
-        done = state.global_step - self._first
+        elapsed = time.monotonic() - self._started
+        done = state.global_step - self._first_step
         entry = {self._rename[key]: float(value) for key, value in logs.items() if key in self._rename}
-        left = spent / max(done, 1) * (state.max_steps - state.global_step)
+        left = elapsed / max(done, 1) * (state.max_steps - state.global_step)
         self._record(
             {
                 "step": state.global_step,
                 "total_steps": state.max_steps,
-                "seconds": round(spent, 3),
+                "seconds": round(elapsed, 3),
                 "seconds_left": round(left, 1),
                 **entry,
-                **self._watch(state.global_step),
+                **self._measure(state.global_step),
             }
         )

@@ -1,4 +1,4 @@
-"""Rows without their padding have the states and gradients that transformers gives them with it."""
+"""Padding-free batches have the hidden states and gradients of transformers' padded ones."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ..tiny_model import folder, model_and_processor, samples
 def test_states_and_gradients_are_the_stock_ones(pictured: bool) -> None:
     ours, processor = model_and_processor()
     stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
-    talks = [[Turn(s, "direct"), *[Turn(s, "cot")] * (n % 3)] for n, s in enumerate(samples()[:6])]
-    batch = ConversationCollator(processor, 20)(talks)
+    conversations = [[Turn(s, "direct"), *[Turn(s, "cot")] * (n % 3)] for n, s in enumerate(samples()[:6])]
+    batch = ConversationCollator(processor, 20)(conversations)
     del batch["labels"]
     if not pictured:
         batch = {name: batch[name] for name in ("input_ids", "attention_mask")}
         batch["input_ids"] = batch["input_ids"].masked_fill(batch["input_ids"] == ours.config.image_token_id, 5)
-    shown = batch["attention_mask"].bool()
-    assert not shown.all()
-    found = []
+    mask = batch["attention_mask"].bool()
+    assert not mask.all()
+    results = []
     for model in (stock, ours):
         out = model.model(**batch, use_cache=False, output_hidden_states=True)
         weight = torch.linspace(-1, 1, out.last_hidden_state.numel()).view_as(out.last_hidden_state)
-        (out.last_hidden_state * weight * shown[..., None]).sum().backward()
-        states = [s.detach()[shown] for s in (out.last_hidden_state, *out.hidden_states)]
-        found.append((states, {n: p.grad for n, p in model.named_parameters()}))
-    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-5)
-    for name, gradient in found[0][1].items():
-        torch.testing.assert_close(found[1][1][name], gradient, rtol=1e-3, atol=1e-3, msg=name)
+        (out.last_hidden_state * weight * mask[..., None]).sum().backward()
+        states = [s.detach()[mask] for s in (out.last_hidden_state, *out.hidden_states)]
+        results.append((states, {n: p.grad for n, p in model.named_parameters()}))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-4, atol=1e-5)
+    for name, gradient in results[0][1].items():
+        torch.testing.assert_close(results[1][1][name], gradient, rtol=1e-3, atol=1e-3, msg=name)
 
 
 def test_other_batches_are_left_to_transformers() -> None:
@@ -43,10 +43,10 @@ def test_other_batches_are_left_to_transformers() -> None:
     ours, _ = model_and_processor()
     stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
     ids = torch.arange(12).view(2, 6) + 20
-    for mask, cached in ((torch.tensor([[0, 0, 1, 1, 1, 1], [1] * 6]), False), (torch.ones(2, 6).long(), True)):
-        outputs = [m.model(input_ids=ids, attention_mask=mask, use_cache=cached) for m in (ours, stock)]
+    for mask, use_cache in ((torch.tensor([[0, 0, 1, 1, 1, 1], [1] * 6]), False), (torch.ones(2, 6).long(), True)):
+        outputs = [m.model(input_ids=ids, attention_mask=mask, use_cache=use_cache) for m in (ours, stock)]
         torch.testing.assert_close(*(o.last_hidden_state[mask.bool()] for o in outputs))
-        assert (outputs[0].past_key_values is not None) == cached
+        assert (outputs[0].past_key_values is not None) == use_cache
 
 
 def test_a_saved_checkpoint_names_no_attention_of_ours(tmp_path: Path) -> None:

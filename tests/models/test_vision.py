@@ -1,4 +1,4 @@
-"""The fast paths give what the stock ones give, for pictures of unequal sizes and for repeated ones."""
+"""The fast paths equal transformers' own, for images of unequal sizes and for repeated ones."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SHAPES = {
 }
 
 
-def pictures(shapes: list[tuple[int, int]], repeat: int) -> list[Image.Image]:
+def images_of(shapes: list[tuple[int, int]], repeat: int) -> list[Image.Image]:
     rng = np.random.default_rng(0)
-    made = [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in shapes]
-    return made * repeat
+    images = [Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)) for h, w in shapes]
+    return images * repeat
 
 
 @pytest.mark.parametrize("repeat", [1, 3])
@@ -29,8 +29,8 @@ def pictures(shapes: list[tuple[int, int]], repeat: int) -> list[Image.Image]:
 def test_patches_equal_the_stock_ones(shapes: list[tuple[int, int]], repeat: int) -> None:
     _, processor = model_and_processor()
     stock = Qwen2VLImageProcessorPil.from_pretrained(folder())
-    ours = processor.image_processor(pictures(shapes, repeat), return_tensors="pt")
-    theirs = stock(pictures(shapes, repeat), return_tensors="pt")
+    ours = processor.image_processor(images_of(shapes, repeat), return_tensors="pt")
+    theirs = stock(images_of(shapes, repeat), return_tensors="pt")
     assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
     assert torch.equal(ours["image_grid_thw"], theirs["image_grid_thw"])
 
@@ -40,7 +40,7 @@ def test_patches_equal_the_stock_ones(shapes: list[tuple[int, int]], repeat: int
 def test_features_and_gradients_equal_the_stock_ones(shapes: list[tuple[int, int]], repeat: int) -> None:
     ours, processor = model_and_processor()
     stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
-    inputs = processor.image_processor(pictures(shapes, repeat), return_tensors="pt")
+    inputs = processor.image_processor(images_of(shapes, repeat), return_tensors="pt")
     gradients = []
     features = []
     for model in (ours, stock):

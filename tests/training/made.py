@@ -1,4 +1,4 @@
-"""Settings for trainings of a few steps."""
+"""Settings of trainings of a few steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An interrupted training goes on to the same weights, to the bit; a checkpoint that is not whole is not read."""
+"""An interrupted training resumes to bit-identical weights; an incomplete checkpoint is not read."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.checkpointing import SEAL, newest_checkpoint, weights_hash
-from gemvg_repro.training.grpo import reinforce
-from gemvg_repro.training.sft import conversations, finetune
+from gemvg_repro.training.grpo import train_grpo
+from gemvg_repro.training.sft import train_sft, training_conversations
 
 from ..tiny_model import model_and_processor, samples
 from .made import GRPO, SFT
@@ -26,23 +26,23 @@ class Stopped(Exception):
     """Stands for a kill: nothing after it runs."""
 
 
-def sft(folder: Path, stop_after: int | None = None, asked_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+def sft(folder: Path, stop_after: int | None = None, stop_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
-    chosen = conversations(samples(), SFT, 0)
-    finetune(
-        model, processor, chosen, SFT, step=20, seed=0, folder=folder,
-        record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == asked_in,
+    train_sft(
+        model, processor, training_conversations(samples(), SFT, 0), SFT, coordinate_step=20, seed=0, folder=folder,
+        record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == stop_in,
     )  # fmt: skip
     return weights_hash(model), entries
 
 
-def grpo(folder: Path, stop_after: int | None = None, asked_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+def grpo(folder: Path, stop_after: int | None = None, stop_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
-    reinforce(
+    train_grpo(
         model, processor, samples(), samples("validation")[:2], FORMS["hybrid"], GRPO,
-        step=20, seed=0, folder=folder, record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == asked_in,
+        coordinate_step=20, seed=0, folder=folder,
+        record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == stop_in,
     )  # fmt: skip
     return weights_hash(model), entries
 
@@ -65,23 +65,23 @@ def test_resumed_is_undisturbed(stage: Callable[..., Any], tmp_path: Path) -> No
     resumed, rest = stage(tmp_path / "stopped")
     assert rest[0]["step"] == 3
     assert resumed == undisturbed
-    shown = [k for k in whole[-1] if k in ("loss", "reward", "kl", "entropy", "length_mean", "tokens")]
+    compared = [k for k in whole[-1] if k in ("loss", "reward", "kl", "entropy", "length_mean", "tokens")]
     for a, b in zip(whole[2:], rest, strict=True):
-        assert {k: a.get(k) for k in shown} == {k: b.get(k) for k in shown}
+        assert {k: a.get(k) for k in compared} == {k: b.get(k) for k in compared}
 
 
 @pytest.mark.parametrize("stage", [sft, grpo], ids=["sft", "grpo"])
-def test_asked_to_stop_it_loses_no_step(stage: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_requested_stop_loses_no_step(stage: Callable[..., Any], tmp_path: Path) -> None:
     undisturbed, whole = stage(tmp_path / "undisturbed")
-    _, begun = stage(tmp_path / "asked", asked_in=3)  # in the third step; checkpoints are due every second
-    _, rest = stage(tmp_path / "asked", asked_in=len(whole) - 3)  # and in the last: there is nothing left to train
-    resumed, nothing = stage(tmp_path / "asked")
-    assert [entry["step"] for entry in begun + rest] == [entry["step"] for entry in whole] and nothing == []
+    _, first = stage(tmp_path / "stopped", stop_in=3)  # in the third step; checkpoints are due every second
+    _, rest = stage(tmp_path / "stopped", stop_in=len(whole) - 3)  # and in the last: there is nothing left to train
+    resumed, nothing = stage(tmp_path / "stopped")
+    assert [entry["step"] for entry in first + rest] == [entry["step"] for entry in whole] and nothing == []
     assert resumed == undisturbed
-    assert [e.get("loss") for e in begun + rest] == [e.get("loss") for e in whole]
+    assert [e.get("loss") for e in first + rest] == [e.get("loss") for e in whole]
 
 
-def test_a_checkpoint_without_seal_is_passed_over(tmp_path: Path) -> None:
+def test_a_checkpoint_without_seal_is_ignored(tmp_path: Path) -> None:
     for step in (2, 4):
         (tmp_path / f"checkpoint-{step}").mkdir()
     (tmp_path / "checkpoint-2" / SEAL).write_text('{"files": {}}')
@@ -90,7 +90,7 @@ def test_a_checkpoint_without_seal_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_an_altered_checkpoint_is_refused(tmp_path: Path) -> None:
-    """Whatever of it was altered: what the optimiser remembers and the random numbers move the weights to come."""
+    """Whichever file it is: optimiser state and random number generators, too, move the weights to come."""
     with pytest.raises(Stopped):
         sft(tmp_path, stop_after=3)
     checkpoint = newest_checkpoint(tmp_path)
@@ -116,9 +116,9 @@ def test_a_sealed_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None
     name = sorted(weights)[0]
     weights[name] = weights[name] + 1e-3
     save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
-    sealed = json.loads((checkpoint / SEAL).read_text())
+    seal = json.loads((checkpoint / SEAL).read_text())
     files = {name: digest for name, digest in hashes(checkpoint).items() if name != SEAL}
-    (checkpoint / SEAL).write_text(json.dumps({**sealed, "files": files}))
+    (checkpoint / SEAL).write_text(json.dumps({**seal, "files": files}))
     with pytest.raises(Refused, match=r"checkpoint-2: the weights as loaded .*Delete that folder"):
         sft(tmp_path)
 

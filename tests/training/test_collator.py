@@ -1,4 +1,4 @@
-"""The loss is on the answers and nothing else, with the miniature's tokenizer and with one like Qwen2-VL's."""
+"""Labels are on the answers only, with the miniature's tokenizer and with one like Qwen2-VL's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def processors() -> dict[str, ImageOnlyProcessor]:
     }
 
 
-def talks() -> list[Conversation]:
+def conversations() -> list[Conversation]:
     groups = [list(g) for _, g in groupby(samples(), key=lambda s: s.scene)]
     return [[Turn(s, "cot" if i % 2 else "direct") for s in group] for i, group in enumerate(groups[:8])]
 
@@ -39,8 +39,8 @@ def talks() -> list[Conversation]:
 def test_labels_are_the_answers(name: str) -> None:
     processor = processors()[name]
     tokenizer = processor.tokenizer
-    batch = ConversationCollator(processor, COORDINATE_STEP)(talks())
-    for turns, ids, labels in zip(talks(), batch["input_ids"], batch["labels"], strict=True):
+    batch = ConversationCollator(processor, COORDINATE_STEP)(conversations())
+    for turns, ids, labels in zip(conversations(), batch["input_ids"], batch["labels"], strict=True):
         kept = labels[labels != IGNORED]
         assert torch.equal(kept, ids[labels != IGNORED])
         expected = [completion(t.sample, t.mode, COORDINATE_STEP) + "<|im_end|>" for t in turns]
@@ -59,7 +59,7 @@ def test_labels_are_the_answers(name: str) -> None:
 def test_a_prompt_is_that_of_generation(name: str) -> None:
     """What precedes the first answer in training is, token for token, what generation starts from."""
     processor = processors()[name]
-    turn = talks()[0][0]
+    turn = conversations()[0][0]
     batch = ConversationCollator(processor, COORDINATE_STEP)([[turn]])
     from PIL import Image
 
@@ -76,20 +76,20 @@ def test_a_prompt_is_that_of_generation(name: str) -> None:
     assert (batch["labels"][:, length:] != IGNORED).all()
 
 
-def test_every_picture_has_its_tokens() -> None:
+def test_every_image_has_its_tokens() -> None:
     _, processor = model_and_processor()
-    batch = ConversationCollator(processor, COORDINATE_STEP)(talks())
+    batch = ConversationCollator(processor, COORDINATE_STEP)(conversations())
     merged = batch["image_grid_thw"].prod(-1).sum() // processor.image_processor.merge_size**2
     assert batch["mm_token_type_ids"].sum() == merged
     assert batch["pixel_values"].shape[0] == batch["image_grid_thw"].prod(-1).sum()
     assert (batch["labels"][batch["mm_token_type_ids"] == 1] == IGNORED).all()
 
 
-def test_turns_about_other_pictures_than_the_first_are_refused() -> None:
+def test_turns_about_other_images_than_the_first_are_refused() -> None:
     _, processor = model_and_processor()
     first = samples()[0]
     other = next(s for s in samples() if s.scene != first.scene and s.pictures != first.pictures)
-    same = replace(first, pictures=deepcopy(first.pictures))  # equal pictures, made or read a second time, will do
+    same = replace(first, pictures=deepcopy(first.pictures))  # equal images, made or read a second time, will do
     ConversationCollator(processor, COORDINATE_STEP)([[Turn(first, "direct"), Turn(same, "direct")]])
     with pytest.raises(ValueError, match=f"samples {first.id} and {other.id} are turns of one conversation"):
         ConversationCollator(processor, COORDINATE_STEP)([[Turn(first, "direct"), Turn(other, "direct")]])

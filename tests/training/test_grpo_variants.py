@@ -11,14 +11,14 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from gemvg_repro.study.variants import FORMS
-from gemvg_repro.training.grpo import GroundingGRPOTrainer, reinforce
+from gemvg_repro.training.grpo import GroundingGRPOTrainer, train_grpo
 
 from ..tiny_model import model_and_processor, samples
 from .made import GRPO
 
 
 def step(variant: str, folder: Path, patch: pytest.MonkeyPatch, reward: Any) -> dict[str, Any]:
-    """One step with these rewards, (modes of the answers) -> (answers,): what was asked, and the advantages."""
+    """One step with these rewards, (modes of the completions) -> (completions,): the prompts, and the advantages."""
     seen: dict[str, Any] = {}
 
     def rewards(self: GRPOTrainer, inputs: Any, *_: Any) -> Tensor:
@@ -26,18 +26,18 @@ def step(variant: str, folder: Path, patch: pytest.MonkeyPatch, reward: Any) -> 
         seen.update(mode=modes, sample=[row["index"] for row in inputs], loss=self.args.loss_type)
         return torch.tensor(reward(modes), dtype=torch.float32)[:, None] * torch.tensor([[1.0, 0.0, 0.0, 0.0]])
 
-    stock = GRPOTrainer._generate_and_score_completions
+    original = GRPOTrainer._generate_and_score_completions
 
     def scored(self: GRPOTrainer, inputs: Any) -> Any:
-        seen["advantages"] = (made := stock(self, inputs))["advantages"].tolist()
-        return made
+        seen["advantages"] = (batch := original(self, inputs))["advantages"].tolist()
+        return batch
 
     patch.setattr(GRPOTrainer, "_calculate_rewards", rewards)
     patch.setattr(GroundingGRPOTrainer, "_generate_and_score_completions", scored)
     model, processor = model_and_processor()
-    reinforce(
+    train_grpo(
         model, processor, samples(), samples("validation")[:2], FORMS[variant], GRPO.for_steps(1),
-        step=20, seed=0, folder=folder, record=lambda entry: None,
+        coordinate_step=20, seed=0, folder=folder, record=lambda entry: None,
     )  # fmt: skip
     return seen
 
@@ -78,9 +78,9 @@ def test_a_reward_cannot_be_shuffled_with_itself(tmp_path: Path) -> None:
     model, processor = model_and_processor()
     alone = replace(GRPO, prompts=1, steps=1)
     with pytest.raises(ValueError, match="`prompts` must be 2 or more"):
-        reinforce(
+        train_grpo(
             model, processor, samples(), samples("validation")[:2], FORMS["shuffled"], alone,
-            step=20, seed=0, folder=tmp_path, record=lambda entry: None,
+            coordinate_step=20, seed=0, folder=tmp_path, record=lambda entry: None,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The divergence is that of the definition, however many answers pass through the model at a time."""
+"""KL from the start is that of the definition, whatever the batch size."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from gemvg_repro.models.loading import load
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training import grpo
 from gemvg_repro.training.collator import IGNORED, Conversation, ConversationCollator, Turn
-from gemvg_repro.training.kl import Divergence
+from gemvg_repro.training.kl import KLFromStart
 
 from ..tiny_model import folder, model_and_processor, samples
 from .made import GRPO
 
 
-def asked() -> list[Conversation]:
+def conversations() -> list[Conversation]:
     return [[Turn(s, mode)] for mode in ("direct", "cot") for s in samples("validation")[:3]]  # type: ignore[arg-type]
 
 
-def test_it_is_the_mean_over_all_answered_tokens() -> None:
+def test_it_is_the_mean_over_all_labelled_tokens() -> None:
     model, processor = model_and_processor()
     start, _ = load(folder(), "float32")
     collate = ConversationCollator(processor, COORDINATE_STEP)
-    whole = collate(asked())
-    found = [Divergence(model, [collate(asked()[n : n + at]) for n in range(0, 6, at)]) for at in (6, 4, 1)]
-    assert [divergence() for divergence in found] == [0.0, 0.0, 0.0]
+    whole = collate(conversations())
+    by_size = [KLFromStart(model, [collate(conversations()[n : n + k]) for n in range(0, 6, k)]) for k in (6, 4, 1)]
+    assert [measure() for measure in by_size] == [0.0, 0.0, 0.0]
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
@@ -39,22 +39,22 @@ def test_it_is_the_mean_over_all_answered_tokens() -> None:
         kl = (now.exp() * (now - before)).sum(-1)[whole["labels"][:, 1:] != IGNORED].mean()
     model.train()
     assert kl > 0.01
-    assert [divergence() for divergence in found] == pytest.approx([float(kl)] * 3, rel=1e-4)
+    assert [measure() for measure in by_size] == pytest.approx([float(kl)] * 3, rel=1e-4)
     assert model.training
 
 
-def test_no_more_answers_are_held_than_a_micro_batch_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_micro_batch_passes_through_the_model_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Seen(Exception):
         pass
 
-    def watching(_: object, batches: Sequence[dict[str, Tensor]]) -> None:
+    def record_sizes(_: object, batches: Sequence[dict[str, Tensor]]) -> None:
         raise Seen(*(len(batch["input_ids"]) for batch in batches))
 
-    monkeypatch.setattr(grpo, "Divergence", watching)
+    monkeypatch.setattr(grpo, "KLFromStart", record_sizes)
     model, processor = model_and_processor()
     with pytest.raises(Seen) as seen:
-        grpo.reinforce(
+        grpo.train_grpo(
             model, processor, samples(), samples("validation")[:3], FORMS["hybrid"], GRPO,
-            step=20, seed=0, folder=tmp_path, record=lambda entry: None,
+            coordinate_step=20, seed=0, folder=tmp_path, record=lambda entry: None,
         )  # fmt: skip
     assert seen.value.args == (4, 2)  # 3 samples in 2 modes

@@ -1,4 +1,4 @@
-"""Steps in half precision arrive, as those of fp32 do, and go on after a resume to the same bits."""
+"""Updates of half-precision weights are as exact as in fp32, and resume to the same bits."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def test_in_fp32_it_is_adamw() -> None:
     assert torch.allclose(by_us, by_torch, atol=1e-7)
 
 
-def test_weights_in_half_precision_move_at_the_rate_of_the_paper_s_profile() -> None:
+def test_half_precision_weights_move_at_the_learning_rate_of_the_paper_s_profile() -> None:
     """torch's AdamW, in bfloat16 throughout, moves one in fifty of them at all."""
     steps = gradients(300)
     exact, ours, stock = Weights(torch.float32), Weights(torch.bfloat16), Weights(torch.bfloat16)
     aim = moved(AdamW([exact.matrix], lr=PAPER.lr, betas=PAPER.betas, weight_decay=0.0), exact, steps)
     optimiser = build_optimiser(ours, PAPER)
-    found = moved(optimiser, ours, steps) + optimiser.state[ours.matrix]["lost"].double()
+    by_us = moved(optimiser, ours, steps) + optimiser.state[ours.matrix]["lost"].double()
     by_torch = moved(AdamW([stock.matrix], lr=PAPER.lr, betas=PAPER.betas, weight_decay=0.0), stock, steps)
-    assert (found - aim).abs().mean() < 0.05 * aim.abs().mean()
+    assert (by_us - aim).abs().mean() < 0.05 * aim.abs().mean()
     assert by_torch.abs().mean() < 0.2 * aim.abs().mean()
 
 

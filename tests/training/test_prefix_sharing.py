@@ -1,4 +1,4 @@
-"""Rollouts that share their prompt have the log-probabilities and gradients that TRL gives them one by one."""
+"""With a shared prefix, log-probabilities, entropies and gradients are those of TRL's rows with the whole prompt."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from trl import GRPOTrainer
 
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.grpo import grpo_arguments, reward_functions
-from gemvg_repro.training.prefix_sharing import SharingGRPOTrainer
-from gemvg_repro.training.token_logprobs import score_labels_only
+from gemvg_repro.training.prefix_sharing import SharedPrefixGRPOTrainer
+from gemvg_repro.training.token_logprobs import score_labelled_tokens_only
 
 from ..tiny_model import folder, model_and_processor
 from .made import GRPO
@@ -45,9 +45,9 @@ def trainer_of(kind: type[GRPOTrainer], model: Any, out: Path) -> GRPOTrainer:
 def batch() -> dict[str, Any]:
     """As TRL lays it out: prompts padded on the left, answers of one to five tokens on the right."""
     _, processor = model_and_processor()
-    shown = "<|vision_start|><|image_pad|><|vision_end|>"
-    asked = ["Find the red disc", "Find the disc of the same colour as in Picture 2", "Find every cross", "Find it"]
-    texts = [shown * len(s) + q + "\n" for s, q in zip(SHAPES, asked, strict=True) for _ in range(ROLLOUTS)]
+    image = "<|vision_start|><|image_pad|><|vision_end|>"
+    questions = ["Find the red disc", "Find the disc of the same colour as in Picture 2", "Find every cross", "Find it"]
+    texts = [image * len(s) + q + "\n" for s, q in zip(SHAPES, questions, strict=True) for _ in range(ROLLOUTS)]
     images = [pictures(s) for s in SHAPES for _ in range(ROLLOUTS)]
     inputs = processor(text=texts, images=images, padding=True, return_tensors="pt")
     generator = torch.Generator().manual_seed(0)
@@ -68,35 +68,35 @@ def batch() -> dict[str, Any]:
 def test_log_probabilities_entropies_and_gradients_are_those_of_trl(tmp_path: Path, size: int | None) -> None:
     ours, _ = model_and_processor()
     stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
-    said = batch()["attention_mask"][:, -5:].bool()
-    found = []
-    for kind, model in ((GRPOTrainer, stock), (SharingGRPOTrainer, ours)):
+    mask = batch()["attention_mask"][:, -5:].bool()
+    results = []
+    for kind, model in ((GRPOTrainer, stock), (SharedPrefixGRPOTrainer, ours)):
         trainer = trainer_of(kind, model, tmp_path)
         if model is ours:
-            score_labels_only(ours, ("log_probs", "entropy"), GRPO.temperature)
+            score_labelled_tokens_only(ours, ("log_probs", "entropy"), GRPO.temperature)
         log_probs, entropies, _ = trainer._get_per_token_logps_and_entropies(
             model, **batch(), batch_size=size, compute_entropy=True
         )
-        (log_probs * said * torch.linspace(-1, 1, said.numel()).view_as(said)).sum().backward()
+        (log_probs * mask * torch.linspace(-1, 1, mask.numel()).view_as(mask)).sum().backward()
         gradients = {name: p.grad for name, p in model.named_parameters()}
-        found.append((log_probs.detach()[said], entropies.detach()[said], gradients))
-    torch.testing.assert_close(found[0][:2], found[1][:2], rtol=1e-5, atol=1e-5)
-    for name, gradient in found[0][2].items():
-        torch.testing.assert_close(found[1][2][name], gradient, rtol=1e-3, atol=1e-4, msg=name)
+        results.append((log_probs.detach()[mask], entropies.detach()[mask], gradients))
+    torch.testing.assert_close(results[0][:2], results[1][:2], rtol=1e-5, atol=1e-5)
+    for name, gradient in results[0][2].items():
+        torch.testing.assert_close(results[1][2][name], gradient, rtol=1e-3, atol=1e-4, msg=name)
 
 
-def test_an_answer_with_the_token_of_a_picture_is_scored_and_moves_no_other(tmp_path: Path) -> None:
-    """It is drawn now and then, as any token; transformers counts it as a picture that is not there."""
+def test_a_completion_with_an_image_token_is_scored_and_moves_no_other(tmp_path: Path) -> None:
+    """It is sampled now and then, as any token; transformers would expect an image for it."""
     model, processor = model_and_processor()
-    trainer = trainer_of(SharingGRPOTrainer, model, tmp_path)
-    score_labels_only(model, ("log_probs", "entropy"), GRPO.temperature)
-    drawn = batch()
-    row = int(drawn["attention_mask"][:, -5:].sum(dim=1).argmax())
+    trainer = trainer_of(SharedPrefixGRPOTrainer, model, tmp_path)
+    score_labelled_tokens_only(model, ("log_probs", "entropy"), GRPO.temperature)
+    rollouts = batch()
+    row = int(rollouts["attention_mask"][:, -5:].sum(dim=1).argmax())
     image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
     with torch.no_grad():
-        before, _, _ = trainer._get_per_token_logps_and_entropies(model, **drawn)
-        drawn["input_ids"][row, -4] = image_token  # the second of five
-        after, _, _ = trainer._get_per_token_logps_and_entropies(model, **drawn)
+        before, _, _ = trainer._get_per_token_logps_and_entropies(model, **rollouts)
+        rollouts["input_ids"][row, -4] = image_token  # the second of five
+        after, _, _ = trainer._get_per_token_logps_and_entropies(model, **rollouts)
     others = [i for i in range(len(before)) if i != row]
     torch.testing.assert_close(after[others], before[others], rtol=1e-5, atol=1e-5)
     assert after[row, 0] == pytest.approx(float(before[row, 0]), abs=1e-5)

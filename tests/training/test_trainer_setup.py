@@ -1,4 +1,4 @@
-"""What both trainers are told."""
+"""The arguments of both trainers."""
 
 from __future__ import annotations
 

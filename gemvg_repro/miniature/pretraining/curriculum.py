@@ -1,6 +1,6 @@
-"""What is the base pre-trained on? Naming things and finding what is described, in one to three pictures.
+"""The pre-training data of the base: naming objects, and finding what is described, in one to three images.
 
-At last also naming the one thing that a description singles out in its picture ("the disc of Picture 2").
+In the last phase also naming the one object that a reference singles out in its image ("the disc of Picture 2").
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from ..tokenizer import COORDINATE_STEP
 from ..world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, Thing, frame, place
 
 PHASES = ("places", "one", "crowds", "references")
-"""In order: only looking; then one thing in one picture; then the world as it is; then also what is referred to by
-its picture and a part of its look. Nothing in them associates one picture with another."""
+"""In order: dense targets only; then one object in one image; then the whole world; then also references to an object
+by its image and a part of its look. Nothing in them associates one image with another."""
 
 _VERSION = 2
-"""Raised by hand when a change of the code changes a lesson: the base is then another."""
+"""Raised by hand when a change of the code changes a sample: the base is then another."""
 _ABSENT = 0.35
-"""Share of the descriptions that are altered after they were drawn, and so fit nothing most of the time."""
+"""Share of the descriptions that are altered after they were drawn, and so match nothing most of the time."""
 _MOST_TARGETS = 4
 
 
-def lessons(phase: str, numbers: Iterable[int], turns: int, seed: int) -> Iterator[Sample]:
-    """The samples of these scenes of a phase, up to `turns` of each; those of a scene follow each other."""
+def training_samples(phase: str, numbers: Iterable[int], turns: int, seed: int) -> Iterator[Sample]:
+    """The samples of these scenes of a phase, up to `turns` a scene; those of a scene follow each other."""
     for number in numbers:
         scene = f"{phase}-{number:06d}"
         rng = Random(f"{_VERSION}/{seed}/{phase}/{number}")
         frames = _frames(rng, phase)
-        referring = turns // 2 if phase == "references" else 0
-        samples = [_named(rng, frames, scene), *_found(rng, frames, scene, turns - 1 - referring)]
-        samples += _referred(rng, frames, scene, referring)
+        references = turns // 2 if phase == "references" else 0
+        samples = [_naming(rng, frames, scene), *_finding(rng, frames, scene, turns - 1 - references)]
+        samples += _referring(rng, frames, scene, references)
         yield from rng.sample(samples, len(samples))
 
 
 def _frames(rng: Random, phase: str) -> tuple[Frame, ...]:
-    """One to three pictures as crowded and as confusable as the study's own; in phase `one` a single thing."""
+    """One to three images as crowded and as confusable as the study's own; in phase `one` a single object."""
     if phase == "one":
         return (frame(rng, place(rng, [_look(rng)])),)
     pictures = rng.randint(1, 3)
@@ -53,7 +53,7 @@ def _look(rng: Random) -> Look:
 
 
 def _crowd(rng: Random) -> list[Look]:
-    """The looks of one to MOST_THINGS things; every second one shares category or colour with the first."""
+    """The looks of one to MOST_THINGS objects; every second one shares category or colour with the first."""
     looks = [_look(rng)]
     for _ in range(rng.randint(0, MOST_THINGS - 1)):
         look, similar = _look(rng), rng.randrange(4)
@@ -63,8 +63,8 @@ def _crowd(rng: Random) -> list[Look]:
     return looks
 
 
-def _named(rng: Random, frames: tuple[Frame, ...], scene: str) -> Sample:
-    """What is in one of the pictures, from left to right: words alone, or with boxes in Qwen2-VL's notation."""
+def _naming(rng: Random, frames: tuple[Frame, ...], scene: str) -> Sample:
+    """Name all objects of an image, from left to right: words alone, or with boxes in Qwen2-VL's notation."""
     picture = rng.randrange(len(frames))
     things = sorted(frames[picture].things, key=lambda t: (t.x, t.y))
     boxed = rng.random() < 0.5
@@ -81,12 +81,12 @@ def _boxed(thing: Thing) -> str:
     return f"<|object_ref_start|>{_name(thing)}<|object_ref_end|>{format_box(thing.box, COORDINATE_STEP)}"
 
 
-def _found(rng: Random, frames: tuple[Frame, ...], scene: str, most: int) -> list[Sample]:
-    """Up to `most` different descriptions to find, of things that are there or of things much like them."""
-    shown = [thing.look for one in frames for thing in one.things]
+def _finding(rng: Random, frames: tuple[Frame, ...], scene: str, limit: int) -> list[Sample]:
+    """Find what is described: up to `limit` different descriptions, of objects that are there or are much like them."""
+    looks = [thing.look for one in frames for thing in one.things]
     samples: dict[str, Sample] = {}
-    for number in range(most):
-        category, colour = rng.choice(shown)
+    for number in range(limit):
+        category, colour = rng.choice(looks)
         if rng.random() < _ABSENT:
             other = _look(rng)
             category, colour = rng.choice([(category, other[1]), (other[0], colour), other])
@@ -99,21 +99,21 @@ def _found(rng: Random, frames: tuple[Frame, ...], scene: str, most: int) -> lis
 
 
 REFERS = "Name the "
-"""What a question begins with whose answer is the look of one thing, the one that it singles out."""
+"""The beginning of a question whose answer is the look of the one object that it singles out."""
 
 
-def _referred(rng: Random, frames: tuple[Frame, ...], scene: str, most: int) -> list[Sample]:
-    """Up to `most` questions for the look of a thing that its picture and its category or colour single out."""
+def _referring(rng: Random, frames: tuple[Frame, ...], scene: str, limit: int) -> list[Sample]:
+    """Up to `limit` questions for the look of an object that its image and its category or colour single out."""
     samples: dict[str, Sample] = {}
-    for number in range(3 * most):
+    for number in range(3 * limit):
         picture = rng.randrange(len(frames))
         things = frames[picture].things
         thing = rng.choice(things)
         part = Pattern(category=thing.category) if rng.random() < 0.5 else Pattern(colour=thing.colour)
-        if len(samples) == most or sum(part.fits(other.look) for other in things) > 1:
+        if len(samples) == limit or sum(part.fits(other.look) for other in things) > 1:
             continue
-        singled = f"object in Picture {picture + 1}" if len(things) == 1 else f"{part} of Picture {picture + 1}"
-        query = f"{REFERS}{singled}."
+        reference = f"object in Picture {picture + 1}" if len(things) == 1 else f"{part} of Picture {picture + 1}"
+        query = f"{REFERS}{reference}."
         sample = Sample(f"{scene}-the-{number}", scene, "understanding", "world", frames, query, text=_name(thing))
         samples.setdefault(query, sample)
     return list(samples.values())

@@ -1,4 +1,4 @@
-"""Which thing is each word of an answer about?"""
+"""For each word of an answer, the image token of the object that it refers to."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _SEPARATORS = frozenset(_TOKENIZER("; ,")["input_ids"])
 _ANSWER, _ANSWERED, _END = _TOKENIZER.convert_tokens_to_ids(["<answer>", "</answer>", "<|im_end|>"])
 
 
-def point(batch: Sequence[Conversation], input_ids: Tensor, labels: Tensor, cell: int) -> Pointers:
-    """Where each word of the answers in a batch points; ids and labels are (conversations, length).
+def pointers(batch: Sequence[Conversation], input_ids: Tensor, labels: Tensor, cell: int) -> Pointers:
+    """The image token that each word of the answers in a batch points to; ids and labels are (conversations, length).
 
-    The words that name, place and box one thing point to the token with its centre, and so does the separator before
-    it; thoughts, "none" and the end point nowhere.
+    The words of one object (name, image, box) point to the token with its centre, and so does the separator before
+    them; chains of thought, "none" and the end token point nowhere.
     """
-    found: list[tuple[int, int, int]] = []
+    entries: list[tuple[int, int, int]] = []
     for row, turns in enumerate(batch):
         for turn, (start, ids) in zip(turns, answers(labels[row].tolist()), strict=True):
-            for offset, token in enumerate(_about(turn, ids, cell)):
-                found.append((row, start + offset - 1, token))
-    rows, positions, tokens = torch.tensor(found).unbind(1)
+            for offset, token in enumerate(_tokens_of_words(turn, ids, cell)):
+                entries.append((row, start + offset - 1, token))
+    rows, positions, tokens = torch.tensor(entries).unbind(1)
     return Pointers(rows, positions, tokens)
 
 
@@ -45,20 +45,20 @@ def answers(labels: list[int]) -> Iterator[tuple[int, list[int]]]:
             start = None
 
 
-def _about(turn: Turn, ids: list[int], cell: int) -> Iterator[int]:
-    """For each token of an answer the token it points to, or NOWHERE."""
+def _tokens_of_words(turn: Turn, ids: list[int], cell: int) -> Iterator[int]:
+    """For each token of an answer the image token that it points to, or NOWHERE."""
     things = _things(turn.sample, cell)
-    said = turn.mode == "direct" or turn.sample.text is not None
+    in_answer = turn.mode == "direct" or turn.sample.text is not None
     number = 0
     for token in ids:
-        number += said and token in _SEPARATORS
-        about = said and token not in (_ANSWERED, _END) and number < len(things)
-        yield things[number] if about else NOWHERE
-        said = said or token == _ANSWER
+        number += in_answer and token in _SEPARATORS
+        points = in_answer and token not in (_ANSWERED, _END) and number < len(things)
+        yield things[number] if points else NOWHERE
+        in_answer = in_answer or token == _ANSWER
 
 
 def _things(sample: Sample, cell: int) -> list[int]:
-    """The centre tokens of the things that the answer tells, in its order."""
+    """The centre tokens of the answer's objects, in its order."""
     frames = [picture for picture in sample.pictures if isinstance(picture, Frame)]
     if sample.text is not None:
         picture = int(sample.query.partition("Picture ")[2][0]) - 1

@@ -1,8 +1,8 @@
-"""Which thing does a question refer to, and is that known early?
+"""An auxiliary loss that resolves references early: their last token must predict the look of their object.
 
-Who asks what has the colour of "the disc of Picture 2" means a red disc, say, and only its look can be searched for. A
-large model has layers to spare for looking it up first. The miniature is taught to: the token that ends the reference
-must tell, after the first layers, the words of the look, as if they stood in the question.
+A question for what has the colour of "the disc of Picture 2" means a red disc, say, and only a look can be searched
+for. A large model has layers to spare for resolving the reference first. The miniature is taught to: after the first
+layers, the last token of the reference must predict the words of the look, as if they stood in the question.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _PICTURES = frozenset(_words([f"Picture {k}" for k in range(1, 7)]))
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Where questions refer to things: arrays of one entry a reference.
+    """The references in a batch's questions: tensors of one entry a reference.
 
-    `row` and `position` of its last token in the batch; `colour` and `category` of the thing, as the world counts.
+    `row` and `position` of its last token in the batch; `colour` and `category` of the object, as the world's indices.
     """
 
     row: Tensor
@@ -46,21 +46,23 @@ class References:
     category: Tensor
 
 
-def refer(batch: Sequence[Conversation], input_ids: Tensor, labels: Tensor) -> References:
+def references(batch: Sequence[Conversation], input_ids: Tensor, labels: Tensor) -> References:
     """The references in a batch; ids and labels are (conversations, length)."""
-    found: list[tuple[int, int, int, int]] = []
-    for row, (turns, ids, told) in enumerate(zip(batch, input_ids.tolist(), labels.tolist(), strict=True)):
-        for turn, (start, _) in zip(turns, answers(told), strict=True):
+    entries: list[tuple[int, int, int, int]] = []
+    for row, (turns, ids, row_labels) in enumerate(zip(batch, input_ids.tolist(), labels.tolist(), strict=True)):
+        for turn, (start, _) in zip(turns, answers(row_labels), strict=True):
             if turn.sample.query.startswith(REFERS) and turn.sample.text is not None:
                 position = next(at for at in range(start, 0, -1) if ids[at] in _PICTURES)
                 colour, category = turn.sample.text.split()
-                found.append((row, position, COLOURS.index(colour), CATEGORIES.index(category)))
-    return References(*torch.tensor(found).reshape(-1, 4).unbind(1))
+                entries.append((row, position, COLOURS.index(colour), CATEGORIES.index(category)))
+    return References(*torch.tensor(entries).reshape(-1, 4).unbind(1))
 
 
-def known(model: Qwen2VLForConditionalGeneration, states: Tensor, references: References) -> tuple[Tensor, Tensor]:
-    """How badly states (batch, length, hidden) of a layer tell the looks of what is referred to: cross entropy of the
-    colour's word among colours and of the category's among categories; and the share that tell both right."""
+def reference_loss(
+    model: Qwen2VLForConditionalGeneration, states: Tensor, references: References
+) -> tuple[Tensor, Tensor]:
+    """Cross entropy of the look's words, predicted from states (batch, length, hidden) of a layer: the colour among all
+    colours plus the category among all categories; and the share with both right."""
     words = model.lm_head(model.model.language_model.norm(states[references.row, references.position]))
     loss, right = torch.zeros(()), torch.ones(len(references.row), dtype=torch.bool)
     for ids, look in ((_COLOURS, references.colour), (_CATEGORIES, references.category)):

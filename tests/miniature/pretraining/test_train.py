@@ -1,4 +1,4 @@
-"""The base's own training, in a few steps: it goes on to the same weights after a stop."""
+"""Pre-training of the base, in a few steps: interrupted, it resumes to bit-identical weights."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "SAVE_EVERY", 2)
     monkeypatch.setattr(train, "THREADS", 1)
     monkeypatch.setattr(train, "CURVE_EVERY", 2)
-    monkeypatch.setattr(train, "measure", lambda model, processor: {"single/f1": 0.5, "single/recall": 0.25})
+    monkeypatch.setattr(train, "evaluate", lambda model, processor: {"single/f1": 0.5, "single/recall": 0.25})
 
 
 @pytest.mark.parametrize("stop", [8, 16])
-def test_stopped_and_resumed_is_as_undisturbed(stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_is_undisturbed(stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "whole").mkdir()
     whole = train.pretrain(tmp_path / "whole")
 
-    taken = 0
-    real = train._step
+    steps = 0
+    step = train._step
 
-    def stops(*arguments: object) -> dict[str, float]:
-        nonlocal taken
-        taken += 1
-        if taken == stop:  # in the fourth step of the second or the last phase, two steps after a checkpoint
+    def interrupted(*arguments: object) -> dict[str, float]:
+        nonlocal steps
+        steps += 1
+        if steps == stop:  # in the fourth step of the second or the last phase, two steps after a checkpoint
             raise KeyboardInterrupt
-        return real(*arguments)  # type: ignore[arg-type]
+        return step(*arguments)  # type: ignore[arg-type]
 
     (tmp_path / "stopped").mkdir()
-    monkeypatch.setattr(train, "_step", stops)
+    monkeypatch.setattr(train, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train.pretrain(tmp_path / "stopped")
     assert train.pretrain(tmp_path / "stopped") == whole
@@ -59,16 +59,16 @@ def test_stopped_and_resumed_is_as_undisturbed(stop: int, tmp_path: Path, monkey
     assert list(rows["single/f1"]) == [0.5] * 8 and "single/recall" not in rows
 
 
-def test_says_how_near_a_base_came_to_the_shipped_one(tmp_path: Path) -> None:
+def test_a_base_is_compared_with_the_shipped_one(tmp_path: Path) -> None:
     made = Path(shutil.copytree(BASE, tmp_path / "made"))
-    assert "equal to the shipped ones, to the bit" in train.closeness(made)
+    assert "equal to the shipped ones, to the bit" in train.comparison(made)
     weights = load_file(made / "model.safetensors")
     weights[min(weights)][0] += 0.25
     save_file(weights, made / "model.safetensors", {"format": "pt"})
     (made / "metrics.json").write_text(json.dumps(json.loads((BASE / "metrics.json").read_text()) | {"single/f1": 0.5}))
-    told = train.closeness(made).splitlines()
-    assert told[0] == "weights: at most 0.25 from the shipped ones"
-    assert re.fullmatch(r"single/f1 +0\.5000 +0\.9\d+", told[2])
+    lines = train.comparison(made).splitlines()
+    assert lines[0] == "weights: at most 0.25 from the shipped ones"
+    assert re.fullmatch(r"single/f1 +0\.5000 +0\.9\d+", lines[2])
 
 
 def test_the_shipped_curve_is_of_the_whole_recipe() -> None:
