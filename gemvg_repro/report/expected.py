@@ -1,4 +1,4 @@
-"""What does a grid plan, and by which commands is it made?"""
+"""Which runs does a grid plan, and which commands make them?"""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..study.parameters import ParameterError, ReportParameters, project_root, r
 from ..study.plan import AXES, Grid, plan
 
 SETTINGS = tuple(axis for axis in AXES if axis not in ("mode", "seed"))
-"""What all variants and seeds of a report have alike."""
+"""What all variants and seeds of a report share."""
 
 _GRID, _RUNS = "sweeps/miniature.yaml", "runs"
-"""What the commands take by default."""
+"""Defaults of the commands."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class Planned:
     pilot: str = "python -m gemvg_repro.report.numbers.pilot"
 
 
-def reported(asked: ReportParameters) -> Planned:
+def reported(params: ReportParameters) -> Planned:
     """The study of a report.
 
     Raises:
-        ParameterError: the grid is none, or it is of another profile than the report was asked for.
+        ParameterError: the grid is none, or its profile is another than the report's.
     """
-    study = planned(resolve(asked.grid), asked.seeds, asked.runs_folder)
-    if asked.profile != study.settings["profile"]:
+    study = planned(resolve(params.grid), params.seeds, params.runs_folder)
+    if params.profile != study.settings["profile"]:
         raise ParameterError(
-            f"profile = {asked.profile!r}, but {asked.grid} is a grid of profile {study.settings['profile']}; "
+            f"profile = {params.profile!r}, but {params.grid} is a grid of profile {study.settings['profile']}; "
             f"report it with -p profile {study.settings['profile']}, or name another grid with -p grid"
         )
     return study
@@ -61,8 +61,8 @@ def planned(file: Path, seeds: Sequence[int], runs: Path) -> Planned:
     jobs = [job for job in plan(Grid.load(file, seeds), file, root, runs) if not job.is_report]
     evaluated = next(job.parameters for job in jobs if job.kind == "evaluate")
     home = project_root(runs) if project_root(runs) != runs else root  # a launched report runs in a copy of the project
-    grid = [] if _alike(file, root / _GRID) else [_shown(file, home)]
-    folder = [] if runs == home / _RUNS else ["--runs", _shown(runs, home)]
+    grid = [] if _is_default(file, root / _GRID) else [_relative(file, home)]
+    folder = [] if runs == home / _RUNS else ["--runs", _relative(runs, home)]
     return Planned(
         keys=tuple(job.key for job in jobs),
         seeds=tuple(sorted({job.seed for job in jobs if job.seed is not None})),
@@ -74,10 +74,10 @@ def planned(file: Path, seeds: Sequence[int], runs: Path) -> Planned:
     )
 
 
-def _alike(file: Path, default: Path) -> bool:
+def _is_default(file: Path, default: Path) -> bool:
     """Whether a grid is the default but for its seeds: the launcher gives the report a copy of what it ran."""
     return file == default or (default.is_file() and Grid.load(file, [0]) == Grid.load(default, [0]))
 
 
-def _shown(path: Path, home: Path) -> str:
+def _relative(path: Path, home: Path) -> str:
     return str(path.relative_to(home) if path.is_relative_to(home) else path)

@@ -1,10 +1,11 @@
-"""What is each variant, mode and kind called, and where and in which colour does it stand?"""
+"""Under which name, in which order and colour does the report show each variant, mode and kind?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ..grounding.samples import GROUNDING_KINDS
+from ..study.variants import BASE, TRAINED
 
 
 @dataclass(frozen=True)
@@ -15,30 +16,34 @@ class Look:
     colour: str
 
 
-VARIANTS: dict[str, Look] = {
-    "base": Look("base", "#8c8c8c"),
-    "sft": Look("SFT", "#56b4e9"),
-    "cot_sft": Look("CoT SFT", "#0072b2"),
-    "sft_more": Look("CoT SFT, longer", "#d55e00"),
-    "cot": Look("GRPO, pure CoT", "#e69f00"),
-    "direct": Look("GRPO, pure direct", "#cc79a7"),
-    "hybrid": Look("GRPO, hybrid", "#009e73"),
-    "joint": Look("GRPO, joint", "#7bc8a4"),
-    "token": Look("GRPO, by token", "#4d4d4d"),
-    "shuffled": Look("GRPO, shuffled reward", "#c9b400"),
+_COLOURS = {
+    BASE: "#8c8c8c",
+    "sft": "#56b4e9",
+    "cot_sft": "#0072b2",
+    "sft_more": "#d55e00",
+    "cot": "#e69f00",
+    "direct": "#cc79a7",
+    "hybrid": "#009e73",
+    "joint": "#7bc8a4",
+    "token": "#4d4d4d",
+    "shuffled": "#c9b400",
 }
-"""Order and colour are these in every table and figure."""
+
+VARIANTS: dict[str, Look] = {
+    name: Look(TRAINED[name].label if name in TRAINED else name, colour) for name, colour in _COLOURS.items()
+}
+"""In the order of every table and figure."""
 
 START = "cot_sft"
 
 LONGER = "sft_more"
-"""The control that goes on from START by SFT, for as much arithmetic as GRPO."""
+"""The compute-matched control: SFT continued from START for the FLOPs of GRPO."""
 
 PAPER = ("cot", "direct", "hybrid")
 """The paper's three variants of GRPO, all of them from START."""
 
 CONTROLS = ("joint", "token", "shuffled")
-"""`hybrid` but for one thing. They are shown where they were run."""
+"""`hybrid` with one thing changed. Shown where they were run."""
 
 REINFORCED = (*PAPER, *CONTROLS)
 
@@ -52,29 +57,29 @@ REFERENCES: dict[str, tuple[str, ...]] = {
 """What each variant is compared with."""
 
 MODES = {"direct": "direct", "cot": "CoT"}
-"""How the model is asked when it is evaluated; not to be confused with the variants of the same names."""
+"""The prompts of an evaluation; not to be confused with the variants of the same names."""
 
 SHORTCUTS = {
     "constant_box": "best constant box",
-    "picture_prior": "picture-index prior",
-    "blind": "grey pictures",
-    "shuffled": "shuffled pictures",
+    "picture_prior": "image-index prior",
+    "blind": "grey images",
+    "shuffled": "shuffled images",
 }
-"""Benchmarks whose scores come from a shortcut: what they reach says nothing about seeing."""
+"""Shortcut baselines: benchmarks whose scores need no use of the images."""
 
 MODEL_FREE = ("constant_box", "picture_prior")
-"""Shortcuts that need no model; the others are a variant's own answers to spoilt pictures."""
+"""Shortcuts that need no model; the others are a variant's own responses to altered images."""
 
 KINDS = {kind: kind for kind in GROUNDING_KINDS} | {"understanding": "multiple choice"}
 
 TERMS = ("total", "localisation", "count", "picture", "format")
-"""Of GRPO's reward: what is wanted first, what is only needed last."""
+"""The terms of GRPO's reward, in the order in which they are shown."""
 
 TRUTH, PREDICTION = "#000000", "#e6007e"
 
 
 def look(variant: str) -> Look:
-    """A variant that is not listed (a control of a larger grid) goes by its own name, in black."""
+    """Name and colour of a variant; one that is not listed has its own name, in black."""
     return VARIANTS.get(variant, Look(variant.replace("_", " "), "#000000"))
 
 

@@ -1,7 +1,7 @@
 """Run directories as training and evaluation write them, with seeded numbers in place of learning.
 
-The pictures and questions are the miniature's own, the answers are written and scored by the real code; only
-who answers is made up: somebody who finds a target with a chance that depends on variant and mode.
+The images and queries are the miniature's own, the responses are formatted and scored by the real code; only the model
+is simulated: it finds a target with a probability that depends on variant and mode.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SKILL = {
     "token": (0.63, 0.59),
     "shuffled": (0.56, 0.52),
 }
-"""Chance to find a target, asked (direct, cot)."""
+"""Probability to find a target with (direct, CoT) prompts."""
 
 TASKS = ("diff", "view_diff", "common_object", "object_tracking", "multi_view", "region", "refer_grounding",
          "group_grounding", "reasoning", "correspondence")  # fmt: skip
@@ -53,10 +53,10 @@ OFFICIAL = {
 TERMS = {"format": 0.97, "picture": 0.75, "localisation": 0.52, "count": 0.8}
 
 BEFORE = {"sft": "data", "cot_sft": "sft"}
-"""What each training goes on from; those not listed, from cot_sft."""
+"""The parent of each training; of those not listed, cot_sft."""
 
 STUDY = Planned((), (0,), {"profile": "miniature", "data": "", "steps": 0, "samples": 0})
-"""As the default grid plans it, but for its runs."""
+"""As the default grid plans it, without its runs."""
 
 VARIANTS = ("base", "sft", "cot_sft", "sft_more", "cot", "direct", "hybrid")
 """Of the default grid."""
@@ -98,34 +98,34 @@ def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: i
 
 
 def unfinish(folder: Path, step: int = 120, total: int = 250) -> None:
-    """Makes the run one that was killed on its way."""
+    """Makes the run one that was killed before its end."""
     (folder / "result.json").unlink()
     _write(folder / "progress.json", {"step": step, "total": total, "seconds_left": 60.0, "updated": 0.0})
 
 
-def answered(samples: Sequence[Sample], variant: str, mode: Mode, seed: int, blind: bool = False) -> list[str]:
-    """The texts of somebody who finds targets with the variant's chance; the luck of a sample is shared."""
-    luck = np.random.default_rng(7)
-    own = np.random.default_rng([seed, sum(variant.encode()), len(mode), blind])
-    chance = 0.08 if blind else SKILL[variant][mode == "cot"] + own.normal(0, 0.006)
-    return [_answer(sample, chance, mode, luck, own) for sample in samples]
+def responses(samples: Sequence[Sample], variant: str, mode: Mode, seed: int, blind: bool = False) -> list[str]:
+    """Texts of a model that finds targets with the variant's probability; variants share most of a sample's noise."""
+    shared_rng = np.random.default_rng(7)
+    own_rng = np.random.default_rng([seed, sum(variant.encode()), len(mode), blind])
+    chance = 0.08 if blind else SKILL[variant][mode == "cot"] + own_rng.normal(0, 0.006)
+    return [_answer(sample, chance, mode, shared_rng, own_rng) for sample in samples]
 
 
-def _answer(sample: Sample, chance: float, mode: Mode, luck: Generator, own: Generator) -> str:
-    shared, drawn = luck.random(8), own.random(8)
-    found = 0.75 * shared + 0.25 * drawn < chance
+def _answer(sample: Sample, chance: float, mode: Mode, shared_rng: Generator, own_rng: Generator) -> str:
+    shared, own = shared_rng.random(8), own_rng.random(8)
+    hits = 0.75 * shared + 0.25 * own < chance
     if sample.choice is not None:
-        return _said("A" if found[0] else "D", mode)
-    targets = [t if found[k % 6] else Target(t.picture, _box(own)) for k, t in enumerate(sample.targets)]
-    targets = [Target(t.picture, _shaken(t.box, own)) for t in targets]
-    if drawn[6] > 0.9 or (not sample.targets and not found[0]):
-        targets.append(Target(int(own.integers(len(sample.pictures))), _box(own)))
-    if drawn[7] > 0.99:
+        return _response("A" if hits[0] else "D", mode)
+    targets = [t if hits[k % 6] else Target(t.picture, _box(own_rng)) for k, t in enumerate(sample.targets)]
+    targets = [Target(t.picture, _jittered(t.box, own_rng)) for t in targets]
+    if own[6] > 0.9 or (not sample.targets and not hits[0]):
+        targets.append(Target(int(own_rng.integers(len(sample.pictures))), _box(own_rng)))
+    if own[7] > 0.99:
         return "<|box_start|>(12,"
-    return _said(format_answer(targets, 20), mode)
+    return _response(format_answer(targets, 20), mode)
 
 
-def _said(answer: str, mode: Mode) -> str:
+def _response(answer: str, mode: Mode) -> str:
     thought = "The one in picture 1 is a red disc; it costs $5 & <b>more</b>, so I look for it in picture 2."
     return answer if mode == "direct" else f"<think>{thought}</think><answer>{answer}</answer>"
 
@@ -135,7 +135,7 @@ def _box(rng: Generator) -> tuple[float, float, float, float]:
     return float(x), float(y), float(x + w), float(y + h)
 
 
-def _shaken(box: tuple[float, ...], rng: Generator) -> tuple[float, float, float, float]:
+def _jittered(box: tuple[float, ...], rng: Generator) -> tuple[float, float, float, float]:
     x1, y1, x2, y2 = np.clip(np.asarray(box) + rng.normal(0, 0.012, 4), 0, 1)
     return float(x1), float(y1), float(max(x2, x1 + 0.05)), float(max(y2, y1 + 0.05))
 
@@ -145,20 +145,20 @@ def _evaluation(
 ) -> dict[str, Any]:
     grounding = [sample for sample in test if sample.kind in GROUNDING_KINDS]
     choice = [sample for sample in test if sample.kind == "understanding"]
-    chosen, answers = gallery.choose(test), {}
+    selection, answers = gallery.choose(test), {}
     rng = np.random.default_rng(seed)
     for mode in MODES:
-        texts = answered(grounding, variant, mode, seed)
+        texts = responses(grounding, variant, mode, seed)
         tokens = [8 + len(text) // (9 if mode == "direct" else 4) for text in texts]
         for sample, text in zip(grounding, texts, strict=True):
             answers[sample.id, mode] = (text, parse_answer(text, len(sample.pictures)).targets)
         tables = {"generalised": score.score(grounding, texts, mode, tokens)}
-        tables["understanding"] = score.score(choice, answered(choice, variant, mode, seed), mode)
+        tables["understanding"] = score.score(choice, responses(choice, variant, mode, seed), mode)
         if mode == "direct":
-            few = grounding[:80]
-            grey = answered(few, variant, mode, seed, blind=True)
-            tables["blind"] = score.score(few, grey, mode)
-            tables["shuffled"] = score.score(few, grey[::-1], mode)
+            subset = grounding[:80]
+            grey = responses(subset, variant, mode, seed, blind=True)
+            tables["blind"] = score.score(subset, grey, mode)
+            tables["shuffled"] = score.score(subset, grey[::-1], mode)
         for name in ("constant_box", "picture_prior") if mode == "direct" else ():
             tables[name] = score.score(grounding, getattr(shortcuts, name)(train, grounding), mode)
         hits = rng.random(200) < SKILL[variant][mode == "cot"]
@@ -171,7 +171,7 @@ def _evaluation(
             value = SKILL[variant][mode == "cot"]
             headline = {metric: {"value": value, "n": 120, "share": share} for metric, share in metrics.items()}
             _write(folder / f"official-{benchmark}-{mode}.json", {"headline": headline})
-    gallery.write(folder / "gallery", chosen, answers)
+    gallery.write(folder / "gallery", selection, answers)
     return _cost(45, 0, 60_000)
 
 

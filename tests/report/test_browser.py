@@ -58,18 +58,18 @@ def test_what_a_model_wrote_stays_text(page: Path, tmp_path: Path) -> None:
     # A probe that the page does not have: it tells from inside which pictures were decoded, and how wide all is.
     probe = tmp_path / "probed.html"
     script = (
-        "<script>addEventListener('load', () => { const found = {images: [...document.images].map(i => i.naturalWidth),"
+        "<script>addEventListener('load', () => { const page = {images: [...document.images].map(i => i.naturalWidth),"
         "title: document.title, wide: document.documentElement.scrollWidth, seen: innerWidth,"
         "scripts: document.querySelectorAll('script').length};"
-        "document.body.innerHTML = '<pre id=probe>' + JSON.stringify(found) + '</pre>'; })</script>"
+        "document.body.innerHTML = '<pre id=probe>' + JSON.stringify(page) + '</pre>'; })</script>"
     )
     probe.write_text(page.read_text().replace("</body>", script + "</body>"))
     dom = browse(probe, tmp_path / "profile", "--window-size=1200,900", "--dump-dom")
-    found = json.loads(dom.partition('<pre id="probe">')[2].partition("</pre>")[0])
-    assert found["title"].startswith("GeM-VG reproduced")
-    assert found["scripts"] == 1, "only the probe is a script"
-    assert len(found["images"]) >= 4 and min(found["images"]) > 100
-    assert found["wide"] <= found["seen"], "the page scrolls sideways"
+    probed = json.loads(dom.partition('<pre id="probe">')[2].partition("</pre>")[0])
+    assert probed["title"].startswith("GeM-VG reproduced")
+    assert probed["scripts"] == 1, "only the probe is a script"
+    assert len(probed["images"]) >= 4 and min(probed["images"]) > 100
+    assert probed["wide"] <= probed["seen"], "the page scrolls sideways"
 
 
 def test_the_page_has_something_to_see(page: Path, tmp_path: Path) -> None:

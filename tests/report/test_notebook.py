@@ -29,7 +29,7 @@ def test_a_folder_without_runs(tmp_path: Path) -> None:
     done = execute(tmp_path / "runs", executed)
     assert done.returncode == 0, done.stderr[-2000:]
     page = export_html(executed).read_text()
-    assert "Nothing can be said yet" in page and "14 runs expected, 0 found" in page
+    assert "No results yet" in page and "14 runs expected, 0 found" in page
     assert (tmp_path / "runs" / "report" / "numbers.parquet").is_file()
 
 
@@ -42,7 +42,7 @@ def test_some_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     page = export_html(executed).read_text()
     assert "14 runs expected, 12 found, 11 finished, 1 unfinished" in page
-    for section in ("What was run", "The variants", "Is it sight?", "What had to be assumed", "Environment"):
+    for section in ("Runs", "The variants", "Shortcut baselines", "Assumptions", "Environment"):
         assert f">{section}<" in page
     assert page.count("<img") == page.count('src="data:image/png;base64,') == 6
     # By itself: nothing is loaded, nothing runs, no code is shown, no text of a run is mark-up.

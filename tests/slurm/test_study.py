@@ -9,7 +9,7 @@ import psutil
 import pytest
 import yaml
 
-from gemvg_repro.report.numbers.table import COSTS
+from gemvg_repro.report.numbers.costs import COSTS
 from gemvg_repro.runs.layout import stop_file
 from gemvg_repro.runs.ownership import owner_of
 from gemvg_repro.stages.train import CHECKPOINTS

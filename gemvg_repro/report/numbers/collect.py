@@ -1,4 +1,4 @@
-"""Which runs are on disk, how far did each come, and what did it record?"""
+"""Which runs are on disk, how far is each, and what did it record?"""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
     """
     _one_a_name(expected)
     directories = sorted(runs.iterdir()) if runs.is_dir() else []
-    found = [run for run in map(_read, directories) if run is not None]
-    wanted = set(expected) or _newest(found)
-    ordered = sorted(found, key=_order)
-    here = {run.directory.name for run in found}
+    runs_on_disk = [run for run in map(_read, directories) if run is not None]
+    counted = set(expected) or _newest(runs_on_disk)
+    ordered = sorted(runs_on_disk, key=_order)
+    present = {run.directory.name for run in runs_on_disk}
     return Collection(
-        counted=tuple(run for run in ordered if run.directory.name in wanted),
-        others=tuple(run for run in ordered if run.directory.name not in wanted),
-        missing=tuple(name for name in expected if name not in here),
+        counted=tuple(run for run in ordered if run.directory.name in counted),
+        others=tuple(run for run in ordered if run.directory.name not in counted),
+        missing=tuple(name for name in expected if name not in present),
     )
 
 
@@ -170,13 +170,13 @@ def _unfinished(directory: Path) -> tuple[State, str]:
     return "unfinished", f"{step}; launching again resumes there"
 
 
-def _newest(found: list[Run]) -> set[str]:
+def _newest(runs: list[Run]) -> set[str]:
     """Of the runs of one name, the finished one whose result was written last; else the last by its id."""
 
     def age(run: Run) -> tuple[float, str]:
         return (run.directory / RESULT).stat().st_mtime if run.state == "finished" else 0.0, run.id
 
-    newest = {run.name: run for run in sorted(found, key=age)}
+    newest = {run.name: run for run in sorted(runs, key=age)}
     return {run.directory.name for run in newest.values()}
 
 

@@ -1,6 +1,6 @@
-"""How large is a measure, and how sure can one be of it? Scores of samples -> estimates with 95 % intervals.
+"""How large is a measure, and how uncertain? Per-sample scores -> estimates with 95 % confidence intervals.
 
-The intervals cover the sampling of the test set, not the luck of a training: where several seeds are given,
+The intervals cover the sampling of the test set, not the variance over training seeds: where several seeds are given,
 their mean is estimated with the seeds held fixed.
 """
 
@@ -97,7 +97,7 @@ def percentile(replicates: Array, n: int, trials: int = 0) -> Estimate:
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
-    """Wilson's interval of a share among n independent trials (n need not be whole); honest at 0 and 1."""
+    """Wilson's interval of a share among n independent trials (n need not be whole); valid at 0 and 1, too."""
     if n <= 0:
         return float("nan"), float("nan")
     middle = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
@@ -157,17 +157,17 @@ def _replicates(table: pd.DataFrame, draws: Resampling) -> dict[tuple[str, str],
     kinds = [kind for kind in GROUNDING_KINDS if (table["kind"] == kind).any()]
     parts = [boxes * (table["kind"] == kind).to_numpy()[:, None] for kind in kinds]
     means = columns(table)
-    parts += [np.column_stack([values, np.ones(len(table))]) * chosen[:, None] for values, chosen in means.values()]
+    parts += [np.column_stack([values, np.ones(len(table))]) * counted[:, None] for values, counted in means.values()]
     sums = iter(draws.totals(np.column_stack(parts)).T)
-    found: dict[tuple[str, str], Array] = {}
+    measures: dict[tuple[str, str], Array] = {}
     for kind in kinds:
         tp, true, predicted = next(sums), next(sums), next(sums)
-        found[kind, "f1"] = ratio(2 * tp, true + predicted)
-        found[kind, "precision"] = ratio(tp, predicted)
-        found[kind, "recall"] = ratio(tp, true)
+        measures[kind, "f1"] = ratio(2 * tp, true + predicted)
+        measures[kind, "precision"] = ratio(tp, predicted)
+        measures[kind, "recall"] = ratio(tp, true)
     for metric in ("f1", "precision", "recall") if kinds else ():
-        found["mean", metric] = np.mean([found[kind, metric] for kind in kinds], axis=0)
-    return found | {("all", metric): ratio(next(sums), next(sums)) for metric in means}
+        measures["mean", metric] = np.mean([measures[kind, metric] for kind in kinds], axis=0)
+    return measures | {("all", metric): ratio(next(sums), next(sums)) for metric in means}
 
 
 def columns(table: pd.DataFrame) -> dict[str, tuple[Array, NDArray[np.bool_]]]:
@@ -192,16 +192,16 @@ HIT_RATES = ("count_accuracy", "none_accuracy", "picture_accuracy", "unreadable"
 def estimates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[tuple[str, str], Estimate]:
     """Every measure of generalised grounding with its interval, by (kind, metric); see `replicates`."""
     ready = [aligned(table, draws) for table in tables]
-    found: dict[tuple[str, str], Estimate] = {}
+    results: dict[tuple[str, str], Estimate] = {}
     for (kind, metric), values in replicates(tables, draws).items():
         samples = draws.samples[draws.samples["kind"] == kind] if kind in GROUNDING_KINDS else draws.samples
         trials = samples["scene"].nunique() if kind in GROUNDING_KINDS else 0
-        found[kind, metric] = percentile(values, len(samples), trials)
+        results[kind, metric] = percentile(values, len(samples), trials)
     for metric in HIT_RATES if ready else ():
-        chosen = columns(ready[0])[metric][1]
+        counted = columns(ready[0])[metric][1]
         hits = np.mean([columns(table)[metric][0] for table in ready], axis=0)
-        found["all", metric] = hit_rate(hits[chosen], draws.samples["scene"].to_numpy()[chosen])
-    return found
+        results["all", metric] = hit_rate(hits[counted], draws.samples["scene"].to_numpy()[counted])
+    return results
 
 
 def mean(values: Array, resamples: int = 1000, seed: int = 0) -> Estimate:
@@ -219,5 +219,5 @@ def _draws(n: int, resamples: int, seed: int) -> Array:
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
-    """Elementwise quotient; nan where the denominator is 0 (nothing to find, nothing said: not defined)."""
+    """Elementwise quotient; nan, not defined, where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)

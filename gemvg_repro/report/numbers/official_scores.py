@@ -1,4 +1,4 @@
-"""Which official scores do the runs have, with which intervals?"""
+"""What are the runs' official benchmark scores, and their intervals?"""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _Metric = dict[str, Any]
 def rows(collection: Collection) -> Iterator[_Row]:
     """Every official score of the finished runs, in [0, 1], as rows of `numbers`: metric is its official name.
 
-    A share of samples has Wilson's interval; an average precision, or a mean over tasks, has none. The row over all
-    seeds has their mean; it is left out where the official script would have stopped for one of them.
+    A proportion of samples has Wilson's interval; an average precision, or a mean over tasks, has none. The row over
+    all seeds has their mean; it is left out where the official script would have stopped for one of them.
     """
-    found: dict[tuple[str, str, str, str], list[tuple[Run, _Metric]]] = {}
+    by_metric: dict[tuple[str, str, str, str], list[tuple[Run, _Metric]]] = {}
     for run in collection.finished("evaluation"):
         for (benchmark, mode), headline in run.official().items():
             for metric, each in headline.items():
-                found.setdefault((run.variant, mode, benchmark, metric), []).append((run, each))
-    for (variant, mode, benchmark, metric), runs in found.items():
+                by_metric.setdefault((run.variant, mode, benchmark, metric), []).append((run, each))
+    for (variant, mode, benchmark, metric), runs in by_metric.items():
         where = (mode, benchmark, KIND, metric)
-        known = [(run, _estimate([each])) for run, each in runs if each["value"] is not None]
-        for run, estimate in known:
+        defined = [(run, _estimate([each])) for run, each in runs if each["value"] is not None]
+        for run, estimate in defined:
             if run.seed is not None:
                 yield (run.name, variant, run.seed, *where, *estimate)
-        if len(known) == len(runs):
+        if len(defined) == len(runs):
             yield (" ".join(run.name for run, _ in runs), variant, None, *where, *_estimate([each for _, each in runs]))
 
 
-def _estimate(found: Sequence[_Metric]) -> tuple[float, float, float, int]:
-    """Value, low, high and the number of samples of one metric, as the mean of what the seeds have."""
-    value = sum(each["value"] for each in found) / len(found)
-    n = int(found[0]["n"])
-    low, high = wilson(value, n) if found[0]["share"] else (math.nan, math.nan)
+def _estimate(metrics: Sequence[_Metric]) -> tuple[float, float, float, int]:
+    """Value, low, high and the number of samples of one metric, as the mean over the seeds."""
+    value = sum(each["value"] for each in metrics) / len(metrics)
+    n = int(metrics[0]["n"])
+    low, high = wilson(value, n) if metrics[0]["share"] else (math.nan, math.nan)
     return value, low, high, n

@@ -1,7 +1,7 @@
-"""How do two variants differ over seeds? Differences paired by seed, with intervals by Student's t.
+"""How do two variants differ over training seeds? Paired differences with Student t-intervals.
 
-The seed is the unit: it orders the data and draws the trainings anew, while world and test set stay. An interval over
-seeds so covers the luck of a training, which resampling the test set cannot see.
+The seed is the unit: it orders the data and every training is done anew with it, while world and test set stay. An
+interval over seeds therefore covers the variance over training seeds, which resampling the test set cannot show.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def differences(f1: pd.DataFrame, variant: str, other: str, mode: str, kind: str
     return (f1[mode, kind, variant] - f1[mode, kind, other]).dropna()
 
 
-def by_t(values: pd.Series) -> Estimate:
-    """The mean of n independent values with its 95 % interval by t; no interval for a single one."""
+def t_interval(values: pd.Series) -> Estimate:
+    """The mean of n independent values with its 95 % t-interval; no interval for a single value."""
     n, mean = len(values), float(values.mean())
     if n < 2:
         return Estimate(mean, math.nan, math.nan, n)
@@ -48,8 +48,8 @@ def rows(numbers: pd.DataFrame) -> Iterator[dict[str, object]]:
     levels = [f1.columns.get_level_values(name) for name in ("mode", "kind", "variant")]
     for mode, kind, variant in zip(*levels, strict=True):
         for other in REFERENCES.get(variant, ()):
-            found = differences(f1, variant, other, mode, kind)
-            if len(found) > 1:
-                runs = " ".join(f"evaluate-{variant}-s{seed}" for seed in found.index)
+            paired = differences(f1, variant, other, mode, kind)
+            if len(paired) > 1:
+                runs = " ".join(f"evaluate-{variant}-s{seed}" for seed in paired.index)
                 where = {"run": runs, "variant": variant, "seed": None, "mode": mode, "benchmark": "generalised"}
-                yield where | {"kind": kind, "metric": f"f1_minus_{other}{OVER_SEEDS}"} | asdict(by_t(found))
+                yield where | {"kind": kind, "metric": f"f1_minus_{other}{OVER_SEEDS}"} | asdict(t_interval(paired))

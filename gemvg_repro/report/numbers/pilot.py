@@ -3,8 +3,8 @@
     python sweeps/launch.py --seeds 100 101 102
     python -m gemvg_repro.report.numbers.pilot --seeds 100 101 102
 
-writes pilot.yaml beside this module, from which the report tells how small a difference the study can see. The pilot's
-seeds must not be the study's, its other settings must be.
+writes pilot.yaml beside this module, from which the report takes the smallest difference that the study can detect. The
+pilot's seeds must not be the study's, its other settings must be.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from ...study.parameters import project_root
 from ..expected import Planned, planned
 from ..labels import MODES, REFERENCES
 from .collect import Collection, collect
+from .lookup import look_up
 from .paired_seeds import by_seed, differences
 from .power import PILOT
-from .table import look_up, numbers
+from .table import numbers
 
 _HEAD = """\
 # How much paired differences of mean F1@0.5 vary over pilot seeds, which are none of the study's.
@@ -38,25 +39,25 @@ def measure(measured: pd.DataFrame, study: Planned) -> list[dict[str, Any]]:
     Raises:
         ValueError: no two variants have two of the seeds in common, or the runs are of other seeds.
     """
-    f1, found = by_seed(measured), []
+    f1, records = by_seed(measured), []
     for mode in MODES:
         for variant, others in REFERENCES.items():
             for other in others:
                 each = differences(f1, variant, other, mode)
-                if strange := set(map(int, each.index)) - set(study.seeds):
-                    raise ValueError(f"the runs are of seeds {sorted(strange)} too, not of {list(study.seeds)} only")
+                if foreign := set(map(int, each.index)) - set(study.seeds):
+                    raise ValueError(f"the runs are of seeds {sorted(foreign)} too, not of {list(study.seeds)} only")
                 if len(each) > 1:
                     record = {"mode": mode, "variant": variant, "against": other, "seeds": len(each)}
-                    found.append(
+                    records.append(
                         record | {"mean": round(float(each.mean()), 5), "deviation": round(float(each.std()), 5)}
                     )
-    if not found:
+    if not records:
         seeds = " ".join(map(str, study.seeds))
         raise ValueError(
             f"no two variants were evaluated with two of the seeds {seeds}; "
             f"{study.launch} --seeds {seeds} makes the runs"
         )
-    return found
+    return records
 
 
 def source(collection: Collection, grid: str, samples: int) -> str:
@@ -71,7 +72,7 @@ def source(collection: Collection, grid: str, samples: int) -> str:
 
 def write(collection: Collection, measured: pd.DataFrame, study: Planned, grid: str, out: Path) -> list[dict[str, Any]]:
     """Writes the pilot's file from runs and their numbers; returns its differences. Raises ValueError as `measure`."""
-    found = measure(measured, study)
+    records = measure(measured, study)
     f1 = look_up(measured, benchmark="generalised", kind="mean", metric="f1")
     samples = f1.n if f1 else 0
     content = {
@@ -79,14 +80,14 @@ def write(collection: Collection, measured: pd.DataFrame, study: Planned, grid: 
         "settings": dict(study.settings),
         "samples": samples,
         "source": source(collection, grid, samples),
-        "differences": found,
+        "differences": records,
     }
     out.write_text(_HEAD + yaml.safe_dump(content, sort_keys=False, width=120, default_flow_style=None), "utf-8")
-    return found
+    return records
 
 
 def main() -> int:
-    """Carries the command line out."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = project_root()
     parser.add_argument(
@@ -97,22 +98,22 @@ def main() -> int:
         "--runs", type=Path, default=root / "runs", help="the folder of all runs (default: %(default)s)"
     )
     parser.add_argument("--out", type=Path, default=PILOT, help="(default: %(default)s)")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        study = planned(asked.grid, asked.seeds, asked.runs)
-        collection = collect(asked.runs, study.keys)
-        found = write(collection, numbers(collection, resamples=1), study, asked.grid.name, asked.out)
+        study = planned(arguments.grid, arguments.seeds, arguments.runs)
+        collection = collect(arguments.runs, study.keys)
+        records = write(collection, numbers(collection, resamples=1), study, arguments.grid.name, arguments.out)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    width = max(len(f"{one['variant']} - {one['against']}") for one in found)
-    for one in found:
-        pair = f"{one['variant']} - {one['against']}"
+    width = max(len(f"{record['variant']} - {record['against']}") for record in records)
+    for record in records:
+        pair = f"{record['variant']} - {record['against']}"
         sys.stdout.write(
-            f"{pair:{width}}  asked {one['mode']:6}  {one['seeds']} seeds  mean {100 * one['mean']:+6.2f}  "
-            f"s.d. {100 * one['deviation']:5.2f} points\n"
+            f"{pair:{width}}  {record['mode']:6} prompts  {record['seeds']} seeds  mean {100 * record['mean']:+6.2f}  "
+            f"s.d. {100 * record['deviation']:5.2f} points\n"
         )
-    sys.stdout.write(f"{asked.out}\n")
+    sys.stdout.write(f"{arguments.out}\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""How small a difference do so many seeds tell from none, by the variance over pilot seeds outside of the study?"""
+"""Which difference can a number of seeds detect, given the variance over pilot seeds outside of the study?"""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PILOT = Path(__file__).with_name("pilot.yaml")
 LEVEL, POWER = 0.05, 0.8
 """Two-sided; with this power a difference counts as detectable."""
 
-WANTED = 0.02
-"""The difference of mean F1 for which the number of seeds is told."""
+TARGET = 0.02
+"""The difference of mean F1 for which the number of seeds needed is reported."""
 
 MOST_SEEDS = 1000
 
@@ -31,7 +31,7 @@ class Pilot:
 
     Attributes:
         seeds: of the pilot; the study must have others.
-        settings: of its grid, as `planned.Planned` has them; the study must have the same.
+        settings: of its grid, as `expected.Planned` has them; the study must have the same.
         samples: on which mean F1 was taken; the study must have as many.
         source: what was run, where and when, for people.
         deviations: the standard deviation of the difference of mean F1 over seeds, by (mode, variant, reference).
@@ -48,7 +48,7 @@ def load(path: Path = PILOT) -> Pilot | None:
     """The pilot that was stored, or None where there is none.
 
     Raises:
-        ValueError: the file is not one that `report.pilot` writes.
+        ValueError: the file is not one that `report.numbers.pilot` writes.
     """
     if not path.is_file():
         return None
@@ -65,7 +65,7 @@ def load(path: Path = PILOT) -> Pilot | None:
 
 
 def power(difference: float, deviation: float, seeds: int) -> float:
-    """The chance that a two-sided paired t-test at LEVEL tells a true difference from none (noncentral t).
+    """The power of a two-sided paired t-test at LEVEL against a true difference (noncentral t).
 
     Args:
         difference: the true one.
@@ -74,22 +74,22 @@ def power(difference: float, deviation: float, seeds: int) -> float:
     """
     freedom, shift = seeds - 1, abs(difference) / deviation * math.sqrt(seeds)
     bound = float(stats.t.ppf(1 - LEVEL / 2, freedom))
-    wrong_way = stats.nct.cdf(-bound, freedom, shift) if shift < 5 else 0.0  # below 1e-8; scipy 1.18 may say nan
-    return float(stats.nct.sf(bound, freedom, shift) + wrong_way)
+    opposite = stats.nct.cdf(-bound, freedom, shift) if shift < 5 else 0.0  # below 1e-8; scipy 1.18 may say nan
+    return float(stats.nct.sf(bound, freedom, shift) + opposite)
 
 
 def detectable(deviation: float, seeds: int) -> float:
-    """The smallest difference that so many seeds tell from none with POWER; infinite for a single seed."""
+    """The smallest difference that a number of seeds detects with POWER; infinite for a single seed."""
     if seeds < 2:
         return math.inf
     if deviation == 0:
         return 0.0
-    most = 2 * float(stats.t.ppf(1 - LEVEL / 2, seeds - 1) + stats.t.ppf(POWER, seeds - 1)) / math.sqrt(seeds)
-    return deviation * float(optimize.brentq(lambda d: power(d, 1.0, seeds) - POWER, 1e-9, most))
+    upper = 2 * float(stats.t.ppf(1 - LEVEL / 2, seeds - 1) + stats.t.ppf(POWER, seeds - 1)) / math.sqrt(seeds)
+    return deviation * float(optimize.brentq(lambda d: power(d, 1.0, seeds) - POWER, 1e-9, upper))
 
 
-def seeds_needed(deviation: float, difference: float = WANTED) -> int | None:
-    """The fewest seeds that tell such a difference from none with POWER; None if it takes more than 1,000."""
+def seeds_needed(deviation: float, difference: float = TARGET) -> int | None:
+    """The fewest seeds that detect a difference with POWER; None if it takes more than 1,000."""
     if deviation == 0:
         return 2
     enough = range(2, MOST_SEEDS + 1)

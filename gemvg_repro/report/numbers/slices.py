@@ -1,4 +1,4 @@
-"""Where does thinking first help, and where does it cost? F1 by how hard a sample is to see and how far to reason."""
+"""Where do CoT prompts help, and where do they cost? F1 by perceptual difficulty and number of reasoning hops."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from .estimates import Array, Resampling, aligned, ratio
 
-REACHES = {0: "nothing to associate", 1: "one hop", 2: "two hops or more"}
+REACHES = {0: "no association", 1: "one hop", 2: "two hops or more"}
 GRADES = (0, 1, 2, 3)
-"""How many difficulties of seeing."""
+"""Number of perceptual difficulties."""
 
 SLICES = {
     "neutral": "neutral",
@@ -26,27 +26,27 @@ SLICES = {
     "composition/2": "two",
     "composition/3": "three",
 }
-"""What the table shows. Where nothing is to be associated, a sample is `neutral` if easy to see, else `perception`."""
+"""Columns of the table. Without association, a sample is `neutral` if nothing is hard to see, else `perception`."""
 
 BUILT_IN = (
-    "The miniature's world has the trade-off built in: chains of thought name what a picture shows, which is needed "
-    "where pictures are associated, and only costs tokens where nothing is. That there is one here is no finding."
+    "The trade-off is built into the miniature's world: chains of thought name what an image shows, which is needed "
+    "where images are associated, and only costs tokens elsewhere. That it exists here is not a finding."
 )
 
 
 def members(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    """Which rows of per-sample scores belong to each slice; {} for scores that do not tell.
+    """Which rows of per-sample scores belong to each slice; {} for scores without these columns.
 
     Besides SLICES: `<hops>/<difficulties>`, from 0/0 to 2/3, for every grade.
     """
     if not {"hops", "difficulties"} <= set(table):
         return {}
     hops, hard = table["hops"].to_numpy().clip(0, 2), table["difficulties"].to_numpy()
-    found = {"neutral": (hops == 0) & (hard == 0), "perception": (hops == 0) & (hard > 0)}
-    found |= {f"perception/{grade}": (hops == 0) & (hard == grade) for grade in GRADES[1:]}
-    found |= {"association": hops == 1, "composition": hops == 2}
-    found |= {f"composition/{reach}": table["hops"].to_numpy() == reach for reach in (2, 3)}
-    return found | {f"{reach}/{grade}": (hops == reach) & (hard == grade) for reach in REACHES for grade in GRADES}
+    masks = {"neutral": (hops == 0) & (hard == 0), "perception": (hops == 0) & (hard > 0)}
+    masks |= {f"perception/{grade}": (hops == 0) & (hard == grade) for grade in GRADES[1:]}
+    masks |= {"association": hops == 1, "composition": hops == 2}
+    masks |= {f"composition/{reach}": table["hops"].to_numpy() == reach for reach in (2, 3)}
+    return masks | {f"{reach}/{grade}": (hops == reach) & (hard == grade) for reach in REACHES for grade in GRADES}
 
 
 class Measured(NamedTuple):
@@ -60,14 +60,14 @@ class Measured(NamedTuple):
 def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[str, Measured]:
     """F1 within each slice, as the mean over tables (one a seed)."""
     each = [aligned(table, draws) for table in tables]
-    slices = {name: chosen for name, chosen in members(each[0]).items() if chosen.any()} if each else {}
-    found = {name: np.zeros(len(draws.draws)) for name in slices}
+    slices = {name: mask for name, mask in members(each[0]).items() if mask.any()} if each else {}
+    f1s = {name: np.zeros(len(draws.draws)) for name in slices}
     for table in each:
         boxes = table[["tp", "n_true", "n_predicted"]].to_numpy(np.float64)
-        columns = [boxes * chosen[:, None] for chosen in slices.values()]
+        columns = [boxes * mask[:, None] for mask in slices.values()]
         sums = draws.totals(np.column_stack(columns)).T if columns else np.empty((0, 0))
         for number, name in enumerate(slices):
             tp, true, predicted = sums[3 * number : 3 * number + 3]
-            found[name] = found[name] + ratio(2 * tp, true + predicted) / len(each)
+            f1s[name] = f1s[name] + ratio(2 * tp, true + predicted) / len(each)
     scenes = draws.samples["scene"]
-    return {name: Measured(f1, int(slices[name].sum()), scenes[slices[name]].nunique()) for name, f1 in found.items()}
+    return {name: Measured(f1, int(slices[name].sum()), scenes[slices[name]].nunique()) for name, f1 in f1s.items()}

@@ -1,4 +1,4 @@
-"""What did it cost? Time, tokens, arithmetic and memory, by stage and by run."""
+"""What did it cost? Time, tokens, FLOPs and memory, by stage and by run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..page.table import Cell, Table, blocks
 
 
 def stages(numbers: pd.DataFrame) -> Table:
-    """One row a stage: how many runs it has, what one of them took, and its share of all time."""
+    """One row per stage: number of runs, cost of one run, and share of the total time."""
     table = spent_by_stage(numbers)
     heads = _heads(numbers)
     rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
@@ -29,8 +29,8 @@ def stages(numbers: pd.DataFrame) -> Table:
         "Where the time went, by stage.",
         ["runs", *(head for head, *_ in heads.values()), "minutes of all runs", "% of all time"],
         rows,
-        "Of one run, as the mean over its seeds; of memory, the largest. Runs go side by side where there is room, so "
-        "fewer minutes than those of all runs have passed.",
+        "Per run, as the mean over seeds; of memory, the maximum. Runs may be executed side by side, so the wall-clock "
+        "time may be shorter than the minutes of all runs.",
     )
 
 
@@ -42,12 +42,12 @@ def costs(numbers: pd.DataFrame) -> Table:
     total = wide.sum(min_count=1).where(wide.columns != "peak_memory_mb", wide["peak_memory_mb"].max())
     rows = [(names, _cells(row, heads)) for names, row in zip(wide.index, wide.to_dict("records"), strict=True)]
     rows += [(("in all", ""), _cells(total.to_dict(), heads))] if rows else []
-    caption = "What every run cost; of memory, the largest stands for all."
+    caption = "Cost of every run; the total of memory is the maximum."
     return blocks("costs", caption, [head for head, *_ in heads.values()], rows)
 
 
 def spent_by_stage(numbers: pd.DataFrame) -> pd.DataFrame:
-    """What stages took, in their order, by (purpose, variant): the cost of a run, `runs`, and seconds `in_all`."""
+    """Costs by (purpose, variant), in the order of the stages: of one run, `runs`, and seconds `in_all`."""
     spent = _by_run(numbers)
     if not len(spent):
         return pd.DataFrame({"in_all": [], "runs": []})
@@ -81,14 +81,14 @@ def _by_run(numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(row: Mapping[Any, Any], heads: dict[str, tuple[str, float, int]]) -> list[Cell]:
-    """Empty where a run has nothing of the sort: no tokens are generated in SFT."""
+    """Empty where a cost does not apply: no tokens are generated in SFT."""
     return [
         amount(row[metric] * factor, digits) if row[metric] else "" for metric, (_, factor, digits) in heads.items()
     ]
 
 
 def amount(value: float, digits: int) -> Cell:
-    """A plain number, thousands apart; empty where there is none."""
+    """A plain number with thousands separators; empty where there is none."""
     return f"{value:,.{digits}f}" if pd.notna(value) else ""
 
 
@@ -98,7 +98,7 @@ def largest(numbers: pd.DataFrame, metric: str) -> float:
 
 
 def flops(numbers: pd.DataFrame) -> tuple[str, float]:
-    """The unit that the largest amount of arithmetic is told in, and how many of it a FLOP is."""
+    """The unit for the largest FLOPs of a stage, and the factor from FLOP to it."""
     units = {"TFLOP": 1e-12, "PFLOP": 1e-15, "EFLOP": 1e-18}
-    most = largest(numbers, "flops_of_stage")
-    return next((unit for unit in units.items() if not most * unit[1] >= 1000), ("EFLOP", 1e-18))
+    maximum = largest(numbers, "flops_of_stage")
+    return next((unit for unit in units.items() if not maximum * unit[1] >= 1000), ("EFLOP", 1e-18))

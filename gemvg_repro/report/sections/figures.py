@@ -25,19 +25,19 @@ from .costs import spent_by_stage
 CURVES = {
     "reward": "reward, all terms",
     "kl": "KL to CoT SFT (validation)",
-    "length_mean": "tokens an answer",
-    "entropy": "entropy a token (nats)",
-    "zero_variance_share": "groups without variance",
-    "truncated_share": "answers cut off",
+    "length_mean": "response length, tokens",
+    "entropy": "entropy per token (nats)",
+    "zero_variance_share": "share of zero-variance groups",
+    "truncated_share": "share of truncated responses",
 }
-"""Columns of a GRPO log that are drawn, besides one panel a reward term."""
+"""Columns of a GRPO log that are drawn, besides one panel per reward term."""
 
 
 def bars(numbers: pd.DataFrame, out: Path) -> Picture:
-    """Mean F1 by variant and mode with its interval, a dot a seed, and the best shortcut as a line."""
+    """Mean F1 by variant and mode with its interval, one dot per seed, and the best shortcut baseline as a line."""
     f1 = numbers[(numbers["kind"] == "mean") & (numbers["metric"] == "f1")]
     ours = f1[f1["benchmark"] == "generalised"]
-    caption = "Mean F1@0.5 by variant and mode, with 95 % intervals over the samples."
+    caption = "Mean F1@0.5 by variant and prompt, with 95 % intervals over the samples."
     if not len(ours):
         return Picture(caption)
     variants = sorted(ours["variant"].unique(), key=position)
@@ -55,7 +55,7 @@ def bars(numbers: pd.DataFrame, out: Path) -> Picture:
         axes.set_ylim(0, None)
         axes.margins(x=0.02)
         modes = [Patch(facecolor="#c9c9c9", edgecolor="white", hatch=hatch) for hatch in (None, "////")]
-        labels = ["asked for the answer alone (direct)", "asked for a chain of thought (CoT)"]
+        labels = ["direct prompts (answer only)", "CoT prompts (chain of thought, then answer)"]
         axes.legend(modes, labels, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2)
     return save(figure, out, "bars", caption)
 
@@ -109,11 +109,11 @@ def _shortcut_line(axes: Axes, f1: pd.DataFrame) -> None:
 
 
 def slices(numbers: pd.DataFrame, out: Path) -> Picture:
-    """F1 by difficulty of seeing, a panel for each reach of reasoning: asked direct (solid) and CoT (dashed)."""
+    """F1 by perceptual difficulty, a panel per number of hops: direct prompts (solid) and CoT prompts (dashed)."""
     f1 = numbers[(numbers["benchmark"] == "slices") & (numbers["metric"] == "f1") & numbers["seed"].isna()]
     names = [variant for variant in (START, "hybrid") if (f1["variant"] == variant).any()]
     caption = (
-        "F1@0.5 by how hard it is to see (small target, crowded picture, something similar) and how far to reason. "
+        "F1@0.5 by perceptual difficulties (small target, crowded image, similar objects) and reasoning hops. "
         "The trade-off is built into the miniature's world."
     )
     if not names:
@@ -132,7 +132,7 @@ def slices(numbers: pd.DataFrame, out: Path) -> Picture:
             axes.set_xticks(GRADES)
         figure.axes[0].set_ylabel("F1@0.5, per cent")
         figure.axes[0].set_ylim(0, 102)
-        figure.supxlabel("difficulties of seeing", fontsize=9, color="#444444")
+        figure.supxlabel("number of perceptual difficulties", fontsize=9, color="#444444")
         handles = [
             Line2D(
                 [],
@@ -148,7 +148,7 @@ def slices(numbers: pd.DataFrame, out: Path) -> Picture:
 
 
 def stages(numbers: pd.DataFrame, out: Path) -> Picture:
-    """Minutes of every stage, and (pale) of its evaluation."""
+    """Minutes of every stage, and (pale) of its evaluation, as bars."""
     spent = spent_by_stage(numbers)
     caption = "Minutes of a stage (full colour) and of its evaluation (pale): one run, the mean over seeds."
     if not len(spent):
@@ -166,8 +166,8 @@ def stages(numbers: pd.DataFrame, out: Path) -> Picture:
                     place, value, left=before, color=look(name).colour if name != "data" else "#8c8c8c", alpha=pale
                 )
                 before += value
-            shown = " + ".join(f"{value:.1f}" for value in minutes[name].dropna())
-            axes.annotate(shown, (before, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
+            label = " + ".join(f"{value:.1f}" for value in minutes[name].dropna())
+            axes.annotate(label, (before, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
         axes.set_yticks(range(len(names)), [name if name == "data" else look(name).label for name in names])
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
@@ -192,16 +192,16 @@ def loss_curves(collection: Collection, out: Path) -> Picture:
             _curve(axes, [run.log()["loss"] for run in runs if run.variant == variant], look(variant).colour)
             axes.set_title(look(variant).label)
             axes.set_xlabel("optimiser step")
-        panels[0].set_ylabel("cross-entropy a token")
+        panels[0].set_ylabel("cross-entropy per token")
         panels[0].set_ylim(0, None)
     return save(figure, out, "losses", caption)
 
 
 def reward_curves(collection: Collection, out: Path) -> Picture:
-    """GRPO: the reward and each of its terms, and what tells a healthy run from a collapsing one."""
+    """GRPO: the reward, each of its terms, and training diagnostics."""
     logs = [(run, run.log()) for run in _trained(collection) if run.variant in REINFORCED]
     logs = [(run, log) for run, log in logs if "reward" in log]
-    caption = "GRPO: the reward, its terms, and the signs of health, by step (faint) and as moving means over seeds."
+    caption = "GRPO: the reward, its terms, and training diagnostics, by step (faint) and as moving means over seeds."
     if not logs:
         return Picture(caption)
     logged = {str(column) for _, log in logs for column in log if str(column).startswith("reward/")}
@@ -228,12 +228,12 @@ def reward_curves(collection: Collection, out: Path) -> Picture:
 
 
 def _trained(collection: Collection) -> list[Run]:
-    """Finished or not: a curve that breaks off is worth seeing."""
+    """Finished or not: an incomplete curve is shown, too."""
     return [run for run in collection.counted if run.purpose == "training"]
 
 
 def _curve(axes: Axes, of_seeds: Sequence[pd.Series], colour: str) -> None:
-    """Every step of every seed, faint, and the moving mean of the mean over seeds, as far as any has come."""
+    """Every step of every seed, faint, and the moving mean of the mean over seeds, as far as any of them is."""
     for values in of_seeds:
         axes.plot(values.index, values, color=colour, alpha=0.22, linewidth=0.7)
     mean = pd.concat(of_seeds, axis=1).mean(axis=1)

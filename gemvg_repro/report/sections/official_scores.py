@@ -1,4 +1,4 @@
-"""How do the variants do by the official scores of published benchmarks, on whatever files these were put to them?"""
+"""What are the variants' official scores on published benchmarks?"""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ LABELS = {
 
 def table(numbers: pd.DataFrame) -> Table:
     """Benchmarks and their official metrics against the variants."""
-    found = numbers[(numbers["kind"] == KIND) & numbers["seed"].isna()]
-    keys = list(dict.fromkeys(zip(found["benchmark"], found["metric"], strict=True)))
-    known = list(LABELS)
-    keys.sort(key=lambda key: known.index(key[0]) if key[0] in known else len(known))
+    scores = numbers[(numbers["kind"] == KIND) & numbers["seed"].isna()]
+    keys = list(dict.fromkeys(zip(scores["benchmark"], scores["metric"], strict=True)))
+    order = list(LABELS)
+    keys.sort(key=lambda key: order.index(key[0]) if key[0] in order else len(order))
     values = {
         (row["variant"], row["mode"], row["benchmark"], row["metric"]): Estimate(
             row["value"], row["low"], row["high"], int(row["n"])
         )
-        for row in found.to_dict("records")
+        for row in scores.to_dict("records")
     }
-    variants = sorted(found["variant"].unique(), key=position)
+    variants = sorted(scores["variant"].unique(), key=position)
     lines = [
-        ((f"asked {label}", look(variant).label), [percent(values.get((variant, mode, *key))) for key in keys])
+        ((f"{label} prompts", look(variant).label), [percent(values.get((variant, mode, *key))) for key in keys])
         for mode, label in MODES.items()
         for variant in variants
     ]
-    sizes = {LABELS.get(str(b), str(b)): int(n) for b, n in found.groupby("benchmark", sort=False)["n"].max().items()}
+    sizes = {LABELS.get(str(b), str(b)): int(n) for b, n in scores.groupby("benchmark", sort=False)["n"].max().items()}
     return blocks(
         "official",
         "Official scores in per cent, by their official names.",
         [f"{LABELS.get(benchmark, benchmark)} {metric} ↑" for benchmark, metric in keys],
         lines,
         f"Samples: {', '.join(f'{name} {n:,}' for name, n in sizes.items())}; of ODINW-13, images. IOU@0.5, IOU@0.7 "
-        "and AVE_IOU are means over MIG-Bench's tasks, mAP and AP50 over the data sets that are there. weighted_ap50 "
-        "and image_accuracy are those of MC-Bench's script, errors included; all our boxes are in group 1, so that a "
-        "flawless answer does not reach 100 where there are more groups.",
-        "Small print: Wilson's 95 % intervals, of shares of samples; average precision and means over tasks have none.",
+        "and AVE_IOU are means over MIG-Bench's tasks, mAP and AP50 over the data sets present. weighted_ap50 "
+        "and image_accuracy are those of MC-Bench's script, including its errors; all our boxes are in group 1, so a "
+        "perfect answer scores below 100 where there are more groups.",
+        "Small print: Wilson's 95 % intervals, of proportions of samples; AP and means over tasks have none.",
     )

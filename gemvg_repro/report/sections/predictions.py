@@ -1,4 +1,4 @@
-"""What do single predictions look like beside the truth?"""
+"""What do single predictions look like beside the ground truth?"""
 
 from __future__ import annotations
 
@@ -40,37 +40,37 @@ _TRUTH: dict[str, Any] = {"edgecolor": TRUTH, "linewidth": 1.6}
 _PREDICTED: dict[str, Any] = {"edgecolor": PREDICTION, "linewidth": 1.6, "linestyle": (0, (3, 1.5))}
 
 _HALO = [Stroke(linewidth=3.2, foreground="white"), Normal()]
-"""Lets a line be seen on any picture."""
+"""Makes a line visible on any image."""
 
 
 def drawings(collection: Collection, out: Path) -> Picture:
-    """The gallery of hybrid where there is one, else of the last variant in their order, a control only for want."""
-    caption = "Predictions beside the truth."
+    """The gallery of hybrid if there is one, else of the last variant in order; of a control if there is no other."""
+    caption = "Predictions and ground truth."
     last_first = reversed(collection.finished("evaluation"))
     for run in sorted(last_first, key=lambda run: (run.variant != "hybrid", run.variant in CONTROLS)):
         if entries := read(run.directory / GALLERY):
             seed = "" if run.seed is None else f" (seed {run.seed})"
-            caption = f"Predictions of {look(run.variant).label}{seed} beside the truth."
+            caption = f"Predictions of {look(run.variant).label}{seed} and ground truth."
             return save(draw(run.directory / GALLERY, entries), out, "predictions", caption)
     return Picture(caption)
 
 
 def draw_samples(samples: Sequence[Sample], mode: Mode = "direct") -> Figure:
-    """Samples as cards, with what should be answered: pictures, query, every target with its box."""
-    shown = [(sample, mode) for sample in samples]
+    """Samples as cards with the expected answer: images, query, every target with its box."""
+    cards = [(sample, mode) for sample in samples]
     answers: dict[tuple[str, str], gallery.Answer] = {
-        (sample.id, mode): (sample.text or sample.choice or format_answer(sample.targets), ()) for sample, _ in shown
+        (sample.id, mode): (sample.text or sample.choice or format_answer(sample.targets), ()) for sample, _ in cards
     }
     with TemporaryDirectory() as folder:
-        written = gallery.write(Path(folder), shown, answers)
+        written = gallery.write(Path(folder), cards, answers)
         return draw(written.parent, read(written.parent))
 
 
 def draw(folder: Path, entries: Sequence[Entry]) -> Figure:
-    """Each entry as a card: query, pictures side by side with truth (solid) and prediction (dashed), answer.
+    """Each entry as a card: query, images side by side with ground truth (solid) and prediction (dashed), response.
 
     Args:
-        folder: where the entries' pictures lie.
+        folder: of the entries' images.
         entries: as read from the gallery.
     """
     rows = math.ceil(len(entries) / COLUMNS)
@@ -78,7 +78,7 @@ def draw(folder: Path, entries: Sequence[Entry]) -> Figure:
     with style():
         figure = Figure(figsize=(width, height))
         handles = [
-            Line2D([], [], color=TRUTH, linewidth=1.6, label="truth"),
+            Line2D([], [], color=TRUTH, linewidth=1.6, label="ground truth"),
             Line2D([], [], color=PREDICTION, linewidth=1.6, linestyle=(0, (3, 1.5)), label="predicted"),
         ]
         figure.legend(handles=handles, loc="upper left", ncols=2, borderaxespad=0.2)
@@ -99,7 +99,7 @@ def _card(figure: Figure, left: float, bottom: float, folder: Path, entry: Entry
 
     inner, top = CARD[0] - 2 * _INSET, _BELOW + _PICTURES
     above = place(_INSET, top + 0.04, inner, CARD[1] - top - 0.12)
-    heading = f"{KINDS.get(entry.kind, _drawable(entry.kind, 20, SANS))}, asked {MODES.get(entry.mode, '')}"
+    heading = f"{KINDS.get(entry.kind, _drawable(entry.kind, 20, SANS))}, {MODES.get(entry.mode, '')} prompt"
     _write(above, 1, heading, family=SANS, color="#777777", fontsize=7.5)
     _write(above, 0.76, _wrapped(entry.query, 60, 3, SANS), family=SANS, fontsize=8.5)
     images = [pixels(folder, name) for name in entry.pictures]
@@ -133,11 +133,11 @@ def _write(axes: Axes, y: float, text: str, **look_: Any) -> None:
 
 def _wrapped(text: str, width: int, lines: int, font: str) -> str:
     """At most so many lines of so many characters."""
-    shown = _drawable(text, lines * (width - 3), font)
-    return "\n".join(textwrap.wrap(shown, width, break_on_hyphens=False)[:lines]) or "(empty)"
+    drawable = _drawable(text, lines * (width - 3), font)
+    return "\n".join(textwrap.wrap(drawable, width, break_on_hyphens=False)[:lines]) or "(empty)"
 
 
 def _drawable(text: str, limit: int, font: str) -> str:
-    """What the font has of the text; the rest as replacement characters."""
-    known = get_font(findfont(FontProperties(family=font))).get_charmap()
-    return "".join(c if ord(c) in known else "\N{REPLACEMENT CHARACTER}" for c in plain(text, limit))
+    """The text with characters that the font lacks as replacement characters."""
+    charmap = get_font(findfont(FontProperties(family=font))).get_charmap()
+    return "".join(c if ord(c) in charmap else "\N{REPLACEMENT CHARACTER}" for c in plain(text, limit))

@@ -1,4 +1,4 @@
-"""Where do the numbers come from? What was run, on what, and what was assumed."""
+"""Where do the numbers come from: which runs, machines and training data, and which assumptions?"""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..page.table import Table, records
 ASSUMPTIONS = Path(__file__).with_name("assumptions.yaml")
 
 _PRIVATE = ("host", "started", "earlier", "updated")
-"""What differs between runs without moving a number; it stays in each run's environment.json."""
+"""What differs between runs without moving a number; kept in each run's environment.json only."""
 
 
 def complete(collection: Collection) -> Table:
-    """How many runs were expected, found and finished, and one row a run."""
+    """How many runs are expected, found and finished, and one row per run."""
     table = completeness(collection)
     states = table["state"].value_counts()
     expected = len(table) - states.get("left out", 0)
@@ -33,8 +33,8 @@ def complete(collection: Collection) -> Table:
 
 
 def trained_on(collection: Collection) -> Table:
-    """One row a cell of the composed training set of the first finished data run that has one: its quota, what came of
-    it, and why so many anchors gave no sample. Empty without one."""
+    """One row per cell of the composed training set of the first finished data run that has one: its quota, the samples
+    made, and why anchors gave no sample. Empty without one."""
     composed = [run.result for run in collection.finished("data") if run.result.get("cells")]
     result: Mapping[str, Any] = composed[0] if composed else {}
     rows = [
@@ -43,8 +43,8 @@ def trained_on(collection: Collection) -> Table:
             "kind": cell["kind"],
             "source": cell["source"],
             "quota": f"{cell['quota']:,}",
-            "made": f"{cell['made']:,}",
-            "further questions": f"{cell['further']:,}",
+            "samples": f"{cell['made']:,}",
+            "follow-up questions": f"{cell['further']:,}",
             "anchors without a sample": "; ".join(f"{why}: {n:,}" for why, n in cell["not_made"].items()) or "none",
         }
         for name, cell in result.get("cells", {}).items()
@@ -53,10 +53,10 @@ def trained_on(collection: Collection) -> Table:
     targets = ", ".join(f"{count:,} with {number}" for number, count in counts.get("targets", {}).items())
     unused = sum(sum(source["skipped"].values()) for source in result.get("sources", {}).values())
     caption = (
-        f"Composed of {sum(source['frames'] for source in result['sources'].values()):,} annotated pictures: "
-        f"{sum(cell['made'] for cell in result['cells'].values()):,} samples, and further questions about their "
-        f"pictures. By targets, of what is trained on: {targets or 'not counted'}. Records of the sources that were "
-        f"refused: {unused:,}. Every sample was proved against its annotation."
+        f"Composed of {sum(source['frames'] for source in result['sources'].values()):,} annotated images: "
+        f"{sum(cell['made'] for cell in result['cells'].values()):,} samples, and follow-up questions about "
+        f"their images. Training samples by number of targets: {targets or 'not counted'}. Source records that were "
+        f"refused: {unused:,}. Every sample was verified against its annotation."
         if rows
         else "No finished data run has a composed training set."
     )
@@ -65,22 +65,22 @@ def trained_on(collection: Collection) -> Table:
 
 def environment(collection: Collection) -> Table:
     """Versions, machine and commit of the finished runs; where they differ, each value and its runs."""
-    found: dict[str, dict[str, int]] = {}
+    values: dict[str, dict[str, int]] = {}
     finished = [run for run in collection.counted if run.state == "finished"]
     for run in finished:
         for key, value in _flat({k: v for k, v in run.environment.items() if k not in _PRIVATE}).items():
-            counts = found.setdefault(key, {})
+            counts = values.setdefault(key, {})
             counts[value] = counts.get(value, 0) + 1
     rows: list[dict[str, str]] = []
-    for key, counts in found.items():
+    for key, counts in values.items():
         same = len(counts) == 1 and sum(counts.values()) == len(finished)
         texts = [value if same else f"{value} ({n} run{'s' * (n != 1)})" for value, n in sorted(counts.items())]
         rows.append({"what": key, "value": "; ".join(texts)})
-    return records("environment", "Where and with what the finished runs ran, as each recorded it.", rows)
+    return records("environment", "Machines and versions of the finished runs, as each recorded them.", rows)
 
 
 def ledger(path: Path = ASSUMPTIONS) -> Table:
-    """What the paper does not say: our choice, why, and how it can be varied.
+    """What the paper does not state: our choice, why, and how to vary it.
 
     Raises:
         ValueError: an entry lacks a field, or has one too many.
@@ -93,7 +93,7 @@ def ledger(path: Path = ASSUMPTIONS) -> Table:
             raise ValueError(f"{path.name}: an entry has the fields {sorted(entry)}, expected {fields}: {entry}")
         heads = ("not published", "our choice", "why", "how to vary it")
         rows.append({head: " ".join(str(entry[field]).split()) for head, field in zip(heads, fields, strict=True)})
-    return records("assumptions", f"{len(rows)} assumptions, each open to contradiction.", rows)
+    return records("assumptions", f"{len(rows)} assumptions.", rows)
 
 
 def _flat(value: dict[str, Any], above: str = "") -> dict[str, str]:

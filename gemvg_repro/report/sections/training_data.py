@@ -1,4 +1,4 @@
-"""What does a training set look like? Its measures as a figure, and samples of each kind as they are asked."""
+"""What does a training set look like? Distributions of its measures, and samples of each kind."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..page.figure import style
 from .predictions import draw_samples
 
 _MEASURES = {
-    "box": "side of the mean target, share of its picture",
-    "targets": "targets of a sample",
+    "box": "side of the mean target, share of its image",
+    "targets": "targets per sample",
     "query_words": "words of the query",
     "chain_words": "words of the chain of thought",
 }
@@ -49,7 +49,7 @@ def measures(samples: pd.DataFrame) -> Figure:
 
 
 def examples(samples: Iterable[Sample], each: int) -> Figure:
-    """The first so many samples of every kind with pictures, query, every target with its box, and the answer."""
+    """The first so many samples of every kind with images, query, every target with its box, and the answer."""
     by_kind: dict[Kind, list[Sample]] = {}
     for sample in samples:
         by_kind.setdefault(sample.kind, []).append(sample)

@@ -55,8 +55,8 @@ def test_names(tmp_path: Path) -> None:
         make(tmp_path, f"{name}-0123456789", result=DONE)
     make(tmp_path, "report")
     (tmp_path / "notes-0123456789").write_text("a file")
-    found = [(run.purpose, run.variant, run.seed) for run in collect(tmp_path).counted]
-    assert found == [
+    listed = [(run.purpose, run.variant, run.seed) for run in collect(tmp_path).counted]
+    assert listed == [
         ("data", "data", None),
         ("training", "hybrid", 12),
         ("evaluation", "hybrid", 12),
@@ -119,5 +119,5 @@ def test_scores(runs: Path) -> None:
 def test_order(tmp_path: Path, runs: Path, expected: bool) -> None:
     shutil.copytree(runs, tmp_path / "runs")
     plan = synthetic.names(variants=["base", "sft", "cot_sft", "cot", "hybrid"])
-    found = collect(tmp_path / "runs", plan if expected else ()).finished("evaluation")
-    assert [run.variant for run in found] == ["base", "sft", "cot_sft", "cot", "hybrid"]
+    finished = collect(tmp_path / "runs", plan if expected else ()).finished("evaluation")
+    assert [run.variant for run in finished] == ["base", "sft", "cot_sft", "cot", "hybrid"]

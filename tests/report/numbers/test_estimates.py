@@ -19,7 +19,7 @@ from gemvg_repro.report.numbers.estimates import (
     wilson,
 )
 
-from ..synthetic import answered
+from ..synthetic import responses
 
 
 def table(tp: list[int], true: list[int], predicted: list[int], kind: list[str], scene: list[str]) -> pd.DataFrame:
@@ -42,18 +42,18 @@ def many(n: int, scenes: int, seed: int = 0) -> pd.DataFrame:
 
 def test_f1_by_hand() -> None:
     scores = table([1, 0, 2], [1, 1, 2], [1, 2, 3], ["spatial", "spatial", "temporal"], ["a", "b", "c"])
-    found = estimates([scores], resampling(scores, 50))
-    assert found["spatial", "f1"].value == pytest.approx(2 * 1 / (2 + 3))
-    assert found["temporal", "f1"].value == pytest.approx(2 * 2 / (2 + 3))
-    assert found["mean", "f1"].value == pytest.approx((0.4 + 0.8) / 2)
-    assert found["spatial", "precision"].value == pytest.approx(1 / 3)
-    assert found["spatial", "recall"].value == pytest.approx(1 / 2)
-    assert found["spatial", "f1"].n == 2
+    results = estimates([scores], resampling(scores, 50))
+    assert results["spatial", "f1"].value == pytest.approx(2 * 1 / (2 + 3))
+    assert results["temporal", "f1"].value == pytest.approx(2 * 2 / (2 + 3))
+    assert results["mean", "f1"].value == pytest.approx((0.4 + 0.8) / 2)
+    assert results["spatial", "precision"].value == pytest.approx(1 / 3)
+    assert results["spatial", "recall"].value == pytest.approx(1 / 2)
+    assert results["spatial", "f1"].n == 2
 
 
 def test_values_are_those_of_the_benchmark() -> None:
     samples = list(generate("test", Recipe(seed=1, validation=1, test=60, understanding_test=0)))
-    scores = score.score(samples, answered(samples, "hybrid", "cot", 0), "cot")
+    scores = score.score(samples, responses(samples, "hybrid", "cot", 0), "cot")
     ours, official = estimates([scores], resampling(scores, 10)), score.summary(scores)
     for kind in GROUNDING_KINDS:
         assert ours[kind, "f1"].value == pytest.approx(official[f"f1/{kind}"])
@@ -76,9 +76,9 @@ def test_bootstrap_agrees_with_the_closed_form_of_a_clustered_mean() -> None:
     rng = np.random.default_rng(0)
     hits = np.repeat(rng.integers(0, 2, 100), 3)
     scores = table(hits.tolist(), [1] * 300, [1] * 300, ["spatial"] * 300, [f"{i // 3}" for i in range(300)])
-    found = replicates([scores], resampling(scores, 4000))["spatial", "recall"]
+    recalls = replicates([scores], resampling(scores, 4000))["spatial", "recall"]
     p = hits.mean()
-    assert found[1:].std() == pytest.approx(np.sqrt(p * (1 - p) / 100), rel=0.05)
+    assert recalls[1:].std() == pytest.approx(np.sqrt(p * (1 - p) / 100), rel=0.05)
 
 
 def test_scenes_are_drawn_whole_and_within_kinds() -> None:
@@ -120,16 +120,16 @@ def test_seeds_are_averaged() -> None:
 
 def test_constant_samples_are_not_certain() -> None:
     scores = table([1] * 20, [1] * 20, [1] * 20, ["spatial"] * 20, [str(i) for i in range(20)])
-    found = estimates([scores], resampling(scores, 50))
-    assert (found["spatial", "f1"].low, found["spatial", "f1"].high) == wilson(1.0, 20)
-    assert (found["all", "unreadable"].low, found["all", "unreadable"].high) == wilson(0.0, 20)
+    results = estimates([scores], resampling(scores, 50))
+    assert (results["spatial", "f1"].low, results["spatial", "f1"].high) == wilson(1.0, 20)
+    assert (results["all", "unreadable"].low, results["all", "unreadable"].high) == wilson(0.0, 20)
 
 
 def test_what_is_not_defined_is_nan() -> None:
-    nothing_said = table([0, 0], [0, 0], [0, 0], ["spatial", "spatial"], ["a", "b"])
-    found = estimates([nothing_said], resampling(nothing_said, 20))
-    assert np.isnan([found["spatial", "f1"].value, found["spatial", "f1"].low]).all()
-    assert found["all", "none_accuracy"].value == 1.0
+    no_boxes = table([0, 0], [0, 0], [0, 0], ["spatial", "spatial"], ["a", "b"])
+    results = estimates([no_boxes], resampling(no_boxes, 20))
+    assert np.isnan([results["spatial", "f1"].value, results["spatial", "f1"].low]).all()
+    assert results["all", "none_accuracy"].value == 1.0
     assert np.isnan(hit_rate(np.array([]), np.array([], dtype=np.int64)).value)
 
 

@@ -12,18 +12,19 @@ import pytest
 from gemvg_repro.report.numbers import slices
 from gemvg_repro.report.numbers.collect import Collection, collect
 from gemvg_repro.report.numbers.estimates import resampling, wilson
-from gemvg_repro.report.numbers.table import look_up, numbers
+from gemvg_repro.report.numbers.lookup import look_up
+from gemvg_repro.report.numbers.table import numbers
 from gemvg_repro.report.sections import tables
 
 
 def test_slices_part_the_samples(collection: Collection) -> None:
     scores = collection.finished("evaluation")[-1].scores()["generalised", "cot"]
-    found = slices.members(scores)
+    masks = slices.members(scores)
     parts = ("neutral", "perception", "association", "composition")
-    assert sum(found[name].astype(int) for name in parts).tolist() == [1] * len(scores)
-    assert sum(found[f"{h}/{d}"].astype(int) for h in range(3) for d in range(4)).tolist() == [1] * len(scores)
-    assert (sum(found[f"perception/{grade}"] for grade in (1, 2, 3)) == found["perception"]).all()
-    assert (found["composition/2"] | found["composition/3"]).tolist() == found["composition"].tolist()
+    assert sum(masks[name].astype(int) for name in parts).tolist() == [1] * len(scores)
+    assert sum(masks[f"{h}/{d}"].astype(int) for h in range(3) for d in range(4)).tolist() == [1] * len(scores)
+    assert (sum(masks[f"perception/{grade}"] for grade in (1, 2, 3)) == masks["perception"]).all()
+    assert (masks["composition/2"] | masks["composition/3"]).tolist() == masks["composition"].tolist()
     assert slices.members(scores.drop(columns="hops")) == {}
 
 
@@ -32,11 +33,11 @@ def test_f1_of_a_slice_by_hand(collection: Collection, measured: pd.DataFrame) -
     f1 = {}
     for mode in ("direct", "cot"):
         scores = run.scores()["generalised", mode]
-        chosen = scores[(scores["hops"] == 0) & (scores["difficulties"] > 0)]
-        f1[mode] = 2 * chosen["tp"].sum() / (chosen["n_true"].sum() + chosen["n_predicted"].sum())
+        selected = scores[(scores["hops"] == 0) & (scores["difficulties"] > 0)]
+        f1[mode] = 2 * selected["tp"].sum() / (selected["n_true"].sum() + selected["n_predicted"].sum())
         where = {"benchmark": "slices", "variant": "hybrid", "mode": mode, "kind": "perception"}
         estimate = look_up(measured, **where, metric="f1")
-        assert estimate is not None and estimate.value == pytest.approx(f1[mode]) and estimate.n == len(chosen)
+        assert estimate is not None and estimate.value == pytest.approx(f1[mode]) and estimate.n == len(selected)
         assert estimate.low <= estimate.value <= estimate.high
     change = look_up(measured, **where, metric="f1_minus_direct_mode")
     assert change is not None and change.value == pytest.approx(f1["cot"] - f1["direct"])
@@ -55,18 +56,18 @@ def test_a_flawless_slice_is_as_sure_as_its_scenes_are_many(tmp_path: Path, runs
     shutil.copytree(run, tmp_path / run.name)
     file = tmp_path / run.name / "scores-generalised-cot.parquet"
     scores = pd.read_parquet(file)
-    chosen = scores["hops"] == 1
-    scores.loc[chosen, ["tp", "n_predicted"]] = scores.loc[chosen, "n_true"]
+    selected = scores["hops"] == 1
+    scores.loc[selected, ["tp", "n_predicted"]] = scores.loc[selected, "n_true"]
     scores.to_parquet(file)
-    found = numbers(collect(tmp_path), resamples=20)
-    flawless = look_up(found, benchmark="slices", variant="hybrid", mode="cot", kind="association", metric="f1")
+    measured = numbers(collect(tmp_path), resamples=20)
+    flawless = look_up(measured, benchmark="slices", variant="hybrid", mode="cot", kind="association", metric="f1")
     assert flawless is not None and flawless.value == 1
-    assert (flawless.low, flawless.high) == wilson(1.0, scores["scene"][chosen].nunique())
+    assert (flawless.low, flawless.high) == wilson(1.0, scores["scene"][selected].nunique())
 
 
 def test_the_table_says_that_the_trade_off_is_built_in(measured: pd.DataFrame) -> None:
-    shown = tables.slices(measured)
-    assert "trade-off built in" in shown.html()
-    blocks = list(dict.fromkeys(shown.frame.index.get_level_values(0)))
-    assert blocks == ["CoT less direct", "asked direct", "asked CoT"]
-    assert re.search(r"neutral \d+, perception \d+, one hop 72, more hops 24", shown.caption)
+    slice_table = tables.slices(measured)
+    assert "trade-off is built into" in slice_table.html()
+    blocks = list(dict.fromkeys(slice_table.frame.index.get_level_values(0)))
+    assert blocks == ["CoT minus direct", "direct prompts", "CoT prompts"]
+    assert re.search(r"neutral \d+, perception \d+, one hop 72, more hops 24", slice_table.caption)

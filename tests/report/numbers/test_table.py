@@ -9,7 +9,8 @@ import pytest
 from gemvg_repro.benchmarks.generalised import score
 from gemvg_repro.report.numbers.collect import Collection, collect
 from gemvg_repro.report.numbers.estimates import wilson
-from gemvg_repro.report.numbers.table import COLUMNS, look_up, numbers, pick, save
+from gemvg_repro.report.numbers.lookup import look_up, pick
+from gemvg_repro.report.numbers.table import COLUMNS, numbers, save
 
 from .. import synthetic
 
@@ -76,7 +77,7 @@ def test_rewards_are_paired_by_prompt(collection: Collection, measured: pd.DataF
     assert gain.high - gain.low == pytest.approx(2 * 1.96 * difference.std() / np.sqrt(300), rel=0.2)
 
 
-def test_costs_sum_up_what_a_variant_stands_on(measured: pd.DataFrame) -> None:
+def test_costs_sum_up_the_prerequisites_of_a_variant(measured: pd.DataFrame) -> None:
     spent = look_up(measured, benchmark="training", variant="hybrid", metric="seconds_in_all")
     assert spent is not None and spent.value == 110 + 95 + 180 + 40
 
@@ -89,7 +90,7 @@ def test_mig_bench_and_choices(measured: pd.DataFrame) -> None:
     assert look_up(measured, benchmark="understanding", variant="sft", mode="cot", metric="accuracy") is not None
 
 
-def test_official_scores_are_told_by_their_names(measured: pd.DataFrame) -> None:
+def test_official_scores_have_their_names(measured: pd.DataFrame) -> None:
     where = {"benchmark": "mc_bench", "variant": "hybrid", "mode": "cot", "kind": "official"}
     accuracy, precision = (look_up(measured, **where, metric=m) for m in ("image_accuracy", "weighted_ap50"))
     assert accuracy and precision
@@ -98,15 +99,15 @@ def test_official_scores_are_told_by_their_names(measured: pd.DataFrame) -> None
     assert np.isnan(precision.low)
 
 
-def test_a_score_that_the_official_script_does_not_come_to_is_left_out(tmp_path: Path, runs: Path) -> None:
+def test_a_score_that_the_official_script_does_not_reach_is_left_out(tmp_path: Path, runs: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs")
     (run,) = (tmp_path / "runs").glob("evaluate-hybrid-*")
     stopped = {"headline": {"weighted_ap50": {"value": None, "n": 120, "share": False}}}
     (run / "official-mc_bench-cot.json").write_text(json.dumps(stopped))
-    found = numbers(collect(tmp_path / "runs"), resamples=20)
+    remaining = numbers(collect(tmp_path / "runs"), resamples=20)
     where = {"benchmark": "mc_bench", "mode": "cot", "metric": "weighted_ap50"}
-    assert look_up(found, **where, variant="hybrid") is None
-    assert look_up(found, **where, variant="cot") is not None
+    assert look_up(remaining, **where, variant="hybrid") is None
+    assert look_up(remaining, **where, variant="cot") is not None
 
 
 def test_nothing_run() -> None:

@@ -60,8 +60,8 @@ def test_without_runs(tmp_path: Path) -> None:
 def test_whose_predictions_are_drawn(variants: list[str], whose: str, tmp_path: Path) -> None:
     directories = [name for name in synthetic.names(variants=variants) if name.startswith("evaluate")]
     synthetic.build(tmp_path, directories, samples=12, choices=2)
-    drawn = predictions.drawings(collect(tmp_path), tmp_path / "out")
-    assert drawn.caption == f"Predictions of {whose} beside the truth."
+    figure = predictions.drawings(collect(tmp_path), tmp_path / "out")
+    assert figure.caption == f"Predictions of {whose} and ground truth."
 
 
 def test_an_unfinished_run_has_curves(tmp_path: Path) -> None:
@@ -74,22 +74,22 @@ def test_an_unfinished_run_has_curves(tmp_path: Path) -> None:
 
 
 def test_twelve_samples_are_chosen(samples: list) -> None:  # type: ignore[type-arg]
-    chosen = gallery.choose(samples)
-    assert len(chosen) == 12 and len({sample.id for sample, _ in chosen}) == 12
-    assert {(sample.kind, mode) for sample, mode in chosen[:10]} == {
+    selection = gallery.choose(samples)
+    assert len(selection) == 12 and len({sample.id for sample, _ in selection}) == 12
+    assert {(sample.kind, mode) for sample, mode in selection[:10]} == {
         (kind, mode) for kind in GROUNDING_KINDS for mode in ("direct", "cot")
     }
-    assert not chosen[10][0].targets and len(chosen[11][0].targets) > 1
+    assert not selection[10][0].targets and len(selection[11][0].targets) > 1
     assert gallery.choose(samples[:3]) and gallery.choose([]) == []
 
 
 def test_what_was_written_is_read(samples: list, tmp_path: Path) -> None:  # type: ignore[type-arg]
-    chosen = gallery.choose(samples)
+    selection = gallery.choose(samples)
     predicted = (Target(1, (0.1, 0.2, 0.3, 0.4)),)
-    gallery.write(tmp_path, chosen, {(s.id, mode): ("said", predicted) for s, mode in chosen[1:]})
+    gallery.write(tmp_path, selection, {(s.id, mode): ("text", predicted) for s, mode in selection[1:]})
     entries = gallery.read(tmp_path)
-    assert [entry.sample for entry in entries] == [sample.id for sample, _ in chosen[1:]]
-    sample, entry = chosen[1][0], entries[0]
+    assert [entry.sample for entry in entries] == [sample.id for sample, _ in selection[1:]]
+    sample, entry = selection[1][0], entries[0]
     assert entry.truth == tuple((t.picture, *t.box) for t in sample.targets)
     assert entry.predicted == ((1, 0.1, 0.2, 0.3, 0.4),)
     for name, picture in zip(entry.pictures, sample.pictures, strict=True):

@@ -18,7 +18,7 @@ CELL = {
 }
 
 
-def test_the_composed_training_set_is_told(tmp_path: Path) -> None:
+def test_the_composed_training_set_is_reported(tmp_path: Path) -> None:
     (name,) = [n for n in synthetic.names() if n.startswith("data-")]
     synthetic.build(tmp_path, [name], samples=10, choices=2)
     file = tmp_path / name / "result.json"
@@ -30,8 +30,8 @@ def test_the_composed_training_set_is_told(tmp_path: Path) -> None:
         "counts": {"train": {"targets": {"0": 5, "1": 7}}},
     }
     file.write_text(json.dumps(result))
-    told = provenance.trained_on(collect(tmp_path))
-    assert "4,000 annotated pictures: 1,544 samples" in told.caption and "5 with 0, 7 with 1" in told.caption
-    assert "refused: 3." in told.caption
-    text = told.frame.to_string()
+    table = provenance.trained_on(collect(tmp_path))
+    assert "4,000 annotated images: 1,544 samples" in table.caption and "5 with 0, 7 with 1" in table.caption
+    assert "refused: 3." in table.caption
+    text = table.frame.to_string()
     assert "referential-coco" in text and "4,610" in text and "too few pictures: 22" in text

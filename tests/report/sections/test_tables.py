@@ -8,7 +8,8 @@ import pytest
 
 from gemvg_repro.report.numbers.collect import Collection
 from gemvg_repro.report.numbers.estimates import Estimate
-from gemvg_repro.report.numbers.table import look_up, numbers
+from gemvg_repro.report.numbers.lookup import look_up
+from gemvg_repro.report.numbers.table import numbers
 from gemvg_repro.report.page.table import Cell, Number, Table, blocks, percent, ranked, records, scaled
 from gemvg_repro.report.sections import costs, official_scores, provenance, tables
 
@@ -67,27 +68,27 @@ def test_a_dash_has_a_footnote() -> None:
 def test_variants(measured: pd.DataFrame) -> None:
     frame = tables.variants(measured).frame
     estimate = look_up(measured, benchmark="generalised", variant="hybrid", mode="direct", kind="mean", metric="f1")
-    cell = frame.loc[("asked direct", "GRPO, hybrid"), "mean F1 ↑"]
+    cell = frame.loc[("direct prompts", "GRPO, hybrid"), "mean F1 ↑"]
     assert estimate is not None and cell.estimate.value == pytest.approx(100 * estimate.value)
-    assert frame.loc[("asked CoT", "GRPO, pure direct")].isna().all()
-    marks = [c.rank for c in frame.loc["asked direct", "mean F1 ↑"] if isinstance(c, Number)]
+    assert frame.loc[("CoT prompts", "GRPO, pure direct")].isna().all()
+    marks = [c.rank for c in frame.loc["direct prompts", "mean F1 ↑"] if isinstance(c, Number)]
     assert sorted(marks) == [0, 0, 0, 1, 2]
     assert frame.loc["shortcuts"].index.tolist() == [
         "best constant box",
-        "picture-index prior",
-        "grey pictures",
-        "shuffled pictures",
+        "image-index prior",
+        "grey images",
+        "shuffled images",
     ]
 
 
 def test_minutes_are_those_of_all_that_leads_to_a_variant(measured: pd.DataFrame) -> None:
     table = tables.variants(measured)
-    assert table.frame.loc[("asked direct", "CoT SFT"), "minutes"].value() == f"{(40 + 180 + 95) / 60:.1f}"
+    assert table.frame.loc[("direct prompts", "CoT SFT"), "minutes"].value() == f"{(40 + 180 + 95) / 60:.1f}"
     assert "Minutes: of making the data and of all trainings" in table.html()
 
 
 def test_how_many_samples_the_shortcuts_had(measured: pd.DataFrame) -> None:
-    assert "asked direct, on 80 samples." in tables.variants(measured).html()
+    assert "with direct prompts, on 80 samples." in tables.variants(measured).html()
 
 
 def test_rewards_say_whether_the_gain_is_sure(measured: pd.DataFrame) -> None:
@@ -101,7 +102,7 @@ def test_rewards_say_whether_the_gain_is_sure(measured: pd.DataFrame) -> None:
     ]
     for _, row in frame.iterrows():
         low, high = row["gain"].estimate.low, row["gain"].estimate.high
-        assert row["verdict"] == ("up" if low > 0 else "down" if high < 0 else "not told apart")
+        assert row["verdict"] == ("up" if low > 0 else "down" if high < 0 else "indistinguishable")
 
 
 def test_costs(measured: pd.DataFrame) -> None:

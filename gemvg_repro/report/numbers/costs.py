@@ -1,0 +1,42 @@
+"""What did each run cost: seconds, tokens, FLOPs and memory?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from .collect import PURPOSES, Collection, Run
+from .scores import Row
+
+COSTS = ("seconds", "tokens_trained", "tokens_generated", "flops", "peak_memory_mb")
+
+
+def rows(collection: Collection) -> Iterator[Row]:
+    """The cost of each run and its seconds with all prerequisites; of trainings the means over seeds, too."""
+    directories = {run.directory.name: run for run in collection.counted}
+
+    def with_prerequisites(run: Run) -> set[str]:
+        """The directories of the run and of all its prerequisites, each once."""
+        names = run.result.get("prerequisites", {}).values()
+        before = [directories[name] for name in names if name in directories]
+        return {run.directory.name}.union(*map(with_prerequisites, before))
+
+    def in_all(run: Run) -> float:
+        costs = [directories[name].result.get("cost", {}) for name in with_prerequisites(run)]
+        return float(sum(cost.get("seconds", np.nan) for cost in costs))
+
+    trained: dict[str, list[tuple[Run, dict[str, float]]]] = {}
+    for run in [one for purpose in PURPOSES for one in collection.finished(purpose)]:
+        cost = run.result.get("cost", {})
+        costs = {metric: cost[metric] for metric in COSTS if cost.get(metric) is not None}
+        for metric, value in (costs | {"seconds_in_all": in_all(run)}).items():
+            yield (run.name, run.variant, run.seed, "", run.purpose, "", metric, value, None, None, None)
+        if run.purpose == "training":
+            own = {f"{metric}_of_stage": value for metric, value in costs.items()}
+            trained.setdefault(run.variant, []).append((run, own | {"seconds_in_all": in_all(run)}))
+    for variant, each in trained.items():
+        names = " ".join(run.name for run, _ in each)
+        for name, average in pd.DataFrame([costs for _, costs in each]).mean(skipna=False).items():
+            yield (names, variant, None, "", "training", "", str(name), average, None, None, None)
