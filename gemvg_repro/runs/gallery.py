@@ -1,13 +1,13 @@
-"""Which predictions are drawn, and how do they get from an evaluation to the report?
+"""Which predictions does the report show, and how are they stored in an evaluation's run directory?
 
-An evaluation's run directory holds `gallery/gallery.json` and the pictures beside it as PNG files:
+It holds `gallery/gallery.json` and the images beside it as PNG files:
 
     [{"sample": "test-000000-0", "kind": "semantic", "mode": "direct", "query": "...", "text": "...",
       "pictures": ["test-000000-0-1.png", ...],
       "truth": [[0, 0.1, 0.2, 0.3, 0.4], ...], "predicted": [[1, 0.5, 0.5, 0.9, 0.9]]}]
 
-`truth` and `predicted` hold one row a box: the 0-based position of its picture, then its xyxy corners
-normalised to [0, 1]. `text` is what the model wrote, unchanged: nothing in it is trusted.
+`truth` and `predicted` hold one row a box: the 0-based index of its image, then its xyxy corners
+normalised to [0, 1]. `text` is the model's response, unchanged: nothing in it is trusted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Row = tuple[int, float, float, float, float]
 Pixels = NDArray[np.uint8]
 
 Answer = tuple[str, Sequence[Target]]
-"""The text, and the targets read from it."""
+"""A response, and the targets parsed from it."""
 
 SIZE = 12
 
@@ -38,7 +38,7 @@ FILE = "gallery.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """One drawn prediction; see the module's docstring."""
+    """One prediction of the gallery; see the module's docstring."""
 
     sample: str
     kind: str
@@ -51,33 +51,33 @@ class Entry:
 
 
 def choose(samples: Iterable[Sample]) -> list[tuple[Sample, Mode]]:
-    """The twelve samples to draw, each with its mode: fixed by the test set, whatever the answers are.
+    """The twelve samples to draw, each with its mode: fixed by the test set, independent of the responses.
 
     Of each kind the first two, one a mode; then the first sample without any target and the first other one
     with several.
     """
     pool = [sample for sample in samples if sample.kind in GROUNDING_KINDS]
-    chosen: list[tuple[Sample, Mode]] = []
+    selection: list[tuple[Sample, Mode]] = []
     for kind in GROUNDING_KINDS:
-        chosen += zip([sample for sample in pool if sample.kind == kind][:2], MODES, strict=False)
-    taken = {sample.id for sample, _ in chosen}
+        selection += zip([sample for sample in pool if sample.kind == kind][:2], MODES, strict=False)
+    taken = {sample.id for sample, _ in selection}
     rest = [sample for sample in pool if sample.id not in taken]
-    chosen += zip([sample for sample in rest if not sample.targets][:1], ("direct",), strict=False)
-    chosen += zip([sample for sample in rest if len(sample.targets) > 1][:1], ("cot",), strict=False)
-    return chosen[:SIZE]
+    selection += zip([sample for sample in rest if not sample.targets][:1], ("direct",), strict=False)
+    selection += zip([sample for sample in rest if len(sample.targets) > 1][:1], ("cot",), strict=False)
+    return selection[:SIZE]
 
 
-def write(folder: Path, chosen: Sequence[tuple[Sample, Mode]], answers: Mapping[tuple[str, str], Answer]) -> Path:
-    """Writes the pictures and gallery.json into `folder`; those without an answer are left out.
+def write(folder: Path, selection: Sequence[tuple[Sample, Mode]], answers: Mapping[tuple[str, str], Answer]) -> Path:
+    """Writes the images and gallery.json into `folder`; samples without a response are left out.
 
     Args:
         folder: `gallery` in the evaluation's run directory; made if need be.
-        chosen: from `choose`.
-        answers: by (sample id, mode): the model's text, and the targets read from it.
+        selection: from `choose`.
+        answers: by (sample id, mode): the model's response, and the targets parsed from it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
-    for number, (sample, mode) in enumerate(chosen):
+    for number, (sample, mode) in enumerate(selection):
         if (sample.id, mode) not in answers:
             continue
         text, predicted = answers[sample.id, mode]
@@ -104,7 +104,7 @@ def read(folder: Path) -> list[Entry]:
 
 
 def pixels(folder: Path, name: str) -> Pixels:
-    """RGB of one picture of the gallery, (height, width, 3).
+    """RGB of one image of the gallery, (height, width, 3).
 
     Raises:
         ValueError: the name leads out of the folder.

@@ -1,12 +1,12 @@
-"""Who owns a folder, so that there is never a second writer?
+"""Which process owns a folder? A lock file with flock(2) and a heartbeat, so that there is never a second writer.
 
-Two signs, since neither is enough on every file system. flock(2): the system lets go of it when its process ends,
-however it ends. But some network file systems grant it to several machines at once, and others keep it for a machine
-that is dead. And a heartbeat: an owner touches its lock file every BEAT_S seconds. Whoever wants the lock of an owner
-that it cannot look at (on another machine, or in another container) watches the file for SILENCE_S seconds of its own
-clock, and takes the lock only if nothing was touched meanwhile; no two clocks are ever compared for that.
+Both, since neither is enough on every file system. The system releases a flock when its process ends, however it ends;
+but some network file systems grant it to several machines at once, and others keep it for a machine that is dead. An
+owner also touches its lock file every BEAT_S seconds. A process that wants the lock of an owner on another machine or
+in another container watches the file for SILENCE_S seconds of its own clock, and takes the lock only if there was no
+heartbeat meanwhile; no two clocks are ever compared for that.
 
-An owner that was silent so long and lives after all (its machine slept) has lost the folder: it learns so by `check`
+An owner without a heartbeat for so long that lives after all (its machine slept) has lost the folder: `check` raises
 before its next write.
 """
 
@@ -41,13 +41,13 @@ _held: dict[Path, Lock] = {}
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, told apart from every other: from a later one of its number, and from one on another machine.
+    """A process, distinguishable from a later one with its process number and from one on another machine.
 
     Attributes:
         host: for people; containers and cloned machines share names.
-        place: where a process number means the same process: this boot of this kernel, in this container.
-        started: seconds from the boot to the start of the process; no clock that is set moves it.
-        tenure: of this one taking of the lock.
+        place: within which a process number identifies a process: a boot of a kernel, and a container.
+        started: seconds from the boot to the start of the process; setting the clock does not change it.
+        tenure: unique to one acquisition of the lock.
     """
 
     host: str
@@ -62,7 +62,7 @@ class Owner:
 
     @property
     def here(self) -> bool:
-        """Whether it is of this place, so that `lives` knows for certain."""
+        """Whether it is in this place, so that `lives` is certain."""
         return self.place == _place()
 
     @property
@@ -90,7 +90,7 @@ class Lock:
     def take(cls, path: Path, patience_s: float | None = 0.0, silence_s: float = SILENCE_S) -> Self:
         """Owns the lock file, waiting `patience_s` seconds (None: for ever) for another owner to end.
 
-        An owner that may be dead and cannot be looked at is watched for up to `silence_s`, whatever the patience.
+        An owner elsewhere, which may be dead, is watched for up to `silence_s` seconds, whatever the patience.
 
         Raises:
             OwnedError: naming the owner.
@@ -119,7 +119,7 @@ class Lock:
 
     @classmethod
     def _begin(cls, path: Path, file: IO[str]) -> Self | None:
-        """Writes this process down; None if another did so at the same time, which flock did not keep apart."""
+        """Writes this process into the file; None if another did so at the same time, since flock let both."""
         lock = cls(path, file, _myself())
         file.seek(0)
         file.write(json.dumps(asdict(lock._owner)))
@@ -131,12 +131,12 @@ class Lock:
         if not lock.holds:
             return None
         _held[path.resolve()] = lock
-        _beat_from_now_on()
+        _start_heartbeat()
         return lock
 
     @property
     def holds(self) -> bool:
-        """Whether the file at the path is still this one's, and says so."""
+        """Whether the file at the path still names this acquisition."""
         with suppress(OSError, ValueError, TypeError), self.path.open(encoding="utf-8") as now:
             return Owner(**json.loads(now.read())).tenure == self._owner.tenure
         return False
@@ -150,18 +150,18 @@ class Lock:
         if not self.holds:
             with suppress(OSError), self.path.open(encoding="utf-8") as now:
                 raise OwnedError(
-                    f"{self.path.parent} is no longer this process's, which did not move for {SILENCE_S:.0f} s or"
+                    f"{self.path.parent} is no longer this process's, which had no heartbeat for {SILENCE_S:.0f} s or"
                     f" more: {_read(now) or 'nobody'} has it. Nothing more is written; what was done is kept"
                 )
             raise OwnedError(f"{self.path} was removed while this process wrote to the folder; give the command again")
 
     def beat(self) -> None:
-        """Shows that the owner lives."""
+        """Writes one heartbeat: touches the file."""
         with suppress(OSError, ValueError):
             os.utime(self._file.fileno())
 
     def release(self) -> None:
-        """Gives the lock up; once is enough."""
+        """Releases the lock; a second call does nothing."""
         if _held.get(self.path.resolve()) is self:
             del _held[self.path.resolve()]
             if self.holds:
@@ -176,7 +176,7 @@ class Lock:
 
 
 class _Watch:
-    """Whether a lock file is touched, by this process's own clock since it began to look."""
+    """Watches a lock file for heartbeats, by this process's own clock."""
 
     def __init__(self, path: Path, silence_s: float) -> None:
         self._path = path
@@ -186,7 +186,7 @@ class _Watch:
         self._since = time.monotonic()
 
     def look(self) -> Literal["beats", "silent", "undecided"]:
-        """What the file has shown so far."""
+        """Whether there was a heartbeat, or none for `silence_s` seconds; undecided while it is too early."""
         try:
             with self._path.open("rb") as file:  # opened anew: only so does NFS ask its server
                 status = os.fstat(file.fileno())
@@ -202,10 +202,10 @@ class _Watch:
 
 
 def owner_of(path: Path) -> Owner | None:
-    """Who holds this lock file now; None when nobody does. Asking changes nothing, and takes no time.
+    """The owner that holds this lock file now, or None; nothing is changed, and nothing is waited for.
 
-    Of an owner on another machine, where flock tells nothing, the last heartbeat is what there is to go by; that
-    compares two clocks, and is no ground to take its lock.
+    Of an owner on another machine, which flock does not show, the age of the last heartbeat decides; that compares two
+    clocks, and is no reason to take its lock.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -220,15 +220,15 @@ def owner_of(path: Path) -> Owner | None:
     return owner if owner.lives or not owner.here else None
 
 
-def _beat_from_now_on() -> None:
-    """Starts this process's heart, once; a process that was forked from it needs one of its own."""
-    global _heart_of
-    if _heart_of != os.getpid():
-        _heart_of = os.getpid()
-        threading.Thread(target=_beat, name="lock-heart", daemon=True).start()
+def _start_heartbeat() -> None:
+    """Starts this process's heartbeat thread, once; a process forked from it needs one of its own."""
+    global _heartbeat_pid
+    if _heartbeat_pid != os.getpid():
+        _heartbeat_pid = os.getpid()
+        threading.Thread(target=_beat, name="lock-heartbeat", daemon=True).start()
 
 
-_heart_of: int | None = None
+_heartbeat_pid: int | None = None
 
 
 def _beat() -> None:
@@ -246,7 +246,7 @@ def _remove(path: Path, dead: Owner) -> None:
 
 
 def _is_local(path: Path) -> bool:
-    """Whether the file is on a disk of this machine, where flock tells who lives."""
+    """Whether the file is on a disk of this machine, where flock is reliable."""
     kind = file_system(path.parent)
     return kind != "unknown" and not kind.startswith(NETWORK)
 
@@ -264,7 +264,7 @@ def _started(pid: int) -> float:
     """Seconds from the boot to the start of a process: psutil's own number moves when the clock is set.
 
     Raises:
-        psutil.Error, OSError: there is none, or it is dead, and its parent has not asked how it ended.
+        psutil.Error, OSError: there is none, or it is a zombie.
     """
     if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
         raise psutil.ZombieProcess(pid)
@@ -284,7 +284,7 @@ def _read(file: IO[str]) -> Owner | None:
     try:
         return Owner(**json.loads(file.read()))
     except (ValueError, TypeError):
-        return None  # empty: given up in order; torn: written right now, or its writer was killed
+        return None  # empty: released in order; torn: being written, or its writer was killed
 
 
 def _flock(file: IO[str], how: int) -> bool:

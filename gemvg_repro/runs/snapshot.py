@@ -1,4 +1,4 @@
-"""Which code runs, and how is it kept from changing under a study that was launched?"""
+"""Which code does a launched study run? A copy of the project, which later edits do not change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..files.atomic import NotWritten, writing
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PARTS = ("notebooks", "sweeps")
-"""What is frozen of a project beside the package."""
+"""The folders of a project that a snapshot has besides the package."""
 
 RECORD = "code.json"
 
@@ -32,7 +32,7 @@ class Code:
 
 
 def current() -> Code:
-    """The code of this process: that of the launch where it was frozen, else that of the checkout."""
+    """The code of this process: that of the snapshot it runs in, else that of the checkout."""
     record = PACKAGE.parent / RECORD
     if record.is_file():
         return Code(**json.loads(record.read_text(encoding="utf-8")))
@@ -54,10 +54,10 @@ def of_checkout(root: Path) -> Code:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy of package, notebooks and sweeps, known by its content: `make` writes it unless it is there.
+    """A copy of package, notebooks and sweeps, named by its content: `make` writes it unless it exists.
 
     Attributes:
-        folder: where it is, or would be; jobs run in it and import the package from it.
+        folder: of the copy; jobs run in it and import the package from it.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ class Snapshot:
         return cls(below / digest.hexdigest()[:12], root, code)
 
     def make(self) -> Path:
-        """Writes the copy, as a whole or not at all; returns its folder.
+        """Writes the copy, atomically; returns its folder.
 
         Raises:
             NotWritten: the disk is full.

@@ -1,4 +1,4 @@
-"""Locks: never broken while the owner lives, never left for ever by one who does not, on any file system."""
+"""Locks: never broken while the owner lives, and always released after it has died, on any file system."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def beating() -> Iterator[Callable[[Path], None]]:
     over.set()
 
 
-def test_an_owner_is_told_from_a_later_process_of_its_number(tmp_path: Path) -> None:
+def test_an_owner_is_distinguished_from_a_later_process_of_its_number(tmp_path: Path) -> None:
     """Without any flock, as on a file system that grants it to all."""
     path = tmp_path / "owner.lock"
     held = hold(tmp_path / "other.lock")
@@ -98,7 +98,7 @@ def test_setting_the_clock_does_not_change_who_an_owner_is(monkeypatch: pytest.M
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a container of its own needs root")
-def test_two_containers_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_two_containers_of_one_name_are_distinguished(tmp_path: Path) -> None:
     path = tmp_path / "owner.lock"
     held = hold(path, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
     named = owner_of(path)
@@ -123,7 +123,7 @@ def test_after_a_power_cut_a_lock_on_a_disk_is_free_at_once(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("network")
-def test_an_owner_elsewhere_that_shows_signs_of_life_is_left_alone(
+def test_an_owner_elsewhere_that_has_a_heartbeat_keeps_its_lock(
     tmp_path: Path, beating: Callable[[Path], None]
 ) -> None:
     path = write(tmp_path / "owner.lock", elsewhere())
@@ -160,7 +160,7 @@ def test_a_lock_that_the_server_keeps_for_a_dead_machine_is_taken_too(
             Lock.take(path, silence_s=SOON_S)
 
 
-def test_an_owner_that_is_dead_and_that_nobody_has_buried_is_none(tmp_path: Path) -> None:
+def test_an_owner_that_is_a_zombie_is_none(tmp_path: Path) -> None:
     """Its number is taken as long as its parent does not wait for it, which may be for ever."""
     path = tmp_path / "owner.lock"
     held = hold(path)
@@ -187,19 +187,19 @@ def test_a_process_of_this_machine_may_be_silent_for_as_long_as_it_likes(tmp_pat
     Lock.take(path).release()
 
 
-def test_a_lock_s_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_has_a_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ownership, "BEAT_S", 0.05)
-    monkeypatch.setattr(ownership, "_heart_of", None)
+    monkeypatch.setattr(ownership, "_heartbeat_pid", None)
     with Lock.take(tmp_path / "owner.lock") as lock:
-        seen = set()
+        times = set()
         for _ in range(20):
-            seen.add(lock.path.stat().st_mtime_ns)
+            times.add(lock.path.stat().st_mtime_ns)
             time.sleep(0.05)
-    assert len(seen) > 3
+    assert len(times) > 3
 
 
-def test_whoever_lost_its_lock_learns_so_before_it_writes(tmp_path: Path) -> None:
-    """As a laptop that slept through a minute of silence."""
+def test_who_lost_its_lock_is_refused_before_it_writes(tmp_path: Path) -> None:
+    """As on a laptop that slept for a minute."""
     run = Run.open(tmp_path, "sft-s0", {"seed": 0})
     path = write(run.folder / "owner.lock", elsewhere())
     for attempt in (lambda: run.write("result.json", {}), run.stop_requested, lambda: run.progress(1, 2), run.log):
@@ -232,5 +232,5 @@ def test_of_many_at_once_one_wins_even_without_any_flock(tmp_path: Path) -> None
     start = time.time() + 2
     command = [sys.executable, "-c", RACE, str(tmp_path / "owner.lock"), str(start)]
     racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    said = sorted(racer.communicate(timeout=120)[0].strip() for racer in racers)
-    assert said.count("mine") == 1 and set(said) == {"mine", "refused"}, said
+    outcomes = sorted(racer.communicate(timeout=120)[0].strip() for racer in racers)
+    assert outcomes.count("mine") == 1 and set(outcomes) == {"mine", "refused"}, outcomes

@@ -1,4 +1,4 @@
-"""Snapshots of the code: known by its content, whole, and with where it came from."""
+"""Snapshots of the code: named by their content, whole, and with their commit."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gemvg_repro.runs.snapshot import Snapshot, of_checkout
 from .. import tiny_project
 
 
-def test_a_frozen_copy_is_known_by_its_content_and_is_what_is_imported(tmp_path: Path) -> None:
+def test_a_snapshot_is_named_by_its_content_and_is_imported(tmp_path: Path) -> None:
     root = tiny_project.project(tmp_path / "project")
-    frozen = Snapshot.of(root, tmp_path / "code")
+    snapshot = Snapshot.of(root, tmp_path / "code")
     assert not (tmp_path / "code").exists()  # asking writes nothing
-    folder = frozen.make()
+    folder = snapshot.make()
     assert Snapshot.of(root, tmp_path / "code").make() == folder
     assert sorted(path.name for path in folder.iterdir()) == ["code.json", "gemvg_repro", "notebooks", "sweeps"]
     program = "import gemvg_repro.runs.snapshot as c; print(c.PACKAGE); print(c.current().commit)"
-    said = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
-    assert said.stdout.splitlines() == [str(folder / "gemvg_repro"), str(frozen.code.commit)]
+    printed = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    assert printed.stdout.splitlines() == [str(folder / "gemvg_repro"), str(snapshot.code.commit)]
     (root / "notebooks" / "train.ipynb").write_text("{}")
     assert Snapshot.of(root, tmp_path / "code").folder != folder
 
