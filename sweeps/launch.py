@@ -38,8 +38,9 @@ from gemvg_repro.launching.slurm_submission import Submitter
 from gemvg_repro.runs.json_files import RunError
 from gemvg_repro.runs.layout import snapshots
 from gemvg_repro.runs.snapshot import Snapshot
-from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
-from gemvg_repro.study.plan import Grid, Job, named, plan, select
+from gemvg_repro.study.grid import Grid
+from gemvg_repro.study.parameters import ParameterError
+from gemvg_repro.study.plan import Job, named, plan, select
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -153,7 +154,8 @@ def check_data(jobs: tuple[Job, ...]) -> None:
         from gemvg_repro.stages.data import check
 
         print(f"reading {data} and its images", file=sys.stderr)
-        check((DataParameters if job.kind == "data" else TrainParameters).check(job.parameters))
+        if job.spec:
+            check(job.spec)
 
 
 if __name__ == "__main__":

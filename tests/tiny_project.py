@@ -27,10 +27,10 @@ _WORK = f"""
 import os, time
 from fnmatch import fnmatch
 from pathlib import Path
-from gemvg_repro.study.identity import identify
 from gemvg_repro.runs.directory import Run
-what = identify(asked)
-run = Run.open(asked.runs_folder, what.name, what.parameters)
+from gemvg_repro.study.spec import resolve
+spec = resolve(params)
+run = Run.open(params.runs_folder, spec.identity.name, spec.identity.parameters)
 log = run.log()
 first = len(log.records()) + 1
 slow = fnmatch(run.name, os.environ.get("TINY_SLOW", ""))
@@ -50,7 +50,7 @@ run.finish({{"first": first, "metrics": {{"steps": len(log.records())}}}})
 """
 
 _REPORT = """
-print(sorted(path.parent.name for path in asked.runs_folder.glob("*/result.json")))
+print(sorted(path.parent.name for path in params.runs_folder.glob("*/result.json")))
 """
 
 
@@ -58,7 +58,7 @@ def notebook(kind: type[Parameters], work: str) -> nbformat.NotebookNode:
     """A notebook with the parameters of its model, their validation, and one cell of work."""
     literals = "\n".join(f"{name} = {field.default!r}" for name, field in kind.model_fields.items())
     check = f"from gemvg_repro.study.parameters import {kind.__name__}\n"
-    check += f"asked = {kind.__name__}.from_notebook(globals())"
+    check += f"params = {kind.__name__}.from_notebook(globals())"
     parameters = nbformat.v4.new_code_cell(literals, metadata={"tags": ["parameters"]})
     return nbformat.v4.new_notebook(
         cells=[parameters, *(nbformat.v4.new_code_cell(source) for source in (check, work))],

@@ -57,7 +57,7 @@ SMALL: dict[str, Any] = {
     "cot_sft": {"steps": 12, "conversations": 4, "micro_batch": 4, "turns": 1, "save_every": 3},
     "grpo": {
         "steps": 8, "prompts": 2, "rollouts": 8, "micro_batch": 16, "save_every": 2, "watch_every": 2,
-        "watched_samples": 20, "divergence_samples": 4,
+        "watched_samples": 20, "watched_batch": 10, "divergence_samples": 4,
     },
     "evaluate": {"batch": 10, "shortcut_samples": 20},
 }  # fmt: skip

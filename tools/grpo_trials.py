@@ -37,12 +37,14 @@ from gemvg_repro.models.loading import load
 from gemvg_repro.runs.directory import run_id
 from gemvg_repro.runs.json_files import write_json
 from gemvg_repro.runs.progress import ProgressPrinter
-from gemvg_repro.stages import data as sources
+from gemvg_repro.stages import samples
 from gemvg_repro.stages.prerequisites import MissingPrerequisite, ensure
-from gemvg_repro.stages.train import drawn_rewards, first_of_each_scene, weights_of
+from gemvg_repro.stages.train import first_of_each_scene
+from gemvg_repro.stages.validation_rewards import sampled_rewards
+from gemvg_repro.stages.weights import weights_of
 from gemvg_repro.study.parameters import TrainParameters
-from gemvg_repro.study.plan import Job
 from gemvg_repro.study.profiles import load_profile
+from gemvg_repro.study.spec import RunSpec, resolve
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.grpo import train_grpo
 from gemvg_repro.training.settings import GRPOSettings
@@ -87,17 +89,25 @@ def settings_of(setting: str) -> GRPOSettings:
 
 
 @cache
-def training_of(runs: Path, variant: str, seed: int) -> tuple[TrainParameters, dict[str, Job]]:
-    """The parameters of a trial's training, and the finished runs that it starts from."""
-    params = TrainParameters.check({"runs": str(runs), "mode": variant, "seed": seed, "prerequisites": "require"})
-    return params, ensure(params)
+def spec_of(runs: Path, variant: str, seed: int) -> RunSpec[TrainParameters]:
+    """The training of the study that a trial stands for; the runs that it needs are finished."""
+    params = {"runs": str(runs), "mode": variant, "seed": seed, "prerequisites": "require"}
+    spec = resolve(TrainParameters.check(params))
+    ensure(spec)
+    return spec
+
+
+def start_of(spec: RunSpec[TrainParameters]) -> Path:
+    """The directory of the CoT SFT that all trials start from."""
+    assert spec.start is not None
+    return spec.start.folder
 
 
 def file_of(runs: Path, trial: Trial) -> Path:
     """The file of a trial's record; its name is a hash of all that moves the trial."""
     setting, variant, seed = trial
     settings = {} if setting == START else asdict(settings_of(setting))
-    start = training_of(runs, variant, seed)[1]["cot_sft"].key
+    start = start_of(spec_of(runs, variant, seed)).name
     return runs / "trials" / f"{run_id({'start': start, 'variant': variant, 'grpo': settings})}.json"
 
 
@@ -106,20 +116,19 @@ def run_trial(runs: Path, trial: Trial) -> None:
     torch.set_num_threads(1)
     setting, variant, seed = trial
     started = time.monotonic()
-    params, needed = training_of(runs, variant, seed)
-    data = needed["data"].folder
-    model, processor = load(weights_of(needed["cot_sft"].folder), PROFILE.dtype, PROFILE.max_pixels)
-    validation = sources.load(data, params, "validation")
+    spec = spec_of(runs, variant, seed)
+    model, processor = load(weights_of(start_of(spec)), PROFILE.dtype, PROFILE.max_pixels)
+    validation = samples.load(spec, "validation")
     steps: list[dict[str, Any]] = []
     if setting != START:
         settings = settings_of(setting)
         with TemporaryDirectory() as folder:
             train_grpo(
-                model, processor, first_of_each_scene(sources.load(data, params, "train")),
+                model, processor, first_of_each_scene(samples.load(spec, "train")),
                 validation[: settings.divergence_samples], FORMS[variant], settings,
                 coordinate_step=PROFILE.coordinate_step, seed=seed, folder=Path(folder), record=steps.append,
             )  # fmt: skip
-    rewards = drawn_rewards(model, processor, validation[: PROFILE.grpo.watched_samples], MODES, PROFILE, "")
+    rewards = sampled_rewards(model, processor, validation[: PROFILE.grpo.watched_samples], MODES, PROFILE.grpo, "")
     total = rewards[rewards["term"] == "total"].groupby("mode")["value"].mean()
     record = {
         "trial": trial,

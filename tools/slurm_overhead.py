@@ -28,7 +28,8 @@ from gemvg_repro.launching.slurm_arrays import Array
 from gemvg_repro.launching.slurm_submission import Submitter
 from gemvg_repro.runs.layout import snapshots
 from gemvg_repro.runs.snapshot import Snapshot
-from gemvg_repro.study.plan import Grid, Job, plan
+from gemvg_repro.study.grid import Grid
+from gemvg_repro.study.plan import Job, plan
 from gemvg_repro.study.resources import Resources
 from tests import tiny_project
 from tools import one_host_slurm as one_host

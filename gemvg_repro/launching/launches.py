@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..files.atomic import write_bytes
 from ..runs.layout import launcher_folder
-from ..study.plan import Grid, Job
+from ..study.grid import Grid
+from ..study.plan import Job
 
 
 def pin_grid(jobs: Sequence[Job], grid: Grid, runs: Path) -> tuple[Job, ...]:

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..study.parameters import ParameterError, ReportParameters, project_root, resolve
-from ..study.plan import AXES, Grid, plan
+from ..study.grid import AXES, Grid
+from ..study.parameters import ParameterError, ReportParameters
+from ..study.paths import absolute, project_root
+from ..study.plan import plan
 
 SETTINGS = tuple(axis for axis in AXES if axis not in ("mode", "seed"))
 """What all variants and seeds of a report share."""
@@ -42,7 +44,7 @@ def reported(params: ReportParameters) -> Planned:
     Raises:
         ParameterError: the grid is none, or its profile is another than the report's.
     """
-    study = planned(resolve(params.grid), params.seeds, params.runs_folder)
+    study = planned(absolute(params.grid), params.seeds, params.runs_folder)
     if params.profile != study.settings["profile"]:
         raise ParameterError(
             f"profile = {params.profile!r}, but {params.grid} is a grid of profile {study.settings['profile']}; "

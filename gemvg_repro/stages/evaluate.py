@@ -32,13 +32,16 @@ from ..runs.directory import Run, result_of
 from ..runs.layout import GALLERY, MODEL, OFFICIAL, PREDICTIONS, SCORES
 from ..runs.progress import ProgressPrinter
 from ..study.hub import checkpoint_folder
-from ..study.identity import identify, locate, threads_of
-from ..study.parameters import EvaluateParameters, resolve
-from ..study.plan import Job
-from ..study.profiles import EvaluationSettings, Profile, load_profile
-from . import data as sources
+from ..study.parameters import EvaluateParameters
+from ..study.paths import absolute
+from ..study.profiles import EvaluationSettings, Profile
+from ..study.spec import RunSpec
+from ..study.variants import BASE
+from . import samples
+from .data import check_pictures
 from .prerequisites import ensure
-from .train import base_of, weights_of, write_table
+from .validation_rewards import write_table
+from .weights import base_of, weights_of
 
 
 @dataclass(frozen=True)
@@ -60,84 +63,78 @@ class Task:
         return f"{self.benchmark}-{self.mode}"
 
 
-def evaluate(asked: EvaluateParameters) -> Path:
-    """Scores the model that a notebook asks for, or goes on with it; returns the run directory.
+def evaluate(spec: RunSpec[EvaluateParameters]) -> Path:
+    """Evaluates the model that a notebook asks for, or resumes; returns the run directory.
 
     Answers are kept as they come, so that nothing is generated twice; scoring follows, and takes no model.
     """
-    if asked.benchmark:
-        return _evaluate_published(asked)
-    profile = load_profile(asked.profile)
-    given = weights_of(checkpoint_folder(asked.checkpoint)) if asked.checkpoint else None
-    needed = ensure(asked)
-    identity = identify(asked, profile)
-    torch.set_num_threads(threads_of("evaluate", profile))
-    checkpoint = given or _trained(asked, needed, profile)
-    data, started = needed["data"].folder, time.monotonic()
-    if result_of(asked.runs_folder / identity.folder_name) is None:
-        validation, test = sources.held_out(data, asked)
-    with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
+    if spec.parameters.benchmark:
+        return _evaluate_published(spec)
+    checkpoint = spec.parameters.checkpoint
+    given = weights_of(checkpoint_folder(checkpoint)) if checkpoint else None
+    prerequisites = ensure(spec)
+    torch.set_num_threads(spec.threads)
+    weights = given or (weights_of(spec.start.folder) if spec.start else base_of(spec.profile))
+    started = time.monotonic()
+    if result_of(spec.folder) is None:
+        validation, test = samples.held_out(spec)
+    with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters) as run:
         if run.finished is None:
-            tasks = _tasks(asked, profile.evaluate, data, test)
-            texts = _answer(run, checkpoint, tasks, profile)
-            summaries = _score(run, tasks, texts)
-            _model_free(run, validation, [s for s in test if s.choice is None][: asked.samples or None])
-            _draw(run, tasks, texts)
-            about = _about(asked, {kind: job.key for kind, job in needed.items()}, given)
-            run.finish(about | _result(summaries, texts, time.monotonic() - started))
-        return run.folder
-
-
-def _trained(asked: EvaluateParameters, needed: Mapping[str, Job], profile: Profile) -> Path:
-    """The model of the mode that is asked for: what its run has made, or the base as it is."""
-    return base_of(profile) if asked.mode == "base" else weights_of(needed[asked.mode].folder)
-
-
-def _evaluate_published(asked: EvaluateParameters) -> Path:
-    """Puts a published benchmark to a checkpoint, in its authors' words; then scores it, as `benchmarks.score` does.
-
-    official-*.json in the run directory has the official score, ours beside it and the fingerprint of the annotations.
-    """
-    profile = load_profile(asked.profile)
-    checkpoint = weights_of(checkpoint_folder(asked.checkpoint))
-    identity = identify(asked, profile)
-    torch.set_num_threads(threads_of("evaluate", profile))
-    mode: Mode = "cot" if asked.mode == "cot" else "direct"
-    if result_of(locate(asked)) is None:
-        root = resolve(asked.root)
-        task = _published(asked.benchmark, mode, root, profile.data.most_pixels)
-        sources.check_pictures(benchmark(asked.benchmark).annotations(root), task.samples)
-    with Run.open(asked.runs_folder, identity.name, identity.parameters) as run:
-        if run.finished is None:
-            started = time.monotonic()
-            answers = _answer(run, checkpoint, [task], profile)
-            summaries = _score(run, [task], answers)
-            about = _about(asked, {}, checkpoint)
+            tasks = _tasks(spec, test)
+            answers = _answer(run, weights, tasks, spec.profile)
+            summaries = _score(run, tasks, answers)
+            grounding = [s for s in test if s.choice is None]
+            _model_free(run, validation, grounding[: spec.parameters.samples or None])
+            _draw(run, tasks, answers)
+            about = _about(spec.parameters, prerequisites, given)
             run.finish(about | _result(summaries, answers, time.monotonic() - started))
         return run.folder
 
 
-def _tasks(asked: EvaluateParameters, settings: EvaluationSettings, data: Path, test: Sequence[Sample]) -> list[Task]:
-    """Every benchmark in both modes; grey and shuffled pictures on the first samples, asked directly.
+def _evaluate_published(spec: RunSpec[EvaluateParameters]) -> Path:
+    """Puts a published benchmark to a checkpoint, in its authors' words; then scores it, as `benchmarks.score` does.
+
+    official-*.json in the run directory has the official score, ours beside it and the fingerprint of the annotations.
+    """
+    params = spec.parameters
+    checkpoint = weights_of(checkpoint_folder(params.checkpoint))
+    torch.set_num_threads(spec.threads)
+    if result_of(spec.folder) is None:
+        root = absolute(params.root)
+        task = _published(params.benchmark, params.prompting, root, spec.profile.data.most_pixels)
+        check_pictures(benchmark(params.benchmark).annotations(root), task.samples)
+    with Run.open(params.runs_folder, spec.identity.name, spec.identity.parameters) as run:
+        if run.finished is None:
+            started = time.monotonic()
+            answers = _answer(run, checkpoint, [task], spec.profile)
+            summaries = _score(run, [task], answers)
+            about = _about(params, {}, checkpoint)
+            run.finish(about | _result(summaries, answers, time.monotonic() - started))
+        return run.folder
+
+
+def _tasks(spec: RunSpec[EvaluateParameters], test: Sequence[Sample]) -> list[Task]:
+    """Every benchmark in both modes; grey and shuffled images on the first samples, with direct prompts.
 
     Those in official formats go through the reader, the questions and the score that the real files go through.
     """
-    grounding = [s for s in test if s.choice is None][: asked.samples or None]
-    choices = [s for s in test if s.choice is not None][: asked.samples or None]
+    limit = spec.parameters.samples
+    grounding = [s for s in test if s.choice is None][: limit or None]
+    choices = [s for s in test if s.choice is not None][: limit or None]
     tasks = []
     for mode in MODES:
         tasks.append(_generalised("generalised", mode, grounding))
         tasks.append(_generalised("understanding", mode, choices))
-        for name, root in sources.exported(data).items():
-            tasks.append(_published(name, mode, root, most=asked.samples))
-    few = grounding[: settings.shortcut_samples]
+        for name, root in samples.exported(spec).items():
+            tasks.append(_published(name, mode, root, most=limit))
+    few = grounding[: spec.profile.evaluate.shortcut_samples]
     tasks.append(_generalised("blind", "direct", shortcuts.grey(few)))
     tasks.append(_generalised("shuffled", "direct", shortcuts.shuffled(few, seed=0)))
     return [task for task in tasks if task.samples]
 
 
-def _generalised(benchmark: str, mode: Mode, samples: Sequence[Sample]) -> Task:
-    return Task(benchmark, mode, samples, lambda texts, tokens: generalised.score(samples, texts, mode, tokens))
+def _generalised(benchmark: str, mode: Mode, questions: Sequence[Sample]) -> Task:
+    return Task(benchmark, mode, questions, lambda texts, tokens: generalised.score(questions, texts, mode, tokens))
 
 
 def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None, most: int = 0) -> Task:
@@ -162,8 +159,7 @@ def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None
     def table(texts: Sequence[str], tokens: Sequence[int]) -> pd.DataFrame:
         return mig_bench.score(data, texts, mode, tokens)
 
-    samples = chosen.samples(data, mode, templates)
-    return Task(name, mode, samples, table if name == "mig_bench" else None, official)
+    return Task(name, mode, chosen.samples(data, mode, templates), table if name == "mig_bench" else None, official)
 
 
 Answers = dict[str, dict[str, tuple[str, int]]]
@@ -260,13 +256,14 @@ def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
     gallery.write(run.folder / GALLERY, chosen, said)
 
 
-def _about(asked: EvaluateParameters, needed: Mapping[str, str], given: Path | None) -> dict[str, Any]:
-    """Whose answers these are: as asked, or, where weights are given, as their own run says, if they are of one."""
+def _about(params: EvaluateParameters, prerequisites: Mapping[str, str], given: Path | None) -> dict[str, Any]:
+    """Whose answers these are: of the mode that is evaluated, or of the run that given weights are of, if of any."""
     if given is None:
-        return {"mode": asked.mode, "seed": None if asked.mode == "base" else asked.seed, "prerequisites": {**needed}}
+        seed = None if params.mode == BASE else params.seed
+        return {"mode": params.mode, "seed": seed, "prerequisites": {**prerequisites}}
     trained = (result_of(given.parent) if given.name == MODEL else None) or {}
     before = {**trained.get("prerequisites", {}), trained["mode"]: given.parent.name} if "mode" in trained else {}
-    return {"mode": trained.get("mode"), "seed": trained.get("seed"), "prerequisites": {**before, **needed}}
+    return {"mode": trained.get("mode"), "seed": trained.get("seed"), "prerequisites": {**before, **prerequisites}}
 
 
 def _result(summaries: Mapping[str, Mapping[str, Any]], answers: Answers, seconds: float) -> dict[str, Any]:

@@ -1,48 +1,53 @@
-"""Are the runs that a notebook starts from there, and if not, may they be made first?"""
+"""Are the runs that a run needs finished, and if not, may they be made first?"""
 
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from ..launching.notebook import execute
-from ..study.parameters import DataParameters, EvaluateParameters, TrainParameters, project_root
-from ..study.plan import Job, chain
+from ..runs.directory import result_of
+from ..study.parameters import DataParameters, TrainParameters
+from ..study.paths import project_root
+from ..study.plan import job_of
+from ..study.spec import RunSpec
 from .data import check
 
 
 class MissingPrerequisite(RuntimeError):
-    """A run is not finished that this one starts from."""
+    """A run is not finished that this one needs."""
 
 
-def ensure(asked: TrainParameters | EvaluateParameters) -> dict[str, Job]:
-    """The finished runs that this one starts from, by kind: `data` and training modes.
+def ensure(spec: RunSpec[Any]) -> dict[str, str]:
+    """The names of the directories of the finished runs that this one needs, by kind: `data` and training modes.
 
     With `prerequisites: train` an unfinished one is made first, by its own notebook in processes of its own,
-    and said so; it goes on from where it was stopped.
+    and said so; it resumes where it was stopped.
 
     Raises:
         MissingPrerequisite: with `prerequisites: require`, when one is not finished.
         Refused: the given data is not in order; nothing was begun.
         NotebookFailed: when one could not be made.
     """
-    check(asked)
-    *needed, _ = chain(asked.model_copy(update={"prerequisites": "require"}), project_root(), asked.runs_folder)
-    for job in needed:
-        if job.finished:
+    check(spec)
+    *needs, _ = spec.chain()
+    for need in needs:
+        if result_of(need.folder) is not None:
             continue
-        if asked.prerequisites == "require":
+        if getattr(spec.parameters, "prerequisites", "") == "require":
             raise MissingPrerequisite(
-                f"{asked.notebook} needs {job.name}, and {job.folder} is not finished; "
-                f"`-p prerequisites train` makes it first, or: {_command(job)}"
+                f"{spec.parameters.notebook} needs {need.identity.name}, and {need.folder} is not finished; "
+                f"`-p prerequisites train` makes it first, or: {_command(need)}"
             )
-        print(f"{job.name} is missing and comes first", flush=True)  # noqa: T201  a notebook shows it
-        execute(job, project_root())
-    return {str(job.parameters.get("mode", "data")): job for job in needed}
+        print(f"{need.identity.name} is missing and comes first", flush=True)  # noqa: T201  a notebook shows it
+        execute(job_of(need, project_root(), spec.parameters.runs_folder), project_root())
+    return {need.kind: need.identity.folder_name for need in needs}
 
 
-def _command(job: Job) -> str:
+def _command(need: RunSpec[Any]) -> str:
     """How a run of data or a training is made by hand."""
-    fields = (DataParameters if job.notebook.stem == "data" else TrainParameters).model_fields
-    told = {"runs", "mode", "seed"} | {k for k, v in job.parameters.items() if v and v != fields[k].default}
-    given = [f"-p {k} {shlex.quote(str(v))}" for k, v in job.parameters.items() if k in told - {"prerequisites"}]
-    return f"papermill notebooks/{job.notebook.name} OUT.ipynb {' '.join(given)}"
+    parameters = job_of(need, project_root(), need.parameters.runs_folder).parameters
+    fields = (DataParameters if need.kind == "data" else TrainParameters).model_fields
+    named = {"runs", "mode", "seed"} | {k for k, v in parameters.items() if v and v != fields[k].default}
+    options = [f"-p {k} {shlex.quote(str(v))}" for k, v in parameters.items() if k in named - {"prerequisites"}]
+    return f"papermill notebooks/{need.parameters.notebook} OUT.ipynb {' '.join(options)}"

@@ -11,11 +11,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..files.validation import Refused
-from .parameters import is_hub_name, resolve
+from .paths import absolute
 
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 _NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
 _INDEX = "model.safetensors.index.json"
+
+
+def is_hub_name(checkpoint: str) -> bool:
+    """Whether a checkpoint is written as a model's name on the Hugging Face hub, and is no folder here."""
+    part = r"[A-Za-z0-9][\w.-]{0,95}"
+    return re.fullmatch(f"{part}/{part}", checkpoint, re.ASCII) is not None and not absolute(checkpoint).is_dir()
 
 
 def checkpoint_folder(checkpoint: str) -> Path:
@@ -27,7 +33,7 @@ def checkpoint_folder(checkpoint: str) -> Path:
         Refused: it is neither, and cannot be downloaded; the message says what can be done.
     """
     if not is_hub_name(checkpoint):
-        return resolve(checkpoint)
+        return absolute(checkpoint)
     if (folder := _cached(checkpoint)) is not None:
         return folder
     from huggingface_hub import snapshot_download

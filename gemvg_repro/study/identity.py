@@ -1,66 +1,35 @@
-"""Which run is meant: what moves its numbers, hence its id and its directory?
+"""What moves a run's numbers, and hence its id and its directory? All that does, and nothing else.
 
-Quick and without torch, so that the launcher, the notebooks and the report can all ask.
+Quick and without torch, so that the launcher, the notebooks and the report can all derive it.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Protocol
 
-from ..benchmarks.fingerprint import fingerprint
-from ..benchmarks.prompts import templates_at
-from ..benchmarks.registry import benchmark
-from ..corpora import recipe
 from ..corpora.manifest import MANIFEST
 from ..corpora.sources import annotation_files
 from ..files.hashing import sha256
-from ..files.pictures import FilePicture
-from ..grounding.samples import Mode, Picture
-from ..runs.directory import parameters_of, run_id
+from ..runs.directory import run_id
 from ..runs.environment import library_versions
 from ..runs.json_files import read_json_or_none
-from ..runs.layout import MODEL
-from .hub import checkpoint_folder, commit_of
-from .parameters import DataParameters, EvaluateParameters, Parameters, TrainMode, TrainParameters, is_hub_name, resolve
-from .profiles import load_profile
+from . import content
+from .parameters import DataParameters, EvaluateParameters, ParameterError, TrainParameters
+from .paths import PACKAGE, absolute
+from .variants import TRAINED
 
 RESULTS_VERSION = 9
 """Raised by hand when code moves numbers: every run is then another run."""
 
-CONTINUES: Mapping[TrainMode, TrainMode | None] = {
-    "sft": None,
-    "cot_sft": "sft",
-    "cot": "cot_sft",
-    "direct": "cot_sft",
-    "hybrid": "cot_sft",
-    "sft_more": "cot_sft",
-    "joint": "cot_sft",
-    "shuffled": "cot_sft",
-    "token": "cot_sft",
-}
-"""The training that each mode goes on from; None: from the base."""
-
 SECTIONS = ("data", "sft", "cot_sft", "grpo", "evaluate")
 """Parts of a profile that move the numbers of some kinds of runs only. Every other part moves all of them."""
 
-_TRAINED_BY: Mapping[TrainMode, tuple[str, ...]] = {
-    "sft": ("sft",),
-    "cot_sft": ("cot_sft",),
-    "sft_more": ("cot_sft", "grpo"),  # it costs what GRPO costs
-}
-_GRPO = ("grpo", "evaluate")
-"""The sections that move a training; those of GRPO draw answers as evaluations do, before and after it."""
-
-_READ = (".safetensors", ".json", ".txt", ".jinja")
-"""Of a folder of weights: model, tokenizer, image processor and chat template are read from these."""
-
-_PACKAGE = Path(__file__).resolve().parents[1]
+ONLY_TESTED_ON = ("test", "understanding_test", "benchmarks")
+"""Settings of the drawn data that no training sees: of `data.recipe`, and `data.benchmarks`."""
 
 
 class SomeProfile(Protocol):
@@ -75,19 +44,17 @@ class SomeProfile(Protocol):
 
 @dataclass(frozen=True)
 class Identity:
-    """A run, before it exists.
+    """A run's name and what moves its numbers.
 
     Attributes:
         name: for people, such as `hybrid-s0`.
         parameters: what moves its numbers, and nothing else; becomes its parameters.json.
-        prerequisites: the runs that must be finished first.
     """
 
     name: str
     parameters: Mapping[str, Any]
-    prerequisites: tuple[Identity, ...] = ()
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The hash of the parameters."""
         return run_id(self.parameters)
@@ -98,23 +65,6 @@ class Identity:
         return f"{self.name}-{self.id}"
 
 
-def identify(parameters: Parameters, profile: SomeProfile | None = None) -> Identity:
-    """The identity of the run that a notebook with these parameters makes, and those of its prerequisites."""
-    profile = profile or load_profile(parameters.profile)
-    if isinstance(parameters, DataParameters):
-        return _composed(parameters, profile) if parameters.roots else _data(parameters.data, profile)
-    if isinstance(parameters, TrainParameters):
-        return _training(parameters, profile)
-    if isinstance(parameters, EvaluateParameters):
-        return _evaluation(parameters, profile)
-    raise TypeError(f"{parameters.notebook} makes no run: it only reads them")
-
-
-def locate(parameters: Parameters) -> Path:
-    """The run directory of a notebook with these parameters, whether it exists or not."""
-    return parameters.runs_folder / identify(parameters).folder_name
-
-
 def threads_of(kind: str, profile: SomeProfile) -> int:
     """How many threads a run of this kind computes with: a training mode, `data` or `evaluate`; by default 1.
 
@@ -123,33 +73,31 @@ def threads_of(kind: str, profile: SomeProfile) -> int:
     return profile.threads.get(kind, 1)
 
 
-def _data(data: str, profile: SomeProfile) -> Identity:
-    """Data that is drawn is known by the profile's settings, data that is given by its content."""
+def data_identity(parameters: DataParameters, profile: SomeProfile) -> Identity:
+    """Data that is drawn is known by the profile's settings; given files, and shards, by their content.
+
+    Raises:
+        ParameterError: nothing is given, and the profile has no data of its own.
+    """
+    if parameters.roots:
+        return _composed(parameters, profile)
     section = profile.model_dump().get("data") or {}
-    if data and resolve(data).is_dir():
-        content = (read_json_or_none(resolve(data) / MANIFEST) or {}).get("content", "")
-        known = {"results_version": RESULTS_VERSION, "most_pixels": section.get("most_pixels"), "shards": content}
-        return Identity("data", {"kind": "data", **known})
-    if data:
+    if not parameters.data and section.get("recipe", ...) is None:
+        raise ParameterError(
+            f"profile {profile.name} has no data of its own. Compose it from official downloads by data.ipynb "
+            "(-p roots 'coco=/data/coco d3=/data/d3') and give -p data FOLDER; or give a COCO-format file: "
+            "-p data FILE.json"
+        )
+    given = absolute(parameters.data)
+    if parameters.data and given.is_dir():
+        shards = (read_json_or_none(given / MANIFEST) or {}).get("content", "")
+        moving = {"results_version": RESULTS_VERSION, "most_pixels": section.get("most_pixels"), "shards": shards}
+        return Identity("data", {"kind": "data", **moving})
+    if parameters.data:
         settings = {name: section.get(name) for name in ("composed", "seed", "most_pixels")}
-        known = {"results_version": RESULTS_VERSION, "settings": settings, "file": _annotations(resolve(data))}
-        return Identity("data", {"kind": "data", **known})
-    return Identity("data", _moving("data", ("data",), profile) | {"recipe": _recipe(profile)})
-
-
-def _recipe(profile: SomeProfile) -> dict[str, str]:
-    """The hashes of the recipe that the profile's training sets are composed by, and of its words."""
-    composition = (profile.model_dump().get("data") or {}).get("composition")
-    if not composition:
-        return {}
-    file = _PACKAGE / composition["recipe"]
-    words = _words_of(file, file.stat().st_mtime_ns)
-    return {path.relative_to(_PACKAGE).as_posix(): sha256(path) for path in (file, words)}
-
-
-@lru_cache(maxsize=16)
-def _words_of(file: Path, modified_ns: int) -> Path:
-    return recipe.load(file).wording
+        moving = {"results_version": RESULTS_VERSION, "settings": settings, "file": content.hash_of_coco(given)}
+        return Identity("data", {"kind": "data", **moving})
+    return Identity("data", _moving("data", ("data",), profile) | {"recipe": _recipe(section)})
 
 
 def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
@@ -159,106 +107,87 @@ def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
         "kind": "data",
         "results_version": RESULTS_VERSION,
         "versions": library_versions(),
-        "recipe": _recipe(profile),
+        "recipe": _recipe(data),
         "share": data["composition"]["share"] * parameters.share,
         "embedded": [data["most_pixels"]] if parameters.embed else [],
-        "sources": {name: _contents(annotation_files(name, root), root) for name, root in parameters.sources.items()},
+        "sources": {
+            name: content.hash_of_files(annotation_files(name, root), root) for name, root in parameters.sources.items()
+        },
         "benchmarks": {
-            name: [sha256(file) if file.is_file() else "", _sizes(images) if images else None]
+            name: [sha256(file) if file.is_file() else "", content.hash_of_sizes(images) if images else None]
             for name, (file, images) in parameters.benchmarks.items()
         },
     }
     return Identity("mg_data", moving)
 
 
-def _contents(files: Iterable[Path], root: Path) -> str:
-    """Files below a root, by content; those that are not there are left out."""
-    return run_id({path.relative_to(root).as_posix(): sha256(path) for path in files if path.is_file()})
+def _recipe(data: Mapping[str, Any]) -> dict[str, str]:
+    composition = data.get("composition")
+    return content.hash_of_recipe(PACKAGE / composition["recipe"]) if composition else {}
 
 
-def _sizes(folder: Path) -> str:
-    """Pictures, of which there may be gigabytes, by name and size."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return run_id({path.relative_to(folder).as_posix(): path.stat().st_size for path in found})
+def trained_on(data: Identity) -> str:
+    """The id of what trainings see of a data run: its own, less what is only tested on.
+
+    More test samples or another export of a benchmark make another data run, and leave all trainings as they are.
+    """
+    settings = data.parameters.get("settings", {}).get("data")
+    if settings is None:  # given or composed: all of it may be trained on
+        return data.id
+    seen = _without(settings, ONLY_TESTED_ON)
+    if isinstance(seen.get("recipe"), dict):
+        seen["recipe"] = _without(seen["recipe"], ONLY_TESTED_ON)
+    return run_id({**data.parameters, "settings": {"data": seen}})
 
 
-def _training(parameters: TrainParameters, profile: SomeProfile) -> Identity:
+def _without(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
+
+
+def training_identity(
+    parameters: TrainParameters, profile: SomeProfile, data: Identity, start: Identity | None
+) -> Identity:
+    """A training is known by its settings, its data, and the run that it starts from, or the base."""
     mode, seed = parameters.mode, parameters.seed
-    data = _data(parameters.data, profile)
-    earlier = CONTINUES[mode]
-    start = data if earlier is None else _training(parameters.model_copy(update={"mode": earlier}), profile)
-    moving = _moving(mode, _TRAINED_BY.get(mode, _GRPO), profile) | {
+    variant = TRAINED[mode]
+    moving = _moving(mode, variant.sections, profile) | {
         "mode": mode,
         "seed": seed,
         "steps": parameters.steps,
-        "data": data.id,
-        "prerequisites": {} if earlier is None else {earlier: start.id},
+        "data": trained_on(data),
+        "prerequisites": {} if start is None else {variant.parent: start.id},
     }
-    if earlier is None:
+    if start is None:
         moving["base"] = _base(profile)
-    return Identity(f"{mode}-s{seed}", moving, tuple({start.id: start, data.id: data}.values()))
+    return Identity(f"{mode}-s{seed}", moving)
 
 
-def _evaluation(parameters: EvaluateParameters, profile: SomeProfile) -> Identity:
-    if parameters.benchmark:
-        return _benchmark(parameters, profile)
-    data = _data(parameters.data, profile)
-    needs = [data]
+def evaluation_identity(
+    parameters: EvaluateParameters, profile: SomeProfile, data: Identity, training: Identity | None
+) -> Identity:
+    """An evaluation is known by its settings, its data and its model: a training's, a checkpoint, or the base."""
     if parameters.checkpoint:
-        name, model = _checkpoint(parameters.checkpoint)
-    elif parameters.training is None:
+        name, model = content.name_and_hash_of_checkpoint(parameters.checkpoint)
+    elif training is None:
         name, model = "base", _base(profile)
     else:
-        training = _training(parameters.training, profile)
-        name, model, needs = training.name, training.id, [training, data]
-    moving = _moving("evaluate", ("evaluate",), profile) | {
-        "model": model,
-        "data": data.id,
-        "samples": parameters.samples,
-    }
-    return Identity(f"evaluate-{name}", moving, tuple(needs))
+        name, model = training.name, training.id
+    moving = {"model": model, "data": data.id, "samples": parameters.samples}
+    return Identity(f"evaluate-{name}", _moving("evaluate", ("evaluate",), profile) | moving)
 
 
-def _benchmark(parameters: EvaluateParameters, profile: SomeProfile) -> Identity:
+def benchmark_identity(parameters: EvaluateParameters, profile: SomeProfile) -> Identity:
     """A checkpoint's answers to a published benchmark, known by all that determines them."""
-    model, key = _checkpoint(parameters.checkpoint)
+    model, key = content.name_and_hash_of_checkpoint(parameters.checkpoint)
+    benchmark, prompting = parameters.benchmark, parameters.prompting
     moving = _moving("evaluate", ("evaluate",), profile) | {
         "model": key,
-        "benchmark": parameters.benchmark,
-        "mode": parameters.mode,
+        "benchmark": benchmark,
+        "mode": prompting,
         "most_pixels": (profile.model_dump().get("data") or {}).get("most_pixels"),
-        "asked": _asked(
-            parameters.benchmark, resolve(parameters.root), "cot" if parameters.mode == "cot" else "direct"
-        ),
+        "asked": content.hash_of_benchmark(benchmark, absolute(parameters.root), prompting),
     }
-    name = f"evaluate-{model}-{parameters.benchmark.replace('+', 'plus')}-{parameters.mode}"
-    return Identity(name, moving)
-
-
-def _asked(name: str, root: Path, mode: Mode) -> str:
-    """What a benchmark asks and is scored against: annotations, prompts, true answers, and the pictures' bytes."""
-    chosen = benchmark(name)
-    file = chosen.annotations(root)
-    samples = chosen.samples(chosen.load(file), mode, templates_at(root))
-    rows = [
-        [s.id, s.prompt or s.query, s.choice, [[t.picture, *t.box] for t in s.targets], [*map(_picture, s.pictures)]]
-        for s in samples
-    ]
-    return run_id({"annotations": fingerprint(name, file, {}).sha256, "samples": rows})
-
-
-def _picture(picture: Picture) -> str:
-    """A picture's file by its content; one within a table is known by its place, since the table's hash is there."""
-    if not isinstance(picture, FilePicture):
-        return repr([getattr(picture, name, None) for name in ("group", "row", "column", "position")])
-    file = picture.root / picture.path
-    return sha256(file) if file.is_file() else "missing"
-
-
-def _files(folder: Path) -> str:
-    """All files of a folder, by content."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return run_id({path.relative_to(folder).as_posix(): sha256(path) for path in found})
+    return Identity(f"evaluate-{model}-{benchmark.replace('+', 'plus')}-{prompting}", moving)
 
 
 def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[str, Any]:
@@ -277,43 +206,4 @@ def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[st
 
 
 def _base(profile: SomeProfile) -> str:
-    """What training starts from: the hash of a folder's content, or a hub's name and commit.
-
-    In SHA256SUMS, which `models.checkpoints.check` compares, stand the hashes of the files of the package's own base.
-    """
-    base = str(profile.model_dump().get("base") or "")
-    folder = _PACKAGE / base
-    if is_hub_name(base) and not folder.is_dir():
-        return f"{base}@{commit_of(base)}"
-    if not base or not folder.is_dir():
-        return base
-    sums = folder / "SHA256SUMS"
-    return f"sha256:{sha256(sums) if sums.is_file() else _files(folder)}"
-
-
-def _checkpoint(given: str) -> tuple[str, str]:
-    """Name and id of a model: its run's, those of its weights, or its commit on the hub."""
-    folder = checkpoint_folder(given)
-    if is_hub_name(given):
-        return _slug(given.partition("/")[2]), f"{given}@{folder.name}"
-    run = folder.parent if folder.name == MODEL else folder
-    if (known := parameters_of(run)) is not None:
-        return run.name.removesuffix(f"-{run_id(known)}"), run_id(known)
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in _READ and path.is_file()]
-    if not any(path.suffix == ".safetensors" for path in files):
-        raise FileNotFoundError(f"{folder} is neither a run directory nor has it any *.safetensors")
-    return _slug(folder.name), run_id({file.name: sha256(file) for file in files})
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-.") or "checkpoint"
-
-
-def _annotations(file: Path) -> dict[str, str]:
-    """A COCO-format file and its images, by content."""
-    try:
-        names = sorted(str(image["file_name"]) for image in json.loads(file.read_bytes())["images"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        names = []  # the reader of the data says what is wrong with the file
-    images = {name: sha256(image) for name in names if (image := file.parent / name).is_file()}
-    return {"annotations": sha256(file), "images": run_id(images)}
+    return content.hash_of_base(str(profile.model_dump().get("base") or ""))

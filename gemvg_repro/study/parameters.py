@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from ..benchmarks.registry import NAMES
 from ..corpora.manifest import MANIFEST
-from ..grounding.samples import MODES
-from .profiles import load_profile
+from ..grounding.samples import Mode
+from .hub import is_hub_name
+from .paths import absolute
+from .profiles import check_name
+from .variants import BASE, EVALUATED, TRAINED
 
-TrainMode = Literal["sft", "cot_sft", "cot", "direct", "hybrid", "sft_more", "joint", "shuffled", "token"]
-TRAIN_MODES: tuple[TrainMode, ...] = get_args(TrainMode)
-
-VariantName = Literal["base", TrainMode]
-"""What can be evaluated: the base too, on which nothing is trained."""
+P = TypeVar("P", bound="Parameters")
 
 _PLAIN = (str, int, float, bool, list, dict, type(None))
 
 
 class ParameterError(ValueError):
     """A notebook or a grid was given a parameter that does not exist, or a value that is not valid."""
-
-
-def project_root(start: Path | None = None) -> Path:
-    """The nearest folder from `start` (the working folder) upwards with notebooks/train.ipynb, or `start`."""
-    start = (start or Path.cwd()).resolve()
-    return next((f for f in (start, *start.parents) if (f / "notebooks" / "train.ipynb").is_file()), start)
-
-
-def resolve(path: str) -> Path:
-    """An absolute path; a relative one counts from the project's root, wherever a notebook happens to run."""
-    return project_root() / Path(path).expanduser()
-
-
-def is_hub_name(checkpoint: str) -> bool:
-    """Whether a checkpoint is written as a model's name on the Hugging Face hub, and is no folder here."""
-    part = r"[A-Za-z0-9][\w.-]{0,95}"
-    return re.fullmatch(f"{part}/{part}", checkpoint, re.ASCII) is not None and not resolve(checkpoint).is_dir()
 
 
 class Parameters(BaseModel):
@@ -83,21 +64,25 @@ class Parameters(BaseModel):
                 f"`papermill notebooks/{cls.notebook} --help-notebook` explains them."
             ) from None
 
+    def shared_with(self, kind: type[P]) -> P:
+        """The parameters of another notebook that have the same values, where both have them."""
+        return kind(**{k: v for k, v in dict(self).items() if k in kind.model_fields})
+
     @property
     def runs_folder(self) -> Path:
         """The folder of all run directories, absolute."""
-        return resolve(self.runs)
+        return absolute(self.runs)
 
     @field_validator("profile")
     @classmethod
     def _profile_exists(cls, name: str) -> str:
-        load_profile(name)
+        check_name(name)
         return name
 
     @field_validator("data", check_fields=False)
     @classmethod
     def _data_exists(cls, data: str) -> str:
-        given = resolve(data)
+        given = absolute(data)
         if data and not ((given.is_file() and data.endswith(".json")) or (given / MANIFEST).is_file()):
             raise ValueError(
                 f"{data!r} is no file and no folder of shards; expected a COCO-format .json file, a folder with a "
@@ -146,14 +131,14 @@ class DataParameters(Parameters):
     @property
     def sources(self) -> dict[str, Path]:
         """The root of each source that is given."""
-        return {name: resolve(path) for name, path in self._by_name("roots").items()}
+        return {name: absolute(path) for name, path in self._by_name("roots").items()}
 
     @property
     def benchmarks(self) -> dict[str, tuple[Path, Path | None]]:
         """The annotation file of each benchmark to leave out, and the folder of its images: FILE or FILE,IMAGES."""
         parted = {name: path.partition(",") for name, path in self._by_name("exclude").items()}
         return {
-            name: (resolve(file), resolve(images) if images else None) for name, (file, _, images) in parted.items()
+            name: (absolute(file), absolute(images) if images else None) for name, (file, _, images) in parted.items()
         }
 
     def _by_name(self, field: str) -> dict[str, str]:
@@ -170,34 +155,40 @@ class TrainParameters(Parameters):
 
     notebook: ClassVar[str] = "train.ipynb"
 
-    mode: TrainMode = "sft"
+    mode: str = "sft"
     seed: int = Field(default=0, ge=0)
     data: str = ""
     steps: int = Field(default=0, ge=0)
     prerequisites: Literal["train", "require"] = "train"
 
-    @field_validator("mode", mode="before")
+    @field_validator("mode")
     @classmethod
-    def _is_trained(cls, mode: object) -> object:
-        if mode == "base":
-            raise ValueError("nothing is trained on the base; notebooks/evaluate.ipynb scores it as it is")
-        return mode
+    def _is_trained(cls, mode: str) -> str:
+        if mode == BASE:
+            raise ValueError("the base is not trained; notebooks/evaluate.ipynb evaluates it as it is")
+        return _one_of(mode, tuple(TRAINED))
+
+    @property
+    def starts_from(self) -> TrainParameters | None:
+        """The training that this one continues; None where it starts from the base."""
+        parent = TRAINED[self.mode].parent
+        return self.model_copy(update={"mode": parent, "prerequisites": "require"}) if parent else None
 
 
 class EvaluateParameters(Parameters):
-    """Of evaluate.ipynb: score one model, in both inference modes.
+    """Of evaluate.ipynb: evaluate one model, with direct and with CoT prompts.
 
     The model is that of train.ipynb with the same mode, seed, profile, data and steps; for mode `base` the profile's
     base as it is, whatever the seed; or `checkpoint`: a run directory, a folder of weights or a hub's name.
     `samples` above 0 scores only the first so many.
 
-    With `benchmark`, a published one whose files lie at `root`, that checkpoint answers the whole of it instead, and
-    `mode` is the inference mode: direct or cot.
+    With `benchmark`, a published one whose files lie at `root`, that checkpoint answers the whole of it instead, with
+    the prompts of `prompting`.
     """
 
     notebook: ClassVar[str] = "evaluate.ipynb"
 
-    mode: VariantName = "sft"
+    mode: str = "sft"
     seed: int = Field(default=0, ge=0)
     data: str = ""
     steps: int = Field(default=0, ge=0)
@@ -206,6 +197,12 @@ class EvaluateParameters(Parameters):
     prerequisites: Literal["train", "require"] = "train"
     benchmark: str = ""
     root: str = ""
+    prompting: Mode = "direct"
+
+    @field_validator("mode")
+    @classmethod
+    def _is_evaluated(cls, mode: str) -> str:
+        return _one_of(mode, EVALUATED)
 
     @model_validator(mode="after")
     def _benchmark_is_complete(self) -> Self:
@@ -213,9 +210,14 @@ class EvaluateParameters(Parameters):
             raise ValueError(f"benchmark = {self.benchmark!r} is none of {', '.join(NAMES)}")
         if bool(self.benchmark) != bool(self.root):
             raise ValueError("benchmark and root go together: the name, and the file or folder of its annotations")
-        if self.benchmark and not (self.checkpoint and self.mode in MODES and not self.samples):
-            raise ValueError("a benchmark needs a checkpoint and mode direct or cot, and is answered whole: no samples")
-        if self.root and not resolve(self.root).exists():
+        if self.benchmark and (not self.checkpoint or self.samples or self.mode != "sft"):
+            raise ValueError(
+                "a benchmark needs a checkpoint and is answered whole: no samples, no mode; "
+                "`prompting` chooses its prompts, direct or cot"
+            )
+        if self.prompting != "direct" and not self.benchmark:
+            raise ValueError("prompting goes with a benchmark; every other evaluation has direct and CoT prompts")
+        if self.root and not absolute(self.root).exists():
             raise ValueError(
                 f"root = {self.root!r} is not there; expected the file or folder that the authors distribute"
             )
@@ -224,7 +226,7 @@ class EvaluateParameters(Parameters):
     @field_validator("checkpoint")
     @classmethod
     def _checkpoint_exists(cls, checkpoint: str) -> str:
-        if checkpoint and not resolve(checkpoint).is_dir() and not is_hub_name(checkpoint):
+        if checkpoint and not absolute(checkpoint).is_dir() and not is_hub_name(checkpoint):
             raise ValueError(
                 f"{checkpoint!r} is no folder; expected a run directory, a folder of weights, a model's name on the"
                 " Hugging Face hub, such as Qwen/Qwen2-VL-7B-Instruct, or ''"
@@ -232,11 +234,11 @@ class EvaluateParameters(Parameters):
         return checkpoint
 
     @property
-    def training(self) -> TrainParameters | None:
-        """The training run whose model is scored when no checkpoint is given; None for the base."""
-        if self.mode == "base":
+    def starts_from(self) -> TrainParameters | None:
+        """The training whose model is evaluated; None for the base, or a given checkpoint."""
+        if self.mode == BASE or self.checkpoint:
             return None
-        return TrainParameters(**{k: v for k, v in dict(self).items() if k in TrainParameters.model_fields})
+        return self.shared_with(TrainParameters).model_copy(update={"prerequisites": "require"})
 
 
 class ReportParameters(Parameters):
@@ -252,6 +254,13 @@ def suggest(word: object, valid: Iterable[str]) -> str:
     """'; did you mean X?' where X is close to the word, else nothing."""
     close = get_close_matches(str(word)[:100], list(valid), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _one_of(word: str, valid: tuple[str, ...]) -> str:
+    """The word, if it is one of the valid ones; raises ValueError with all of them and the closest."""
+    if word not in valid:
+        raise ValueError(f"expected {', '.join(map(repr, valid))}{suggest(word, valid)}")
+    return word
 
 
 def _explain(error: ErrorDetails, fields: tuple[str, ...]) -> str:

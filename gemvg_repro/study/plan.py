@@ -4,96 +4,28 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Self
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from typing import Any
 
 from ..runs.directory import result_of
-from .identity import CONTINUES, identify, threads_of
+from .grid import Grid
 from .parameters import (
-    TRAIN_MODES,
     DataParameters,
     EvaluateParameters,
     ParameterError,
     Parameters,
     ReportParameters,
     TrainParameters,
-    resolve,
-    suggest,
 )
-from .profiles import load_profile
-from .resources import Resources
-
-AXES = ("mode", "seed", "profile", "data", "steps", "samples")
-"""What a grid may vary or fix."""
+from .paths import absolute
+from .spec import Resolver, RunSpec
+from .variants import BASE
 
 REPORT = "report"
-
-Values = Annotated[list[str | int], Field(min_length=1)]
-
-
-class Grid(BaseModel):
-    """A question: what is varied, what it must not hang on, what is held still."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    scientific: Mapping[str, Values]
-    nuisance: Mapping[str, Values] = {}
-    fixed: Mapping[str, str | int] = {}
-    resources: Resources = Resources()
-
-    @field_validator("scientific", "nuisance", "fixed")
-    @classmethod
-    def _data_is_absolute(cls, axes: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Its report reads the grid elsewhere."""
-        if not (given := axes.get("data")):
-            return axes
-        found = [str(resolve(str(path))) if path else "" for path in (given if isinstance(given, list) else [given])]
-        return {**axes, "data": found if isinstance(given, list) else found[0]}
-
-    @classmethod
-    def load(cls, file: Path, seeds: Sequence[int] | None = None, settings: Sequence[str] = ()) -> Self:
-        """Reads a grid file; `seeds` replaces its seeds, `settings` such as `steps=20` or `partition=gpu` the rest.
-
-        Raises:
-            ParameterError: naming the file, the wrong key or value, and the valid ones.
-        """
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-            grid = cls.model_validate(_override(content, settings))
-        except FileNotFoundError:
-            raise ParameterError(
-                f"there is no grid {file}; one comes with the project: sweeps/miniature.yaml"
-            ) from None
-        except yaml.YAMLError as error:
-            raise ParameterError(f"{file} is not YAML: {error}") from None
-        except ValidationError as error:
-            raise ParameterError(f"{file} is no grid:\n{_explain(error)}") from None
-        for axis in (*grid.scientific, *grid.nuisance, *grid.fixed):
-            if axis not in AXES:
-                raise ParameterError(f"{file}: no axis {axis!r}{suggest(axis, AXES)}. Axes: {', '.join(AXES)}")
-        if seeds:
-            where = "scientific" if "seed" in grid.scientific else "nuisance"
-            grid = grid.model_copy(update={where: {**getattr(grid, where), "seed": list(seeds)}})
-        return grid
-
-    def dump(self) -> str:
-        """The grid as a file that `load` reads."""
-        content = self.model_dump(mode="json", exclude_defaults=True)
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-    def points(self) -> Iterator[dict[str, str | int]]:
-        """Every combination of values, the scientific axes outermost within each nuisance combination."""
-        axes = {**{k: [v] for k, v in self.fixed.items()}, **self.nuisance, **self.scientific}
-        axes.setdefault("mode", list(TRAIN_MODES))
-        for values in product(*axes.values()):
-            yield dict(zip(axes, values, strict=True))
 
 
 @dataclass(frozen=True)
@@ -107,6 +39,7 @@ class Job:
         folder: the run directory; the report's holds what it writes, and no result.json.
         needs: folder names of the runs that must be finished before.
         threads: how many threads the run computes with.
+        spec: the run that it makes; None of the report, which makes none.
     """
 
     name: str
@@ -115,6 +48,7 @@ class Job:
     folder: Path
     needs: tuple[str, ...]
     threads: int
+    spec: RunSpec[Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -143,6 +77,24 @@ class Job:
         return not self.is_report and result_of(self.folder) is not None
 
 
+def job_of(spec: RunSpec[Any], root: Path, runs: Path) -> Job:
+    """The execution of a run's notebook below `root`, in the folder `runs`.
+
+    It runs elsewhere than where it was planned: what is given relative to the project becomes absolute.
+    """
+    parameters = spec.parameters
+    data = {"data": str(absolute(data))} if (data := getattr(parameters, "data", "")) else {}
+    return Job(
+        name=spec.identity.name,
+        notebook=root / "notebooks" / parameters.notebook,
+        parameters={**dict(parameters), "runs": str(runs), **data},
+        folder=runs / spec.identity.folder_name,
+        needs=tuple(need.identity.folder_name for need in spec.needs),
+        threads=spec.threads,
+        spec=spec,
+    )
+
+
 def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]:
     """The jobs of a grid, each after those it needs: data, trainings, evaluations of variants, the report.
 
@@ -154,17 +106,21 @@ def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]
     Raises:
         ParameterError: before anything is started, when a notebook would refuse what it is given.
     """
+    resolve = Resolver()
     jobs: dict[str, Job] = {}
     kinds: tuple[type[Parameters], ...] = (TrainParameters, EvaluateParameters)
     for kind, point in product(kinds, grid.points()):
-        if kind is TrainParameters and point["mode"] == "base":
-            continue
-        known = {k: v for k, v in point.items() if k in kind.model_fields}
-        for job in chain(kind.check({**known, "prerequisites": "require"}), root, runs):
-            jobs.setdefault(job.key, job)
+        if point["mode"] == BASE:
+            if kind is TrainParameters:
+                continue
+            point.pop("seed", None)  # it has none: one run serves all seeds
+        values = {k: v for k, v in point.items() if k in kind.model_fields}
+        spec = resolve(kind.check({**values, "prerequisites": "require"}))
+        for each in spec.chain():
+            jobs.setdefault(each.identity.folder_name, job_of(each, root, runs))
     seeds = sorted({int(point["seed"]) for point in grid.points() if "seed" in point})
-    known = {k: v for k, v in next(grid.points()).items() if k == "profile"}
-    report = ReportParameters.check({**known, "runs": str(runs), "grid": str(grid_file), "seeds": seeds})
+    values = {k: v for k, v in next(grid.points()).items() if k == "profile"}
+    report = ReportParameters.check({**values, "runs": str(runs), "grid": str(grid_file), "seeds": seeds})
     jobs[REPORT] = Job(REPORT, root / "notebooks" / report.notebook, dict(report), runs / REPORT, tuple(jobs), 1)
     for kind in (DataParameters, TrainParameters, EvaluateParameters, ReportParameters):
         check_notebook(root / "notebooks" / kind.notebook, kind)
@@ -232,64 +188,3 @@ def check_notebook(notebook: Path, kind: type[Parameters]) -> None:
             f"the parameters cell of {notebook} disagrees with {kind.__name__} about {', '.join(wrong)}; "
             f"it must say {', '.join(f'{k} = {v!r}' for k, v in expected.items())}"
         )
-
-
-def chain(parameters: Parameters, root: Path, runs: Path) -> Iterator[Job]:
-    """The jobs that a notebook with these parameters needs, in an order that they can run in, and its own."""
-    if isinstance(parameters, EvaluateParameters) and not parameters.checkpoint and parameters.training:
-        yield from chain(parameters.training, root, runs)
-    elif isinstance(parameters, TrainParameters) and (earlier := CONTINUES[parameters.mode]):
-        yield from chain(parameters.model_copy(update={"mode": earlier}), root, runs)
-    elif not isinstance(parameters, DataParameters):
-        shared = {k: v for k, v in dict(parameters).items() if k in ("profile", "runs", "data")}
-        yield from chain(DataParameters.check(shared), root, runs)
-    yield _job(parameters, root, runs)
-
-
-def _job(parameters: Parameters, root: Path, runs: Path) -> Job:
-    profile = load_profile(parameters.profile)
-    identity = identify(parameters, profile)
-    kind = "data" if isinstance(parameters, DataParameters) else "evaluate"
-    if isinstance(parameters, TrainParameters):
-        kind = parameters.mode
-    # A job runs elsewhere than where it was planned: what is given relative to the project becomes absolute.
-    data = {"data": str(resolve(given))} if (given := getattr(parameters, "data", "")) else {}
-    return Job(
-        name=identity.name,
-        notebook=root / "notebooks" / parameters.notebook,
-        parameters={**dict(parameters), "runs": str(runs), **data},
-        folder=runs / identity.folder_name,
-        needs=tuple(need.folder_name for need in identity.prerequisites),
-        threads=threads_of(kind, profile),
-    )
-
-
-def _override(content: Any, settings: Sequence[str]) -> Any:
-    """A grid's content with `key=value` settings: an axis is held at one value, anything else is a resource.
-
-    Raises:
-        ParameterError: naming the wrong setting and the valid keys.
-    """
-    if not settings or not isinstance(content, dict) or not all(isinstance(v or {}, dict) for v in content.values()):
-        return content  # what is wrong with it is told by the model
-    content = {key: dict(value or {}) for key, value in content.items()}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        valid = (*AXES, *(name for name in Resources.model_fields if name != "kinds"))
-        if not equals or key not in valid:
-            raise ParameterError(f"--set {setting}: expected KEY=VALUE{suggest(key, valid)}. Keys: {', '.join(valid)}")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ParameterError(f"--set {setting}: the value is not YAML: {error}") from None
-        if key in AXES:
-            for axes in ("scientific", "nuisance", "fixed"):
-                content.get(axes, {}).pop(key, None)
-            content.setdefault("fixed", {})[key] = value
-        else:
-            content.setdefault("resources", {})[key] = value
-    return content
-
-
-def _explain(error: ValidationError) -> str:
-    return "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

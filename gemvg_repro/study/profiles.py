@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..grounding.samples import Mode
 from ..miniature.dataset import Recipe
 from ..training.settings import GRPOSettings, SFTSettings
+from .paths import PACKAGE
 
 FOLDER = Path(__file__).parent / "scales"
 
@@ -34,7 +34,7 @@ class Composition(_Strict):
 
     @property
     def file(self) -> Path:
-        return Path(__file__).parents[1] / self.recipe
+        return PACKAGE / self.recipe
 
 
 class DataSettings(_Strict):
@@ -98,27 +98,26 @@ class Profile(_Strict):
 
     def base_folder(self) -> str:
         """What `models.load` takes: a folder of the package where `base` is one, else `base` itself."""
-        inside = Path(__file__).parents[1] / self.base
+        inside = PACKAGE / self.base
         return str(inside) if inside.is_dir() else self.base
 
 
+def check_name(name: str) -> None:
+    """Raises ValueError, with the valid names, unless there is a profile of this name."""
+    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    if name not in known:
+        raise ValueError(f"no profile {name!r}; there are {', '.join(known)}, in {FOLDER}")
+
+
 def load_profile(name: str) -> Profile:
-    """A profile of this package, by name.
+    """Reads a profile of this package, by name; `resolve` does so once for a run, and passes it on.
 
     Raises:
         ValueError: there is none of that name (the valid ones are listed), or its file is wrong.
     """
-    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-    if name not in known:
-        raise ValueError(f"no profile {name!r}; there are {', '.join(known)}, in {FOLDER}")
+    check_name(name)
     file = FOLDER / f"{name}.yaml"
-    return _read(file, file.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _read(file: Path, modified_ns: int) -> Profile:
-    """Read once: planning two hundred runs asks for their profile a thousand times."""
     try:
-        return Profile.model_validate({"name": file.stem, **yaml.safe_load(file.read_text("utf-8"))})
+        return Profile.model_validate({"name": name, **yaml.safe_load(file.read_text("utf-8"))})
     except ValidationError as error:
         raise ValueError(f"{file} is no profile:\n{error}") from None

@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .parameters import TRAIN_MODES
+from .variants import TRAINED
 
-KINDS = ("data", *TRAIN_MODES, "evaluate", "report")
+KINDS = ("data", *TRAINED, "evaluate", "report")
 """The kinds of runs that may have needs of their own: the training modes and the other notebooks."""
 
 START_S = 60

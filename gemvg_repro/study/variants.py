@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..corpora.recipe import Stage
 from ..grounding.samples import MODES, Mode
 from ..training.settings import GRPOForm
 
@@ -26,7 +27,7 @@ class Variant:
 
     label: str
     parent: str | None
-    stage: str
+    stage: Stage
     sections: tuple[str, ...]
     grpo: GRPOForm | None = None
 

@@ -59,7 +59,8 @@ class GRPOSettings(_Stage):
 
     `weights` are of the reward's terms, by name; `beta` is that of the KL penalty. Every `watch_every` steps the KL
     from the start is measured on `divergence_samples` validation samples; before and after training, the reward of
-    sampled completions on `watched_samples` of them.
+    sampled completions on `watched_samples` of them, `watched_batch` at a time and of at most `watched_new_tokens` in
+    each mode.
     """
 
     prompts: int
@@ -80,6 +81,8 @@ class GRPOSettings(_Stage):
     save_every: int
     watch_every: int
     watched_samples: int
+    watched_batch: int
+    watched_new_tokens: dict[Mode, int]
     divergence_samples: int
     optimiser: OptimiserSettings
 

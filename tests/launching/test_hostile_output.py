@@ -20,8 +20,9 @@ from gemvg_repro.launching.status_table import as_json, line, table
 from gemvg_repro.report.page.escaping import escaped_html, escaped_latex
 from gemvg_repro.runs.layout import job_folder
 from gemvg_repro.runs.log import Log
+from gemvg_repro.study.grid import Grid
 from gemvg_repro.study.parameters import ParameterError, TrainParameters
-from gemvg_repro.study.plan import Grid, Job, plan
+from gemvg_repro.study.plan import Job, plan
 
 from .. import tiny_project
 from ..sweeps.test_launch import launch

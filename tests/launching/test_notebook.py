@@ -14,7 +14,8 @@ import pytest
 
 from gemvg_repro.launching.notebook import NotebookFailed, execute
 from gemvg_repro.runs.layout import failure_file
-from gemvg_repro.study.plan import Grid, Job, plan
+from gemvg_repro.study.grid import Grid
+from gemvg_repro.study.plan import Job, plan
 
 from .. import tiny_project
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from gemvg_repro.launching.slurm_arrays import gpu_hours, mark_to_submit, plan_arrays
 from gemvg_repro.launching.status import JobStatus
 from gemvg_repro.launching.submissions import Submission
-from gemvg_repro.study.plan import Grid, plan
+from gemvg_repro.study.grid import Grid
+from gemvg_repro.study.plan import plan
 from gemvg_repro.study.resources import Resources
 
 from .. import tiny_project

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from gemvg_repro.report.page.html import export_html
-from gemvg_repro.study.plan import Grid, plan
+from gemvg_repro.study.grid import Grid
+from gemvg_repro.study.plan import plan
 
 from . import synthetic
 from .test_notebook import GRID, ROOT, execute

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gemvg_repro.report.expected import planned, reported
-from gemvg_repro.study.parameters import ParameterError, ReportParameters, project_root
-from gemvg_repro.study.plan import Grid
+from gemvg_repro.study.grid import Grid
+from gemvg_repro.study.parameters import ParameterError, ReportParameters
+from gemvg_repro.study.paths import project_root
 
 ROOT = project_root(Path(__file__))
 GRID = ROOT / "sweeps" / "miniature.yaml"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gemvg_repro.report.page.html import export_html
-from gemvg_repro.study.plan import Grid, plan
+from gemvg_repro.study.grid import Grid
+from gemvg_repro.study.plan import plan
 
 from . import synthetic
 

@@ -19,7 +19,8 @@ import psutil
 import pytest
 
 from gemvg_repro.files.atomic import write_bytes
-from gemvg_repro.study.plan import Grid, Job, plan
+from gemvg_repro.study.grid import Grid
+from gemvg_repro.study.plan import Job, plan
 from tools import one_host_slurm as one_host
 from tools.one_host_slurm import Cluster
 

@@ -10,9 +10,9 @@ import pytest
 from gemvg_repro.corpora import builder, manifest, recipe, shards
 from gemvg_repro.corpora.index import Index, split_of
 from gemvg_repro.miniature.exports.sources import PICTURES, write
-from gemvg_repro.stages import data
-from gemvg_repro.study.identity import identify
+from gemvg_repro.stages import data, samples
 from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
+from gemvg_repro.study.spec import resolve
 
 from ..corpora import made_sources
 from ..test_notebooks import papermill
@@ -80,10 +80,10 @@ def test_training_reads_each_stage_s_samples(composed: Path) -> None:
     folder = shards_of(composed)
     rows = manifest.manifest(folder)["rows"]
     by_mode = {
-        mode: data.load(composed, TrainParameters(mode=mode, data=str(folder)), "train")  # type: ignore[arg-type]
+        mode: samples.load(resolve(TrainParameters(mode=mode, data=str(folder), runs=str(composed))), "train")
         for mode in ("sft", "cot_sft", "sft_more", "hybrid")
     }
-    grounding = {mode: [s for s in samples if s.text is None] for mode, samples in by_mode.items()}
+    grounding = {mode: [s for s in found if s.text is None] for mode, found in by_mode.items()}
     talk = [s for s in by_mode["sft"] if s.text is not None]
     assert talk[0].text in ("A", "B") and len(talk) > 40
     assert talk[0].scene == talk[1].scene and talk[0].pictures == talk[1].pictures  # asked as one conversation
@@ -91,7 +91,8 @@ def test_training_reads_each_stage_s_samples(composed: Path) -> None:
     assert by_mode["sft_more"] == by_mode["cot_sft"]
     assert not {s.id for s in by_mode["cot_sft"]} & {s.id for s in by_mode["hybrid"]}
     assert len({s.scene for s in grounding["sft"]}) == len(grounding["sft"])
-    held = {split: data.load(composed, TrainParameters(data=str(folder)), split) for split in ("validation", "test")}  # type: ignore[arg-type]
+    spec = resolve(TrainParameters(data=str(folder), runs=str(composed)))
+    held = {split: samples.load(spec, split) for split in ("validation", "test")}  # type: ignore[arg-type]
     scenes = {s.scene for found in held.values() for s in found}
     trained = {s.scene for s in shards.samples(folder, "sft", "train")}
     assert not scenes & trained and all(s.text is None for found in held.values() for s in found)
@@ -121,7 +122,7 @@ def test_the_miniature_trains_on_it(composed: Path) -> None:
 def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path: Path) -> None:
     roots = write(tmp_path / "world", 0, dict.fromkeys(PICTURES, 400))
     asked = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.03, embed=True)
-    given = {"runs": tmp_path, "steps": 1, "data": data.make(asked)["shards"], "mode": "direct"}
+    given = {"runs": tmp_path, "steps": 1, "data": data.make(resolve(asked))["shards"], "mode": "direct"}
     done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", samples=3, **given)
     assert done.returncode == 0, done.stderr[-3000:]
     assert list(tmp_path.glob("direct-s0-*/result.json")) and list(tmp_path.glob("evaluate-direct-s0-*/result.json"))
@@ -130,11 +131,11 @@ def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path
 def test_an_interrupted_composition_goes_on(downloads: dict[str, Path], tmp_path: Path) -> None:
     roots = {"d3": str(downloads["d3"])}
     asked = DataParameters(profile="paper", runs=str(tmp_path), roots=roots, share=0.001)
-    result = data.make(asked)
-    folder = tmp_path / identify(asked).folder_name
+    result = data.make(resolve(asked))
+    folder = resolve(asked).folder
     (folder / "result.json").unlink()
-    assert data.make(asked)["content"] == result["content"]
-    assert data.load(folder, asked, "train")
+    assert data.make(resolve(asked))["content"] == result["content"]
+    assert samples.load(resolve(asked), "train")
 
 
 def test_the_identity_follows_what_the_files_say(downloads: dict[str, Path], tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_the_identity_follows_what_the_files_say(downloads: dict[str, Path], tmp
         asked.model_copy(update={"embed": True}),
         DataParameters(roots={"coco": str(downloads["coco"]), "d3": str(downloads["d3"])}),
     ]
-    assert len({identify(other).id for other in (asked, *others)}) == 5
+    assert len({resolve(other).identity.id for other in (asked, *others)}) == 5
 
 
 @pytest.mark.parametrize(
@@ -182,5 +183,5 @@ def test_wrong_roots_are_refused_before_any_work(given: str, tmp_path: Path) -> 
     with pytest.raises(
         ValueError, match=r"annotations/instances_train2017\.json|no cell of the recipe is from nuscenes"
     ):
-        data.make(DataParameters(runs=str(tmp_path), roots=given))
+        data.make(resolve(DataParameters(runs=str(tmp_path), roots=given)))
     assert not list(tmp_path.rglob("*.sqlite"))

@@ -16,11 +16,12 @@ import yaml
 from gemvg_repro.corpora import shards
 from gemvg_repro.corpora.manifest import MANIFEST
 from gemvg_repro.files.validation import Refused
+from gemvg_repro.grounding.samples import Sample
 from gemvg_repro.runs.directory import result_of
-from gemvg_repro.stages import data
-from gemvg_repro.study import identity, profiles
-from gemvg_repro.study.identity import identify, locate
+from gemvg_repro.stages import samples
+from gemvg_repro.study import content, identity, paths, profiles
 from gemvg_repro.study.parameters import DataParameters, EvaluateParameters, TrainParameters
+from gemvg_repro.study.spec import resolve
 from tools.faults import SMALL, merged
 
 
@@ -40,10 +41,12 @@ def _small(scales: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 _MAKE = """
 import sys
 from pathlib import Path
-from gemvg_repro.study import profiles, sources
+from gemvg_repro.stages.data import make
+from gemvg_repro.study import profiles
 from gemvg_repro.study.parameters import DataParameters
+from gemvg_repro.study.spec import resolve
 profiles.FOLDER = Path(sys.argv[1])
-sources.make(DataParameters(profile="small", runs=sys.argv[2]))
+make(resolve(DataParameters(profile="small", runs=sys.argv[2])))
 """
 
 
@@ -65,12 +68,16 @@ def run_in(runs: Path) -> tuple[Path, dict[str, Any]]:
     return folder, dict(result)
 
 
+def load(runs: Path, split: Any, mode: str = "sft") -> list[Sample]:
+    return samples.load(resolve(TrainParameters(mode=mode, profile="small", runs=str(runs))), split)
+
+
 def test_every_process_composes_the_same(made: list[Path]) -> None:
     (one, first), (two, second) = map(run_in, made)
     assert one.name == two.name
     assert {**first, "cost": 0} == {**second, "cost": 0}
-    for file in sorted((one / data.MG_FOLDER / "shards").glob("*.parquet")):
-        assert file.read_bytes() == (two / data.MG_FOLDER / "shards" / file.name).read_bytes()
+    for file in sorted((one / samples.MG_FOLDER / "shards").glob("*.parquet")):
+        assert file.read_bytes() == (two / samples.MG_FOLDER / "shards" / file.name).read_bytes()
 
 
 def test_it_says_what_was_composed_of_what(made: list[Path]) -> None:
@@ -83,79 +90,71 @@ def test_it_says_what_was_composed_of_what(made: list[Path]) -> None:
 
 
 def test_a_moved_run_is_trained_on(made: list[Path], tmp_path: Path) -> None:
-    asked = TrainParameters(profile="small", runs=str(tmp_path))
     before, _ = run_in(made[1])
     there = tmp_path / before.name
     shutil.copytree(before, there)
-    manifest = there / data.MG_FOLDER / "shards" / MANIFEST
+    manifest = there / samples.MG_FOLDER / "shards" / MANIFEST
     manifest.write_text(manifest.read_text().replace(str(made[1]), "/nowhere"))
-    samples = data.load(there, asked, "train")
-    assert all(p.pixels().shape == (64, 64, 3) for s in samples[:20] for p in s.pictures)
-    assert there == locate(DataParameters(profile="small", runs=str(tmp_path)))
+    trained = load(tmp_path, "train")
+    assert all(p.pixels().shape == (64, 64, 3) for s in trained[:20] for p in s.pictures)
+    assert there == resolve(DataParameters(profile="small", runs=str(tmp_path))).folder
 
 
 def test_stages_share_scenes_as_the_recipe_says(made: list[Path]) -> None:
-    folder, _ = run_in(made[0])
     scenes = {}
     for mode in ("sft", "cot_sft", "sft_more", "hybrid"):
-        samples = data.load(folder, TrainParameters(mode=mode, profile="small"), "train")  # type: ignore[arg-type]
-        scenes[mode] = list(dict.fromkeys(s.scene for s in samples))
-        assert all(s.chain for s in samples)
+        trained = load(made[0], "train", mode)
+        scenes[mode] = list(dict.fromkeys(s.scene for s in trained))
+        assert all(s.chain for s in trained)
     assert scenes["sft"] == scenes["cot_sft"] == scenes["sft_more"]  # one order: each goes on where one stopped
     assert not {*scenes["sft"]} & {*scenes["hybrid"]} and len(scenes["hybrid"]) >= 16
-    assert len(data.load(folder, TrainParameters(profile="small"), "test")) == 50
+    assert len(load(made[0], "test")) == 50
 
 
 def test_no_picture_is_trained_on_that_is_chosen_or_tested_on(made: list[Path]) -> None:
-    folder, _ = run_in(made[0])
-    trained = {p.pixels().tobytes() for p in _pictures(folder, "train")}
-    held = {p.pixels().tobytes() for split in ("validation", "test") for p in _pictures(folder, split)}
+    trained = {p.pixels().tobytes() for p in _pictures(made[0], "train")}
+    held = {p.pixels().tobytes() for split in ("validation", "test") for p in _pictures(made[0], split)}
     assert len(trained) > 300 and len(held) > 150 and not trained & held
 
 
-def _pictures(folder: Path, split: Any) -> Any:
-    asked = TrainParameters(profile="small")
-    return {
-        picture
-        for sample in data.load(folder, asked, split)
-        for picture in sample.pictures
-        if hasattr(picture, "__hash__")
-    }
+def _pictures(runs: Path, split: Any) -> Any:
+    return {picture for sample in load(runs, split) for picture in sample.pictures if hasattr(picture, "__hash__")}
 
 
 def test_the_id_follows_the_recipe_and_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = DataParameters(profile="small")
+    params = DataParameters(profile="small")
     package = tmp_path / "package"
     (package / "miniature").mkdir(parents=True)
     (package / "corpora").mkdir()
-    (package / "miniature" / "base").symlink_to(identity._PACKAGE / "miniature" / "base")
+    (package / "miniature" / "base").symlink_to(paths.PACKAGE / "miniature" / "base")
     for name in ("recipe.yaml", "wording.yaml"):
-        shutil.copy(identity._PACKAGE / "miniature" / name, package / "miniature" / name)
-    ids = [identify(asked).id]
-    monkeypatch.setattr(identity, "_PACKAGE", package)
-    ids.append(identify(asked).id)
+        shutil.copy(paths.PACKAGE / "miniature" / name, package / "miniature" / name)
+    ids = [resolve(params).identity.id]
+    for module in (content, identity):
+        monkeypatch.setattr(module, "PACKAGE", package)
+    ids.append(resolve(params).identity.id)
     assert ids[0] == ids[1]
     for name in ("recipe.yaml", "wording.yaml"):
         file = package / "miniature" / name
         file.write_text(file.read_text() + "\n# another\n")
-        ids.append(identify(asked).id)
+        ids.append(resolve(params).identity.id)
     assert len({*ids}) == 3
-    trained = identify(TrainParameters(profile="small")).id
+    trained = resolve(TrainParameters(profile="small")).identity.id
     file.write_text(file.read_text() + "\n# and another\n")
-    assert identify(TrainParameters(profile="small")).id != trained
-    json.dumps(identify(asked).parameters)
+    assert resolve(TrainParameters(profile="small")).identity.id != trained
+    json.dumps(resolve(params).identity.parameters)
 
 
 def test_prompts_are_counted_as_they_are_trained_on(made: list[Path]) -> None:
-    composed = run_in(made[0])[0] / data.MG_FOLDER / "shards"
+    composed = run_in(made[0])[0] / samples.MG_FOLDER / "shards"
     assert shards.prompts(composed) == len(list(shards.conversations(composed, "grpo", "train"))) > 0
 
 
 def test_data_that_holds_nothing_out_is_refused_before_a_model_answers(
     made: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    composed = run_in(made[0])[0] / data.MG_FOLDER / "shards"
+    composed = run_in(made[0])[0] / samples.MG_FOLDER / "shards"
     monkeypatch.setattr(shards, "split_of", lambda source, scene: "train")
-    asked = EvaluateParameters(profile="small", runs=str(tmp_path), data=str(composed))
+    params = EvaluateParameters(profile="small", runs=str(tmp_path), data=str(composed))
     with pytest.raises(Refused, match=r"has no validation samples.*one scene in fifty"):
-        data.held_out(tmp_path, asked)
+        samples.held_out(resolve(params))

@@ -23,7 +23,7 @@ from gemvg_repro.report.page import figure as pictures
 from gemvg_repro.report.page.html import export_html
 from gemvg_repro.runs.json_files import write_json
 from gemvg_repro.runs.log import Log
-from gemvg_repro.stages.train import write_table
+from gemvg_repro.stages.validation_rewards import write_table
 from gemvg_repro.training.checkpointing import newest_checkpoint
 
 from .. import tiny_model, tiny_project

@@ -12,8 +12,8 @@ from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.runs.directory import Run
 from gemvg_repro.runs.layout import MODEL
 from gemvg_repro.stages.evaluate import evaluate
-from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import EvaluateParameters, ParameterError
+from gemvg_repro.study.spec import resolve
 
 from ..benchmarks.suites.test_mig_bench_file import RECORDS
 
@@ -27,12 +27,12 @@ def asked(folder: Path, **changes: str) -> EvaluateParameters:
         "benchmark": "mig_bench",
         "root": str(folder / "MIG-Bench"),
     }
-    return EvaluateParameters.check(given | {"mode": "direct"} | changes)
+    return EvaluateParameters.check(given | changes)
 
 
 def test_answers_are_kept_and_scored_as_the_command_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     annotations = mig_bench_file.export(RECORDS, tmp_path)
-    run = evaluate(asked(tmp_path))
+    run = evaluate(resolve(asked(tmp_path)))
     predictions = run / "predictions-mig_bench-direct.jsonl"
     whole = predictions.read_text().splitlines()
     assert len(whole) == 1 + len(RECORDS)
@@ -43,7 +43,7 @@ def test_answers_are_kept_and_scored_as_the_command_does(tmp_path: Path, capsys:
     assert json.loads(capsys.readouterr().out) == score["official"]
     (run / "result.json").unlink()  # as if it had been stopped with one answer left
     predictions.write_text("\n".join(whole[:-1]) + "\n" + whole[-1][:20])
-    assert evaluate(asked(tmp_path)) == run
+    assert evaluate(resolve(asked(tmp_path))) == run
     assert predictions.read_text().splitlines() == whole
     assert json.loads((run / "official-mig_bench-direct.json").read_text()) == score
 
@@ -55,36 +55,36 @@ def test_the_result_says_whose_answers_they_are(tmp_path: Path) -> None:
         known = {"mode": "hybrid", "seed": 3, "prerequisites": {"data": "data-0"}}
         run.finish(known | {"weights": hashes(run.folder / MODEL)})
     for given in (run.folder, run.folder / MODEL):
-        result = json.loads((evaluate(asked(tmp_path, checkpoint=str(given))) / "result.json").read_text())
+        result = json.loads((evaluate(resolve(asked(tmp_path, checkpoint=str(given)))) / "result.json").read_text())
         assert (result["mode"], result["seed"]) == ("hybrid", 3)
         assert result["prerequisites"] == {"data": "data-0", "hybrid": run.folder.name}
-    result = json.loads((evaluate(asked(tmp_path)) / "result.json").read_text())
+    result = json.loads((evaluate(resolve(asked(tmp_path))) / "result.json").read_text())
     assert (result["mode"], result["seed"], result["prerequisites"]) == (None, None, {})
 
 
 def test_another_mode_or_file_is_another_run(tmp_path: Path) -> None:
     annotations = mig_bench_file.export(RECORDS, tmp_path)
-    first = identify(asked(tmp_path))
-    assert first.name == "evaluate-base-mig_bench-direct" and not first.prerequisites
-    assert identify(asked(tmp_path, mode="cot")).id != first.id
+    first = resolve(asked(tmp_path)).identity
+    assert first.name == "evaluate-base-mig_bench-direct" and not resolve(asked(tmp_path)).needs
+    assert resolve(asked(tmp_path, prompting="cot")).identity.id != first.id
     annotations.write_text(f"{annotations.read_text()} ")
-    assert identify(asked(tmp_path)).id != first.id
+    assert resolve(asked(tmp_path)).identity.id != first.id
 
 
 def test_the_bytes_of_a_picture_and_the_words_are_part_of_the_id(tmp_path: Path) -> None:
     annotations = mig_bench_file.export(RECORDS, tmp_path)
-    ids = {identify(asked(tmp_path)).id}
-    assert ids == {identify(asked(tmp_path, root=str(annotations))).id}  # the file, or the folder that it is in
+    ids = {resolve(asked(tmp_path)).identity.id}
+    assert ids == {resolve(asked(tmp_path, root=str(annotations))).identity.id}  # the file, or the folder that it is in
     (tmp_path / "MIG-Bench/unrelated.png").touch()
-    assert identify(asked(tmp_path)).id in ids
+    assert resolve(asked(tmp_path)).identity.id in ids
     picture = next((tmp_path / "MIG-Bench/images").rglob("*.png"))
     content = bytearray(picture.read_bytes())
     content[-1] ^= 1  # as many bytes as before
     picture.write_bytes(content)
-    ids.add(identify(asked(tmp_path)).id)
+    ids.add(resolve(asked(tmp_path)).identity.id)
     words = "{text: '{question}', source: here}"
     (tmp_path / "MIG-Bench/asking.yaml").write_text(f"mig_bench: {{direct: {words}, cot: {words}}}")
-    ids.add(identify(asked(tmp_path)).id)
+    ids.add(resolve(asked(tmp_path)).identity.id)
     assert len(ids) == 3
 
 
@@ -94,7 +94,8 @@ def test_the_bytes_of_a_picture_and_the_words_are_part_of_the_id(tmp_path: Path)
         ({"benchmark": "mig-bench"}, "is none of mig_bench, mc_bench"),
         ({"root": ""}, "benchmark and root go together"),
         ({"checkpoint": ""}, "needs a checkpoint"),
-        ({"mode": "hybrid"}, "mode direct or cot"),
+        ({"mode": "hybrid"}, "`prompting` chooses its prompts, direct or cot"),
+        ({"prompting": "hybrid"}, "'direct' or 'cot'"),
         ({"root": "nowhere"}, "is not there"),
     ],
 )

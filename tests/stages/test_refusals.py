@@ -27,6 +27,7 @@ from gemvg_repro.stages.data import make
 from gemvg_repro.stages.evaluate import evaluate
 from gemvg_repro.stages.train import train
 from gemvg_repro.study.parameters import DataParameters, EvaluateParameters, ParameterError, TrainParameters
+from gemvg_repro.study.spec import resolve
 
 from .. import tiny_model, tiny_project
 from ..benchmarks.suites.test_mig_bench_file import RECORDS
@@ -119,11 +120,11 @@ def test_data_that_is_not_in_order(tmp_path: Path, name: str) -> None:
     file.write_text(json.dumps(content))
     given = {"data": str(file), "runs": str(tmp_path / "runs")}
     with refused(tmp_path, str(file), *words):
-        train(TrainParameters(**given))
+        train(resolve(TrainParameters(**given)))
     with refused(tmp_path, *words):
-        evaluate(EvaluateParameters(**given, samples=1))
+        evaluate(resolve(EvaluateParameters(**given, samples=1)))
     with refused(tmp_path, *words):
-        make(DataParameters(**given))
+        make(resolve(DataParameters(**given)))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_files_that_are_no_annotations(tmp_path: Path, content: bytes, words: tu
     file = tmp_path / "boxes.json"
     file.write_bytes(content)
     with refused(tmp_path, str(file), *words):
-        train(TrainParameters(data=str(file), runs=str(tmp_path / "runs")))
+        train(resolve(TrainParameters(data=str(file), runs=str(tmp_path / "runs"))))
 
 
 def test_what_is_no_file_at_all(tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_what_is_no_file_at_all(tmp_path: Path) -> None:
         with refused(tmp_path, "expected a COCO-format .json file"):
             TrainParameters.check({"data": str(tmp_path / name)})
     with refused(tmp_path, "no data of its own", "-p data FILE.json"):
-        train(TrainParameters(profile="paper", runs=str(tmp_path / "runs")))
+        train(resolve(TrainParameters(profile="paper", runs=str(tmp_path / "runs"))))
 
 
 def test_the_launcher_reads_the_data_before_anything_waits_for_it(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_too_few_prompts_for_grpo_before_the_stages_that_come_first(tmp_path: Pa
     given = {"data": str(write(tmp_path / "data")), "runs": str(tmp_path / "runs")}
     for mode in ("hybrid", "sft_more"):
         with refused(tmp_path, "has 403 prompts", "40 steps of 16 take 640", "at most 25 steps"):
-            train(TrainParameters(mode=mode, **given))
+            train(resolve(TrainParameters(mode=mode, **given)))
     root = tiny_project.project(tmp_path / "study", "[sft, hybrid]")
     for modes, status in (("hybrid", 2), ("sft", 0)):
         assert launch(root, "-n", "--set", f"data={given['data']}", "--set", f"mode={modes}")[0] == status
@@ -191,11 +192,11 @@ def test_a_benchmark_with_a_picture_missing(tmp_path: Path) -> None:
     picture.write_bytes(picture.read_bytes()[:40])
     shutil.copytree(tiny_model.folder(), tmp_path / "weights")
     asked = EvaluateParameters(
-        checkpoint=str(tmp_path / "weights"), benchmark="mig_bench", root=str(tmp_path), mode="direct",
+        checkpoint=str(tmp_path / "weights"), benchmark="mig_bench", root=str(tmp_path),
         runs=str(tmp_path / "runs"),
     )  # fmt: skip
     with refused(tmp_path, "mig_bench/", ", picture", picture.name, MEND):
-        evaluate(asked)
+        evaluate(resolve(asked))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def ask(folder: Path) -> Path:
-    return evaluate(EvaluateParameters(checkpoint=str(folder), runs=str(folder.parent / "runs"), samples=1))
+    return evaluate(resolve(EvaluateParameters(checkpoint=str(folder), runs=str(folder.parent / "runs"), samples=1)))
 
 
 def _truncate(folder: Path) -> None:

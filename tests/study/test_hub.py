@@ -15,9 +15,9 @@ from gemvg_repro.files.validation import Refused
 from gemvg_repro.stages.evaluate import evaluate
 from gemvg_repro.stages.train import base_of
 from gemvg_repro.study.hub import checkpoint_folder, commit_of
-from gemvg_repro.study.identity import identify
 from gemvg_repro.study.parameters import EvaluateParameters, ParameterError, TrainParameters
 from gemvg_repro.study.profiles import load_profile
+from gemvg_repro.study.spec import Resolver, resolve
 
 from ..benchmarks.suites.test_mig_bench_file import RECORDS
 from ..stages.test_published_benchmark import BASE
@@ -52,22 +52,22 @@ def asked(folder: Path, **changes: str) -> EvaluateParameters:
         "benchmark": "mig_bench",
         "root": str(folder / "MIG-Bench"),
     }
-    return EvaluateParameters.check(given | {"mode": "direct"} | changes)
+    return EvaluateParameters.check(given | changes)
 
 
 def test_a_name_is_its_snapshot_and_its_commit_the_identity(tmp_path: Path, cache: Path) -> None:
     snapshot = fill(cache)
     mig_bench_file.export(RECORDS, tmp_path)
     assert checkpoint_folder(NAME) == snapshot
-    first = identify(asked(tmp_path))
+    first = resolve(asked(tmp_path)).identity
     assert first.name == "evaluate-tiny-qwen2-vl-mig_bench-direct"
     assert first.parameters["model"] == f"{NAME}@{COMMIT}"
-    run = evaluate(asked(tmp_path))
-    by_folder = evaluate(asked(tmp_path, checkpoint=str(BASE)))
+    run = evaluate(resolve(asked(tmp_path)))
+    by_folder = evaluate(resolve(asked(tmp_path, checkpoint=str(BASE))))
     official = [json.loads((each / "official-mig_bench-direct.json").read_text()) for each in (run, by_folder)]
     assert run != by_folder and official[0]["official"] == official[1]["official"]
     fill(cache, COMMIT[::-1])
-    assert identify(asked(tmp_path)).id != first.id
+    assert resolve(asked(tmp_path)).identity.id != first.id
 
 
 def test_a_base_given_by_name_is_its_commit_too(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,12 +75,13 @@ def test_a_base_given_by_name_is_its_commit_too(cache: Path, monkeypatch: pytest
     profile = load_profile("miniature").model_copy(update={"base": NAME})
     assert base_of(profile) == snapshot
     asked = TrainParameters.check({"mode": "sft"})
-    first = identify(asked, profile)
+    resolve_with = Resolver(lambda name: profile)
+    first = resolve_with(asked).identity
     assert first.parameters["base"] == f"{NAME}@{COMMIT}"
     fill(cache, COMMIT[::-1])
-    assert identify(asked, profile).id != first.id
+    assert Resolver(lambda name: profile)(asked).identity.id != first.id
     shutil.rmtree(cache)
-    for missing in (lambda: identify(asked, profile), lambda: base_of(profile)):
+    for missing in (lambda: Resolver(lambda name: profile)(asked).identity, lambda: base_of(profile)):
         with pytest.raises(Refused, match=rf"hf download {NAME}.*`base` of a profile"):
             missing()
 
@@ -99,7 +100,7 @@ def test_what_is_not_there_and_cannot_be_had_is_refused_with_what_can_be_done(tm
     (snapshot / "model.safetensors").unlink()  # as when a download was stopped
     for name in (NAME, "Nobody/Nothing"):
         with pytest.raises(Refused, match=rf"'{name}' is no folder here.*\n.*hf download {name}.*-p checkpoint DIR"):
-            evaluate(asked(tmp_path, checkpoint=name))
+            evaluate(resolve(asked(tmp_path, checkpoint=name)))
     assert not (tmp_path / "runs").exists()
 
 

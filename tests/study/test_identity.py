@@ -14,16 +14,17 @@ import pytest
 from gemvg_repro.corpora.manifest import MANIFEST
 from gemvg_repro.runs.directory import run_id
 from gemvg_repro.runs.json_files import RunError
-from gemvg_repro.study import identity
-from gemvg_repro.study.identity import Identity, identify, locate, threads_of
+from gemvg_repro.study import content, identity
+from gemvg_repro.study.identity import Identity, threads_of
 from gemvg_repro.study.parameters import (
-    TRAIN_MODES,
     DataParameters,
     EvaluateParameters,
+    Parameters,
     ReportParameters,
-    TrainMode,
     TrainParameters,
 )
+from gemvg_repro.study.spec import Resolver, RunSpec, resolve
+from gemvg_repro.study.variants import FORMS, TRAINED
 
 
 class Profile:
@@ -54,10 +55,18 @@ class Profile:
         return copy.deepcopy(self.parts)
 
 
+def spec_of(parameters: Parameters, profile: Profile | None = None) -> RunSpec[Any]:
+    return Resolver(lambda name: profile or Profile())(parameters)  # type: ignore[arg-type, return-value]
+
+
+def identify(parameters: Parameters, profile: Profile | None = None) -> Identity:
+    return spec_of(parameters, profile).identity
+
+
 def ids(profile: Profile) -> dict[str, str]:
     """The ids of all runs of seed 0."""
     found = {"data": identify(DataParameters(), profile).id}
-    for mode in TRAIN_MODES:
+    for mode in TRAINED:
         found[mode] = identify(TrainParameters(mode=mode), profile).id
         found[f"evaluate-{mode}"] = identify(EvaluateParameters(mode=mode), profile).id
     return found | {"evaluate-base": identify(EvaluateParameters(mode="base"), profile).id}
@@ -69,7 +78,7 @@ def moved(profile: Profile) -> set[str]:
     return {name for name in before if before[name] != after[name]}
 
 
-GRPO = {"cot", "direct", "hybrid", "joint", "shuffled", "token"}
+GRPO = set(FORMS)
 MORE = {"sft_more"}
 BASE = {"evaluate-base"}
 
@@ -83,13 +92,13 @@ def and_evaluations(modes: set[str]) -> set[str]:
     [
         ({}, set()),
         ({"name": "renamed"}, set()),
-        ({"data": {"train": 101, "seed": 1}}, {"data", *and_evaluations(set(TRAIN_MODES))} | BASE),
-        ({"model": {"width": 65}}, and_evaluations(set(TRAIN_MODES)) | BASE),
-        ({"base": "miniature/base"}, and_evaluations(set(TRAIN_MODES)) | BASE),
-        ({"sft": {"lr": 0.011}}, and_evaluations(set(TRAIN_MODES))),
+        ({"data": {"train": 101, "seed": 1}}, {"data", *and_evaluations(set(TRAINED))} | BASE),
+        ({"model": {"width": 65}}, and_evaluations(set(TRAINED)) | BASE),
+        ({"base": "miniature/base"}, and_evaluations(set(TRAINED)) | BASE),
+        ({"sft": {"lr": 0.011}}, and_evaluations(set(TRAINED))),
         ({"cot_sft": {"lr": 0.021}}, and_evaluations({"cot_sft", *GRPO, *MORE})),
         ({"grpo": {"lr": 0.031}}, and_evaluations({*GRPO, *MORE})),
-        ({"evaluate": {"batch": 9}}, GRPO | {f"evaluate-{mode}" for mode in TRAIN_MODES} | BASE),
+        ({"evaluate": {"batch": 9}}, {f"evaluate-{mode}" for mode in TRAINED} | BASE),
         ({"threads": Profile().threads | {"cot": 1}}, and_evaluations({"cot"})),
     ],
 )
@@ -106,16 +115,12 @@ def test_versions_of_libraries_and_of_the_results_move_everything(monkeypatch: p
 
 
 def test_seed_and_steps_move_a_training_and_where_it_starts_from_but_not_its_data() -> None:
-    plain, seed, steps = (
-        identify(TrainParameters(mode="hybrid", **more), Profile()) for more in ({}, {"seed": 1}, {"steps": 5})
-    )
-    assert plain.name == "hybrid-s0" and seed.name == "hybrid-s1"
+    plain, seed, steps = (spec_of(TrainParameters(mode="hybrid", **more)) for more in ({}, {"seed": 1}, {"steps": 5}))
+    assert plain.identity.name == "hybrid-s0" and seed.identity.name == "hybrid-s1"
     for other in (seed, steps):
-        assert other.id != plain.id
-        assert [a.id == b.id for a, b in zip(plain.prerequisites, other.prerequisites, strict=True)] == [
-            False,
-            True,
-        ]
+        assert other.identity.id != plain.identity.id
+        assert other.data.identity.id == plain.data.identity.id
+        assert other.start and plain.start and other.start.identity.id != plain.start.identity.id
 
 
 def test_what_asks_only_where_and_how_does_not_move_the_id() -> None:
@@ -128,16 +133,16 @@ def test_what_asks_only_where_and_how_does_not_move_the_id() -> None:
     ("mode", "needs"),
     [("sft", ["data"]), ("cot_sft", ["sft-s0", "data"]), ("direct", ["cot_sft-s0", "data"])],
 )
-def test_prerequisites(mode: TrainMode, needs: list[str]) -> None:
-    training = identify(TrainParameters(mode=mode), Profile())
-    assert [need.name for need in training.prerequisites] == needs
-    evaluation = identify(EvaluateParameters(mode=mode), Profile())
-    assert evaluation.name == f"evaluate-{mode}-s0"
-    assert [need.id for need in evaluation.prerequisites] == [training.id, ids(Profile())["data"]]
+def test_prerequisites(mode: str, needs: list[str]) -> None:
+    training = spec_of(TrainParameters(mode=mode))
+    assert [need.identity.name for need in training.needs] == needs
+    evaluation = spec_of(EvaluateParameters(mode=mode))
+    assert evaluation.identity.name == f"evaluate-{mode}-s0"
+    assert [need.identity.id for need in evaluation.needs] == [training.identity.id, ids(Profile())["data"]]
 
 
 def test_the_content_of_the_base_moves_every_run_but_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(content, "PACKAGE", tmp_path)
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "SHA256SUMS").write_text("0  model.safetensors\n")
     before = ids(Profile(base="base"))
@@ -147,9 +152,9 @@ def test_the_content_of_the_base_moves_every_run_but_the_data(tmp_path: Path, mo
 
 
 def test_the_base_is_one_run_whatever_the_seed() -> None:
-    zero, one = (identify(EvaluateParameters(mode="base", seed=seed), Profile()) for seed in (0, 1))
-    assert zero.name == "evaluate-base" and zero.id == one.id
-    assert [need.name for need in zero.prerequisites] == ["data"]
+    zero, one = (spec_of(EvaluateParameters(mode="base", seed=seed)) for seed in (0, 1))
+    assert zero.identity.name == "evaluate-base" and zero.identity.id == one.identity.id
+    assert [need.identity.name for need in zero.needs] == ["data"]
 
 
 def test_parameters_survive_json() -> None:
@@ -186,8 +191,6 @@ def test_a_checkpoint_is_its_run_or_its_weights(tmp_path: Path) -> None:
         identify(EvaluateParameters(checkpoint=str(run)), Profile())
     weights = tmp_path / "My Weights"
     weights.mkdir()
-    with pytest.raises(FileNotFoundError, match=r"neither a run directory nor has it any \*.safetensors"):
-        identify(EvaluateParameters(checkpoint=str(weights)), Profile())
     (weights / "model.safetensors").write_bytes(b"1")
     first = identify(EvaluateParameters(checkpoint=str(weights)), Profile())
     (weights / "model.safetensors").write_bytes(b"22")
@@ -218,7 +221,7 @@ def test_given_shards_are_known_by_their_content_and_the_size_that_pictures_are_
 
 def test_composed_data_is_known_by_what_it_leaves_out_and_not_by_where_its_files_lie(tmp_path: Path) -> None:
     def id_of(root: Path, exclude: str = "") -> str:
-        return identify(DataParameters.check({"roots": f"coco={root}", "exclude": exclude})).id
+        return resolve(DataParameters.check({"roots": f"coco={root}", "exclude": exclude})).identity.id
 
     one, other = tmp_path / "one", tmp_path / "other"
     for root in (one, other):
@@ -242,9 +245,26 @@ def test_threads_are_the_kind_s_or_one() -> None:
     assert [threads_of(kind, Profile()) for kind in ("sft", "cot", "data")] == [1, 2, 1]
 
 
-def test_asking_is_the_same_in_another_process_and_loads_no_torch() -> None:
-    ask = "import sys; from gemvg_repro.study.identity import locate; "
-    ask += "from gemvg_repro.study.parameters import TrainParameters; "
-    ask += "print(locate(TrainParameters(mode='cot', runs='/r'))); print('torch' in sys.modules)"
-    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
-    assert said.split() == [str(locate(TrainParameters(mode="cot", runs="/r"))), "False"]
+def test_resolving_is_the_same_in_another_process_and_loads_no_torch() -> None:
+    program = "import sys; from gemvg_repro.study.spec import resolve; "
+    program += "from gemvg_repro.study.parameters import TrainParameters; "
+    program += "print(resolve(TrainParameters(mode='cot', runs='/r')).folder); print('torch' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert output.split() == [str(resolve(TrainParameters(mode="cot", runs="/r")).folder), "False"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": {"seed": 0, "validation": 5, "test": 8, "understanding_test": 2}},
+        {"recipe": {"seed": 0, "validation": 5, "test": 7, "understanding_test": 3}},
+        {"benchmarks": {"mig_bench": 13}},
+    ],
+)
+def test_what_is_only_tested_on_moves_the_data_and_its_evaluations_and_no_training(change: dict[str, Any]) -> None:
+    recipe = {"seed": 0, "validation": 5, "test": 7, "understanding_test": 2}
+    data = {"recipe": recipe, "benchmarks": {"mig_bench": 12}}
+    before, after = ids(Profile(data=data)), ids(Profile(data=data | change))
+    assert {run for run in before if before[run] != after[run]} == {"data", *(f"evaluate-{m}" for m in TRAINED)} | BASE
+    more = {"recipe": recipe | {"validation": 6}}  # GRPO watches its rewards on validation
+    assert ids(Profile(data=data | more))["hybrid"] != before["hybrid"]

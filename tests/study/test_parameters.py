@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.study.parameters import EvaluateParameters, ParameterError, TrainParameters, project_root, resolve
+from gemvg_repro.study.parameters import EvaluateParameters, ParameterError, TrainParameters
+from gemvg_repro.study.paths import absolute, project_root
 
 
 def test_a_notebook_s_plain_globals_are_its_parameters() -> None:
@@ -24,7 +25,7 @@ def test_a_notebook_s_plain_globals_are_its_parameters() -> None:
             {"mode": "hybird"},
             ["'hybird'", "'sft', 'cot_sft', 'cot', 'direct', 'hybrid'", "did you mean 'hybrid'"],
         ),
-        ({"mode": "base"}, ["nothing is trained on the base", "evaluate.ipynb"]),
+        ({"mode": "base"}, ["the base is not trained", "evaluate.ipynb"]),
         ({"seed": -1}, ["seed = -1", "greater than or equal to 0"]),
         ({"seed": "0"}, ["seed = '0'", "integer"]),
         ({"seed": True}, ["seed = True", "integer"]),
@@ -52,10 +53,10 @@ def test_paths_count_from_the_project_wherever_the_notebook_runs(
     (tmp_path / "notebooks" / "train.ipynb").touch()
     monkeypatch.chdir(tmp_path / "notebooks")
     assert project_root() == tmp_path
-    assert resolve("runs") == TrainParameters().runs_folder == tmp_path / "runs"
-    assert resolve("/elsewhere") == Path("/elsewhere")
+    assert absolute("runs") == TrainParameters().runs_folder == tmp_path / "runs"
+    assert absolute("/elsewhere") == Path("/elsewhere")
 
 
 def test_an_evaluation_knows_the_training_it_scores() -> None:
     evaluation = EvaluateParameters(mode="cot", seed=2, steps=5, samples=8, prerequisites="require")
-    assert evaluation.training == TrainParameters(mode="cot", seed=2, steps=5, prerequisites="require")
+    assert evaluation.starts_from == TrainParameters(mode="cot", seed=2, steps=5, prerequisites="require")

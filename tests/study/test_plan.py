@@ -9,8 +9,9 @@ import nbformat
 import papermill
 import pytest
 
+from gemvg_repro.study.grid import Grid
 from gemvg_repro.study.parameters import ParameterError, TrainParameters
-from gemvg_repro.study.plan import Grid, Job, check_notebook, plan, select
+from gemvg_repro.study.plan import Job, check_notebook, plan, select
 
 from .. import tiny_project
 

@@ -17,5 +17,5 @@ GRPO = GRPOSettings(
     weights={"format": 0.5, "picture": 0.5, "localisation": 1.0, "count": 0.5}, beta=0.0, epsilon=0.2,
     epsilon_high=0.2, loss_type="grpo", scale_rewards="group", iterations=1, frozen_vision=False, bf16=False,
     gradient_checkpointing=False, save_every=2, watch_every=2, watched_samples=4, divergence_samples=2,
-    optimiser=OPTIMISER,
+    watched_batch=4, watched_new_tokens={"direct": 6, "cot": 6}, optimiser=OPTIMISER,
 )  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from gemvg_repro.stages.train import supervised_stage
 from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.profiles import load_profile
+from gemvg_repro.study.spec import Resolver
 from gemvg_repro.training.collator import ConversationCollator, Turn
 from gemvg_repro.training.compute_matching import compute_matched_steps, flops_per_token
 from gemvg_repro.training.sft import train_sft, training_conversations
@@ -48,9 +49,10 @@ def test_a_supervised_stage_continues_with_scenes_that_no_earlier_one_has_seen(s
     _, processor = model_and_processor()
     short = {"sft": replace(SFT, steps=2), "cot_sft": replace(SFT, steps=1), "grpo": replace(GRPO, steps=1)}
     profile = load_profile("miniature").model_copy(update=short)
+    resolve = Resolver(lambda name: profile)
 
     def stage(mode: str, **more: int) -> Any:
-        return supervised_stage(TrainParameters(mode=mode, seed=seed, **more), profile, samples(), processor)  # type: ignore[arg-type]
+        return supervised_stage(resolve(TrainParameters(mode=mode, seed=seed, **more)), samples(), processor)
 
     settings, chosen = stage("sft_more")
     assert settings.optimiser == SFT.optimiser and len(chosen) == settings.steps * SFT.conversations

@@ -15,7 +15,8 @@ from rich.live import Live
 
 from ...runs.layout import REPORT_PAGE
 from ...runs.snapshot import Snapshot
-from ...study.plan import Grid, Job
+from ...study.grid import Grid
+from ...study.plan import Job
 from ...study.resources import Resources
 from ..launches import pin_grid
 from ..local import LocalSchedule

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from ...runs.layout import launcher_folder
 from ...runs.ownership import Lock, OwnedError
-from ...study.plan import Grid, Job
+from ...study.grid import Grid
+from ...study.plan import Job
 from ...study.resources import Resources
 from ..launches import pin_grid
 from ..slurm import largest_array

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from ...study.parameters import project_root
+from ...study.paths import project_root
 from ..expected import Planned, planned
 from ..labels import MODES, REFERENCES
 from .collect import Collection, collect

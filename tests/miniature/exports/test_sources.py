@@ -27,6 +27,7 @@ from gemvg_repro.miniature.tokenizer import build_tokenizer
 from gemvg_repro.miniature.world import CATEGORIES, COLOURS
 from gemvg_repro.stages import data
 from gemvg_repro.study.parameters import DataParameters
+from gemvg_repro.study.spec import resolve
 
 from ...corpora.composition.test_checker import LIES
 
@@ -183,5 +184,5 @@ def test_the_command_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFix
     *_, roots = shlex.split(capsys.readouterr().out)
     asked = DataParameters(runs=str(tmp_path), roots=roots, share=0.0002)
     assert set(asked.sources) == {"coco", "d3", "egoexo4d", "mvtrack", "star"}
-    assert data.make(asked)["cells"]["referential-coco"]["made"] == 1
+    assert data.make(resolve(asked))["cells"]["referential-coco"]["made"] == 1
     assert official_export.main([]) == official_export.main(["--help"]) == 1

@@ -1,0 +1,86 @@
+"""Which samples does a finished data run hold, to train, to validate and to test on?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..corpora import index, mg_data, recipe, shards, user_coco
+from ..corpora.sources import SOURCES
+from ..files.validation import Refused
+from ..grounding.samples import Sample
+from ..miniature import dataset
+from ..miniature.exports import benchmarks as exports
+from ..study.paths import absolute
+from ..study.profiles import DataSettings
+from ..study.spec import RunSpec
+
+WORLD_FILE = "samples.parquet"
+BENCHMARKS = "benchmarks"
+OFFICIAL = "official"
+"""The world's sources in their official formats."""
+MG_FOLDER = "mg_data"
+
+
+def world_pictures(folder: Path) -> dict[str, Path]:
+    """Where the images of the world's sources lie in a data run's folder, wherever that is by now."""
+    return {name: source.pictures(folder / OFFICIAL / name) for name, source in SOURCES.items()}
+
+
+def load(spec: RunSpec[Any], split: index.Split) -> list[Sample]:
+    """The samples of a split for a run, from the finished data run that it needs, or that it is; in order.
+
+    Of shards it is trained on those of the run's stage. A COCO-format file is trained on as composed from it, and is
+    validated and tested on as it is: every category of every image, one image at a time.
+    """
+    params, settings, folder = spec.data.parameters, spec.profile.data, spec.data.folder
+    drawn = folder / WORLD_FILE
+    if not params.data and split != "train" and drawn.is_file():
+        return dataset.read(drawn, split)
+    shards_folder = absolute(params.data) if params.data else folder / MG_FOLDER / mg_data.SHARDS
+    if shards_folder.is_dir():
+        stage = spec.variant.stage if spec.variant and split == "train" else "sft"
+        roots = world_pictures(folder) if not params.data and drawn.is_file() else None
+        return _of_shards(shards_folder, stage, split, settings, roots)
+    coco = user_coco.load(absolute(params.data), settings.most_pixels)
+    detection = user_coco.detection(coco)
+    if split != "train":
+        return detection
+    return detection + user_coco.semantic(coco, settings.seed, settings.composed)
+
+
+def held_out(spec: RunSpec[Any]) -> tuple[list[Sample], list[Sample]]:
+    """The validation and test samples for an evaluation, from its finished data run.
+
+    Raises:
+        Refused: there are none; a training set of a few scenes holds none out.
+    """
+    splits = load(spec, "validation"), load(spec, "test")
+    for split, samples in zip(("validation", "test"), splits, strict=True):
+        if not any(sample.choice is None for sample in samples):
+            raise Refused(
+                f"the data of {spec.data.folder} has no {split} samples, of which an evaluation needs some; one scene "
+                "in fifty is held out for each: compose more of it, or evaluate on a file: -p data FILE.json"
+            )
+    return splits
+
+
+def _of_shards(
+    folder: Path, stage: recipe.Stage, split: index.Split, settings: DataSettings, roots: Mapping[str, Path] | None
+) -> list[Sample]:
+    """In training, where what shares a scene shares its images, the samples about the same images are one.
+
+    Held-out samples are of grounding only: nothing here scores free text.
+    """
+    conversations = shards.conversations(folder, stage, split, roots=roots, most_pixels=settings.most_pixels)
+    if split != "train":
+        return [turns[0] for turns in conversations if turns[0].text is None]
+    return [replace(sample, scene=turns[0].id) for turns in conversations for sample in turns]
+
+
+def exported(spec: RunSpec[Any]) -> dict[str, Path]:
+    """The benchmarks in official formats that an evaluation's data run holds: the root of each by its name."""
+    folder = spec.data.folder / BENCHMARKS
+    return {name: root for name in exports.WRITERS if (root := folder / name).is_dir()}

@@ -1,0 +1,43 @@
+"""Which folder of weights does a run start from or evaluate, and is it whole?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..files.validation import Refused
+from ..models.checkpoints import check
+from ..runs.directory import parameters_of, result_of
+from ..runs.layout import MODEL, PARAMETERS
+from ..study.hub import checkpoint_folder
+from ..study.profiles import Profile
+
+
+def weights_of(folder: Path) -> Path:
+    """The folder of weights that is meant by a run directory, by the weights within one, or by any other folder.
+
+    Raises:
+        Refused: the run is not finished, or the weights are not whole, or not those that it wrote.
+    """
+    run = folder.parent if folder.name == MODEL and (folder.parent / PARAMETERS).is_file() else folder
+    if not (run / PARAMETERS).is_file():
+        check(folder)
+        return folder
+    parameters_of(run)
+    result = result_of(run)
+    if result is None:
+        raise Refused(f"{run} is a run that is not finished; give the command again that began it: it goes on")
+    if not (run / MODEL).is_dir():
+        raise Refused(f"{run} has no {MODEL}: it trained none. Give the directory of a training")
+    check(run / MODEL, result.get("weights"))
+    return run / MODEL
+
+
+def base_of(profile: Profile) -> Path:
+    """Where the base is: a folder, or the snapshot of a hub's name; it is looked at.
+
+    Raises:
+        Refused: it is not whole, not what its SHA256SUMS says, or cannot be had from the hub.
+    """
+    folder = checkpoint_folder(profile.base_folder())
+    check(folder)
+    return folder
