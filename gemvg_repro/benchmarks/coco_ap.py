@@ -11,6 +11,7 @@ import contextlib
 import copy
 import io
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,32 @@ def indexed(document: Mapping[str, Any]) -> Any:
         coco.dataset = dict(document)
         coco.createIndex()
     return coco
+
+
+def detection_notes(
+    name: str, document: Mapping[str, Any], detections: Iterable[Detection], corrected: float | None
+) -> list[str]:
+    """What a score by pycocotools leaves out without a word, of a dataset `name`.
+
+    Args:
+        document: images, annotations and categories.
+        corrected: the score, in [0, 1], with the annotations numbered from 1.
+    """
+    notes = []
+    known = {category["id"] for category in document["categories"]}
+    unknown = Counter(detection.category for detection in detections if detection.category not in known)
+    if unknown:
+        ids = ", ".join(map(str, sorted(unknown)[:8])) + (", ..." if len(unknown) > 8 else "")
+        notes.append(
+            f"{name}: {sum(unknown.values())} detections are not scored: their category_id ({ids}) is none of the "
+            f"annotations' categories ({', '.join(map(str, sorted(known)[:8]))}{', ...' if len(known) > 8 else ''})"
+        )
+    if corrected is not None and any(annotation["id"] == 0 for annotation in document["annotations"]):
+        notes.append(
+            f"{name}: the annotation of id 0 can never be matched, for pycocotools takes 0 for no match; "
+            f"with ids from 1 the score is {100 * corrected:.2f}"
+        )
+    return notes
 
 
 class AveragePrecision:

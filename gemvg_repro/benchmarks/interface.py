@@ -41,12 +41,14 @@ class BenchmarkScore:
     `official`: the authors' own score; its keys are their names of the metrics, a value is None where their
     script would crash, with the reason beside it. `beside`: what they do not report, ours. `rows`: a table for
     people, one mapping of column to value a row. `headline`: the metrics that a table of many models shows.
+    `notes`: sentences that whoever reads the score must know, such as how many responses could not be parsed.
     """
 
     official: Mapping[str, Any]
     beside: Mapping[str, Any] = field(default_factory=dict)
     rows: Sequence[Mapping[str, Any]] = ()
     headline: Mapping[str, Metric] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 class Benchmark(ABC, Generic[Data, Parsed]):

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..files.atomic import write_bytes
 from ..files.validation import Refused, printable
@@ -70,12 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(printable(warning), file=sys.stderr)  # noqa: T201
     if options.store:
         content = {"benchmark": options.name, "fingerprint": revision.as_json()}
-        text = _json({**content, "official": score.official, "beside": score.beside}) + "\n"
+        scored = {"official": score.official, "beside": score.beside, "notes": list(score.notes)}
+        text = _json(content | scored) + "\n"
         write_bytes(options.store, text.encode())
     if options.json:
         print(_json(score.official))  # noqa: T201
+        _show_notes(score, sys.stderr)
     else:
         _show(options.name, score, revision)
+        _show_notes(score, sys.stdout)
     return 0
 
 
@@ -96,6 +99,11 @@ def _show(name: str, score: BenchmarkScore, revision: Fingerprint) -> None:
     for row in score.rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     console.print(table, markup=False)
+
+
+def _show_notes(score: BenchmarkScore, stream: TextIO) -> None:
+    for note in score.notes:
+        print(printable(f"note: {note}"), file=stream)
 
 
 def _cell(value: object) -> Text:

@@ -35,7 +35,7 @@ from ...files.pictures import FilePicture
 from ...grounding.boxes import box_error, to_unit
 from ...grounding.parsing import parse_answer
 from ...grounding.samples import Kind, Mode, Sample, Target
-from ..coco_ap import AveragePrecision, Detection, indexed, iou, is_result_list, read_detections
+from ..coco_ap import AveragePrecision, Detection, detection_notes, indexed, iou, is_result_list, read_detections
 from ..interface import Benchmark, BenchmarkScore, Metric
 from ..prompts import PromptTemplates, authors_templates
 from ..responses import read_responses
@@ -254,7 +254,8 @@ class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
             "image_accuracy": Metric(as_published["image_accuracy"], n, share=True),
             "weighted_ap50, corrected": Metric(right["weighted_ap50"], n),
         }
-        return BenchmarkScore({"official": as_published, "corrected": right}, {}, rows, headline)
+        notes = detection_notes("MC-Bench", data.document, parsed, right["weighted_ap50"])
+        return BenchmarkScore({"official": as_published, "corrected": right}, {}, rows, headline, notes)
 
 
 def _row(name: str, part: Mapping[str, Any]) -> dict[str, Any]:

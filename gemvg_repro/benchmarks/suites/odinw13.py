@@ -17,54 +17,20 @@ predicted, mAP is 0.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ...files import coco
-from ...files.pictures import FilePicture
-from ...files.validation import Faults, Refused, numbers
+from ...files.validation import Refused
 from ...grounding.boxes import box_error, to_unit
-from ...grounding.parsing import MAX_CHARACTERS, parse_answer
+from ...grounding.parsing import parse_answer
 from ...grounding.samples import Box, Mode, Sample, Target
-from ..coco_ap import AveragePrecision, Detection, is_result_list, read_detections
-from ..coco_records import boxes, by_image, categories, image_documents, images
+from ..coco_ap import AveragePrecision, Detection, detection_notes, is_result_list, read_detections
 from ..interface import Benchmark, BenchmarkScore, Metric
+from ..json_boxes import LabelledBox, parse_json_boxes
 from ..prompts import PromptTemplates, authors_templates
 from ..responses import read_responses
-
-_VALID = "valid/annotations_without_background.json"
-
-DATASETS = {
-    "AerialMaritimeDrone": f"AerialMaritimeDrone/large/{_VALID}",
-    "Aquarium": f"Aquarium/Aquarium Combined.v2-raw-1024.coco/{_VALID}",
-    "CottontailRabbits": f"CottontailRabbits/{_VALID}",
-    "EgoHands": f"EgoHands/generic/{_VALID}",
-    "NorthAmericaMushrooms": f"NorthAmericaMushrooms/North American Mushrooms.v1-416x416.coco/{_VALID}",
-    "Packages": f"Packages/Raw/{_VALID}",
-    "PascalVOC": f"PascalVOC/{_VALID}",
-    "pistols": "pistols/export/val_annotations_without_background.json",
-    "pothole": f"pothole/{_VALID}",
-    "Raccoon": f"Raccoon/Raccoon.v2-raw.coco/{_VALID}",
-    "ShellfishOpenImages": f"ShellfishOpenImages/raw/{_VALID}",
-    "thermalDogsAndPeople": f"thermalDogsAndPeople/{_VALID}",
-    "VehiclesOpenImages": f"VehiclesOpenImages/416x416/{_VALID}",
-}
-"""The annotation file of each below the folder of all; its images lie beside it."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One of the thirteen: its annotations as pycocotools takes them, and by image."""
-
-    name: str
-    document: Mapping[str, Any]
-    names: Mapping[int, str]
-    pictures: Mapping[int, FilePicture]
-    sizes: Mapping[int, tuple[int, int]]
-    boxes: Mapping[int, Sequence[Mapping[str, Any]]]
+from .odinw13_file import DATASETS, Dataset, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +42,55 @@ class CategoryQuery:
     categories: tuple[int, ...]
 
 
-Detections = Mapping[str, Sequence[Detection]]
-"""By the dataset's name."""
+@dataclass(frozen=True)
+class OdinwAnswers:
+    """Detections by the dataset's name, and how many of the responses could be parsed (none for result lists).
+
+    `in_part`: responses with boxes of which something was left unread. `unread`: those without a box that do not say
+    that there is none. `other_labels`: boxes that were left out since their label is none of the dataset's categories.
+    """
+
+    detections: Mapping[str, Sequence[Detection]]
+    responses: int = 0
+    in_part: int = 0
+    unread: int = 0
+    other_labels: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """As they are stored beside the score."""
+        return {
+            "total": self.responses,
+            "read_in_part": self.in_part,
+            "unread": self.unread,
+            "boxes_of_other_labels": self.other_labels,
+        }
+
+    def notes(self) -> list[str]:
+        """Sentences about the responses that were not parsed whole."""
+        notes = []
+        if self.in_part:
+            notes.append(
+                f"{self.in_part} of {self.responses} responses read in part: cut off, or with boxes that are none; "
+                "every complete box of theirs is scored"
+            )
+        if self.unread:
+            notes.append(f"{self.unread} of {self.responses} responses have neither a box that can be read nor 'none'")
+        if self.other_labels:
+            notes.append(f"{self.other_labels} boxes left out: their label is none of the dataset's categories")
+        return notes
 
 
-class Odinw13(Benchmark[Sequence[Dataset], Detections]):
+@dataclass(frozen=True, slots=True)
+class ParsedResponse:
+    """The detections of one response, and what was not parsed; see `OdinwAnswers`."""
+
+    detections: Sequence[Detection]
+    in_part: bool
+    unread: bool
+    other_labels: int
+
+
+class Odinw13(Benchmark[Sequence[Dataset], OdinwAnswers]):
     """ODINW-13 by one of the two protocols; `all_categories`: all of a dataset in one prompt."""
 
     def __init__(self, name: str, all_categories: bool) -> None:
@@ -93,14 +103,14 @@ class Odinw13(Benchmark[Sequence[Dataset], Detections]):
     def load(self, file: Path, root: Path | None = None, most_pixels: int | None = None) -> list[Dataset]:
         """The datasets below a folder, or the one of an annotation file; `root` is not needed."""
         if not file.is_dir():
-            return [_load(file, root or file.parent, most_pixels)]
+            return [load(file, root or file.parent, most_pixels)]
         files = [file / path for path in DATASETS.values() if (file / path).is_file()]
         if not files:
             raise Refused(f"{file} has none of the thirteen datasets; expected {DATASETS['Raccoon']!r} and the like")
-        return [_load(each, each.parent, most_pixels) for each in files]
+        return [load(each, each.parent, most_pixels) for each in files]
 
     def head(self, data: Sequence[Dataset], limit: int) -> list[Dataset]:
-        return [_first(dataset, -(-limit // len(data))) for dataset in data]
+        return [dataset.first(-(-limit // len(data))) for dataset in data]
 
     def samples(self, data: Sequence[Dataset], mode: Mode, templates: PromptTemplates | None = None) -> list[Sample]:
         templates = templates or authors_templates()
@@ -127,27 +137,36 @@ class Odinw13(Benchmark[Sequence[Dataset], Detections]):
             f"{self.name}/{n}", scene, "referential", "odinw13", picture, names, tuple(targets), prompt=prompt
         )
 
-    def parse(self, data: Sequence[Dataset], texts: Sequence[str]) -> Detections:
+    def parse(self, data: Sequence[Dataset], texts: Sequence[str]) -> OdinwAnswers:
         detections: dict[str, list[Detection]] = {dataset.name: [] for dataset in data}
+        responses = []
         for query, text in zip(self._queries(data), texts, strict=True):
-            detections[query.dataset.name] += _detections(query, text)
-        return detections
+            responses.append(_parse(query, text))
+            detections[query.dataset.name] += responses[-1].detections
+        return OdinwAnswers(
+            detections,
+            len(responses),
+            in_part=sum(response.in_part for response in responses),
+            unread=sum(response.unread for response in responses),
+            other_labels=sum(response.other_labels for response in responses),
+        )
 
-    def read(self, file: Path, data: Sequence[Dataset]) -> Detections:
+    def read(self, file: Path, data: Sequence[Dataset]) -> OdinwAnswers:
         """A result list for one dataset; for several, a folder with <dataset>.json; or responses by prompt."""
         if file.is_dir():
-            return {each.name: read_detections(file / f"{each.name}.json", each.sizes) for each in data}
+            return OdinwAnswers({each.name: read_detections(file / f"{each.name}.json", each.sizes) for each in data})
         if not is_result_list(file):
             return self.parse(data, read_responses(file, self.name, sum(1 for _ in self._queries(data))))
         if len(data) > 1:
             raise Refused(f"{file} is one result list for {len(data)} datasets; expected a folder with <dataset>.json")
-        return {data[0].name: read_detections(file, data[0].sizes)}
+        return OdinwAnswers({data[0].name: read_detections(file, data[0].sizes)})
 
     def counts(self, data: Sequence[Dataset]) -> dict[str, int]:
         return {dataset.name: len(dataset.sizes) for dataset in data}
 
-    def score(self, data: Sequence[Dataset], parsed: Detections) -> BenchmarkScore:
-        scores = {dataset.name: _precision(dataset, parsed[dataset.name]) for dataset in data}
+    def score(self, data: Sequence[Dataset], parsed: OdinwAnswers) -> BenchmarkScore:
+        scores = {dataset.name: _precision(dataset, parsed.detections[dataset.name]) for dataset in data}
+        corrected = {each.name: _precision(each, parsed.detections[each.name], renumbered=True) for each in data}
         mean = _mean([each["mAP"] for each in scores.values()])
         rows = [
             {"dataset": dataset.name, "images": len(dataset.sizes)} | _percent(scores[dataset.name]) for dataset in data
@@ -155,24 +174,18 @@ class Odinw13(Benchmark[Sequence[Dataset], Detections]):
         rows.append({"dataset": f"mean of {len(data)} of {len(DATASETS)}", "mAP": None if mean is None else 100 * mean})
         beside = {
             "missing": [name for name in DATASETS if name not in scores],
-            "corrected": {each.name: _precision(each, parsed[each.name], renumbered=True) for each in data},
+            "corrected": corrected,
+            "responses": parsed.counts(),
         }
         images = sum(len(dataset.sizes) for dataset in data)
         ap50 = _mean([each["AP50"] for each in scores.values()])
         headline = {"mAP": Metric(mean, images), "AP50": Metric(ap50, images)}
-        return BenchmarkScore({"mAP": mean, "datasets": scores}, beside, rows, headline)
-
-
-def _first(dataset: Dataset, limit: int) -> Dataset:
-    """The dataset with its first `limit` images."""
-    images = list(dataset.sizes)[:limit]
-    document = {
-        **dataset.document,
-        "images": dataset.document["images"][:limit],
-        "annotations": [box for image in images for box in dataset.boxes[image]],
-    }
-    sizes = {image: dataset.sizes[image] for image in images}
-    return replace(dataset, document=document, sizes=sizes)
+        notes = parsed.notes()
+        for each in data:
+            notes += detection_notes(
+                each.name, each.document, parsed.detections[each.name], corrected[each.name]["mAP"]
+            )
+        return BenchmarkScore({"mAP": mean, "datasets": scores}, beside, rows, headline, notes)
 
 
 def _precision(dataset: Dataset, detections: Sequence[Detection], renumbered: bool = False) -> dict[str, float | None]:
@@ -194,33 +207,6 @@ def _percent(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: None if value is None else 100 * value for name, value in metrics.items()}
 
 
-def _load(file: Path, root: Path, most_pixels: int | None) -> Dataset:
-    """Raises Refused with record and key of every fault."""
-    faults = Faults(file)
-    records = coco.load(file, faults)
-    names, image_records = categories(records["categories"], faults), images(records["images"], faults)
-    annotations = boxes(records["annotations"], image_records, names, faults)
-    faults.refuse()
-    return Dataset(
-        name=_name(file),
-        document={
-            "images": image_documents(image_records),
-            "annotations": annotations,
-            "categories": [{"id": key, "name": name} for key, name in names.items()],
-        },
-        names=names,
-        pictures={key: FilePicture(root, image.file_name, most_pixels) for key, image in image_records.items()},
-        sizes={key: (image.width, image.height) for key, image in image_records.items()},
-        boxes=by_image(image_records, annotations),
-    )
-
-
-def _name(file: Path) -> str:
-    """The dataset's name, if the file is where the layout has it; else that of its folder."""
-    path = file.resolve().as_posix()
-    return next((name for name, inside in DATASETS.items() if path.endswith(f"/{inside}")), file.resolve().parent.name)
-
-
 def _unit_boxes(query: CategoryQuery) -> Iterator[Box]:
     size = query.dataset.sizes[query.image]
     for record in query.dataset.boxes[query.image]:
@@ -229,50 +215,44 @@ def _unit_boxes(query: CategoryQuery) -> Iterator[Box]:
             yield x1, y1, x2, y2
 
 
-def _detections(query: CategoryQuery, text: str) -> Iterator[Detection]:
-    """The boxes of an answer: a JSON list of {bbox_2d, label}, or our notation, which has no label.
+def _parse(query: CategoryQuery, text: str) -> ParsedResponse:
+    """The detections of one response: JSON with labels (see `json_boxes`), or our notation, which has none.
 
     A label counts by its name in lower case (Vision-R1); one that is none of the dataset's is dropped. Without a label
     a box is of the category of the prompt, and dropped if that has several.
     """
     queried = query.categories[0] if len(query.categories) == 1 else None
-    listed = _json_list(text)
-    if listed is None:
-        labelled: list[tuple[Box, int | None]] = [(target.box, queried) for target in parse_answer(text, 1).targets]
+    answer = parse_json_boxes(text)
+    if answer is None:
+        parsed = parse_answer(text, 1)
+        labelled: list[tuple[Box, int | None]] = [(target.box, queried) for target in parsed.targets]
+        complete = not any(problem.startswith(("the box", "a box")) for problem in parsed.problems)
+        readable = bool(parsed.targets) or parsed.none
     else:
         by_name = {name.lower(): key for key, name in query.dataset.names.items()}
+        pairs = [(_thousandths(box), box.label) for box in answer.boxes]
         labelled = [
             (box, queried if label is None else by_name.get(label.strip().lower()))
-            for box, label in map(_item, listed)
+            for box, label in pairs
             if box is not None
         ]
+        complete = answer.complete and len(labelled) == len(pairs)
+        readable = bool(labelled) or not pairs
+    detections = [_detection(query, box, category) for box, category in labelled if category is not None]
+    return ParsedResponse(detections, readable and not complete, not readable, len(labelled) - len(detections))
+
+
+def _thousandths(box: LabelledBox) -> Box | None:
+    """The box, thousandths of the image to [0, 1]; None if it is none."""
+    x1, y1, x2, y2 = (value / 1000 for value in box.corners)
+    return None if box_error((x1, y1, x2, y2)) else (x1, y1, x2, y2)
+
+
+def _detection(query: CategoryQuery, box: Box, category: int) -> Detection:
     width, height = query.dataset.sizes[query.image]
-    for (x1, y1, x2, y2), category in labelled:
-        if category is not None:
-            pixels = (x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height)
-            yield Detection(query.image, category, pixels, 1.0)
-
-
-def _json_list(text: str) -> list[Any] | None:
-    """The JSON list in an answer, with or without a fence of backticks around it."""
-    start, end = text.find("["), text.rfind("]")
-    if not 0 <= start < end <= MAX_CHARACTERS:
-        return None
-    try:
-        found = json.loads(text[start : end + 1])
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, list) else None
-
-
-def _item(item: Any) -> tuple[Box | None, str | None]:
-    """Box, thousandths of the image to [0, 1], and label of one item; no box if it is none."""
-    values = numbers(item.get("bbox_2d")) if isinstance(item, dict) else None
-    if values is None:
-        return None, None
-    x1, y1, x2, y2 = (value / 1000 for value in values)
-    label = item.get("label")
-    return None if box_error((x1, y1, x2, y2)) else (x1, y1, x2, y2), label if isinstance(label, str) else None
+    x1, y1, x2, y2 = box
+    pixels = (x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height)
+    return Detection(query.image, category, pixels, 1.0)
 
 
 BENCHMARKS = (Odinw13("odinw13", all_categories=False), Odinw13("odinw13_all", all_categories=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from ...benchmarks.suites.odinw13 import DATASETS
+from ...benchmarks.suites.odinw13_file import DATASETS
 from ...files.pictures import store
 from ..patterns import Pattern
 from ..rendering import GROUNDS, SIDE

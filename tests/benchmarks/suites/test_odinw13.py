@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gemvg_repro.benchmarks.suites.odinw13 import BENCHMARKS, DATASETS
+from gemvg_repro.benchmarks.suites.odinw13 import BENCHMARKS
+from gemvg_repro.benchmarks.suites.odinw13_file import DATASETS
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Target
 
@@ -97,11 +98,13 @@ def test_what_texts_say(tmp_path: Path) -> None:
     data = PRESENT.load(write(tmp_path, document()))
     name = data[0].name
     first = '```json\n[{"bbox_2d": [100, 100, 500, 500], "label": "raccoon"}, {"bbox_2d": [0, 0, 200, 100]}, 7]\n```'
-    detections = PRESENT.parse(data, [first, "Picture 1: (0,0),(200,100)", "I see none"])[name]
+    detections = PRESENT.parse(data, [first, "Picture 1: (0,0),(200,100)", "I see none"]).detections[name]
     assert [(d.image, d.category) for d in detections] == [(1, 1), (1, 1), (1, 7)]
     assert detections[0].box == pytest.approx((10, 10, 40, 40)) and detections[2].box == pytest.approx((0, 0, 20, 10))
     every = '[{"bbox_2d": [0, 0, 200, 100], "label": "DOG"}, {"bbox_2d": [0, 0, 9, 9]}, {"bbox_2d": [9, 9, 0, 0]}]'
-    detections = ALL.parse(data, [every, "(0,0),(200,100)", '[{"bbox_2d": [0, 0, 9, 9], "label": "cat"}]'])[name]
+    detections = ALL.parse(data, [every, "(0,0),(200,100)", '[{"bbox_2d": [0, 0, 9, 9], "label": "cat"}]']).detections[
+        name
+    ]
     assert [(d.image, d.category) for d in detections] == [(1, 7)]
 
 
@@ -112,6 +115,18 @@ def test_a_box_of_id_0_is_lost_officially_alone(tmp_path: Path) -> None:
     score = PRESENT.score(data, PRESENT.read(write(tmp_path, results(content["annotations"]), "p.json"), data))
     assert score.official["mAP"] < 1
     assert score.beside["corrected"][data[0].name]["mAP"] == pytest.approx(1)
+    (note,) = score.notes
+    assert "annotation of id 0 can never be matched" in note and note.endswith("with ids from 1 the score is 100.00")
+
+
+def test_detections_of_unknown_categories_are_told(tmp_path: Path) -> None:
+    content = document()
+    data = PRESENT.load(write(tmp_path, content))
+    shifted = [box | {"category_id": box["category_id"] - 1} for box in results(content["annotations"])]
+    score = PRESENT.score(data, PRESENT.read(write(tmp_path, shifted, "p.json"), data))
+    (note,) = score.notes
+    assert score.official["mAP"] == 0
+    assert "4 detections are not scored: their category_id (0, 6) is none of the annotations' categories (1, 7)" in note
 
 
 def test_a_folder_of_datasets(tmp_path: Path) -> None:
