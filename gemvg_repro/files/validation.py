@@ -30,10 +30,16 @@ class Faults:
     def __init__(self, file: Path) -> None:
         self.file = file
         self._faults: list[str] = []
+        self._hints: dict[str, None] = {}
 
     def add(self, where: str, fault: str) -> None:
         """`where` is the record and key, such as "annotations[3].bbox"."""
         self._faults.append(f"{where}: {fault}")
+
+    def hint(self, text: str) -> None:
+        """Adds a line, once, that says what the faults have in common; an empty one is none."""
+        if text:
+            self._hints[text] = None
 
     def refuse(self) -> None:
         """Raises Refused if there is any fault."""
@@ -42,7 +48,7 @@ class Faults:
             lines = [*self._faults[:_MAX_LISTED], *([f"and {more} more"] if more > 0 else [])]
             many = f"{len(self._faults)} faults" if len(self._faults) > 1 else "a fault"
             mend = "mend or leave out what is named, and give the same command again"
-            raise Refused(f"{self.file} is refused for {many}; {mend}:\n  " + "\n  ".join(lines))
+            raise Refused(f"{self.file} is refused for {many}; {mend}:\n  " + "\n  ".join([*lines, *self._hints]))
 
 
 def read_json(file: Path) -> Any:

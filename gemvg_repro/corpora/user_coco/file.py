@@ -2,10 +2,12 @@
 
 The format (cocodataset.org, "Data format"): one JSON object with `images` {id, file_name, width, height},
 `annotations` {image_id, category_id, bbox [x, y, width, height] in pixels, iscrowd} and `categories`
-{id, name}. Image files lie below the folder of the annotation file. Rules for real files:
+{id, name}. Image files lie where annotation tools lay them (files/image_folder.py). Rules for real files:
 
 - A box may cross an edge of its image by one pixel, the rounding of many exporters, and is clipped. Beyond
   that, inverted, or not finite, the file is refused.
+- Boxes that are fractions of their images, corners or centres are refused as that, where all boxes together show it.
+- A box that repeats one of its category and image (IoU above .95) is left out.
 - A crowd (iscrowd 1) and a box without area give no target. They stand for objects without a box, so their category
   is not asked about in their image; `Coco.left_out` lists them.
 - Categories of the same name are one category.
@@ -15,17 +17,18 @@ The format (cocodataset.org, "Data format"): one JSON object with `images` {id, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...files import coco
-from ...files.pictures import FilePicture, fitted, sliver
+from ...files import coco, image_folder
+from ...files.box_units import BoxUnits
+from ...files.pictures import FilePicture
 from ...files.validation import Faults, Refused
+from ...grounding.boxes import duplicates
 from ...grounding.samples import Box, Target
 from ..frames import WITHOUT_AREA, unit_box
-
-_CHECKED_PIXELS = 1024  # enough to decode a file to its end
+from .image_files import open_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +54,55 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, slots=True)
 class Coco:
-    """A valid file. `left_out` names each annotation that gives no target, and why."""
+    """A valid file.
+
+    `left_out` names each annotation that gives no target, and why. `notes` says what the user should know of the
+    reading: the folder of the images where it is not the file's, images that were joined, EXIF orientations.
+    """
 
     file: Path
     images: tuple[AnnotatedImage, ...]
     left_out: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
-def load(file: Path, most_pixels: int | None = None) -> Coco:
+def load(file: Path, most_pixels: int | None = None, images: Path | None = None) -> Coco:
     """Reads and checks the whole file, and decodes every image once, small; pixels are read on access.
 
-    Pictures are scaled down to `most_pixels`. Raises Refused with the record and key of every fault.
+    Images lie in the folder `images`, by default where files/image_folder.py finds them, and are scaled down to
+    `most_pixels`. Raises Refused with the record and key of every fault.
     """
     faults = Faults(file)
     lists = coco.load(file, faults)
     names = _categories(lists["categories"], faults)
     records = _images(lists["images"], faults)
     faults.refuse()
-    images = {key: _picture(record, n, file.parent, most_pixels, faults) for key, (n, record) in records.items()}
-    left_out = _annotate(images, names, lists["annotations"], faults)
+    folder = image_folder.find(file, [record.file_name for _, record in records], images)
+    files = open_images(records, folder, most_pixels, faults)
+    sizes = {record.id: (record.width, record.height) for _, record in records}
+    objects, left_out = _objects(lists["annotations"], names, sizes, files.joined, faults)
     faults.refuse()
-    if not any(image.objects for image in images.values()):
-        raise Refused(f"{file} has no box to learn from; expected `annotations` that are not all crowds")
-    return Coco(file, tuple(images.values()), tuple(left_out))
+    if not any(each.boxes for each in objects.values()):
+        raise Refused(f"{file} has no box to learn from: {_no_box(lists['annotations'])}")
+    annotated = [
+        AnnotatedImage(
+            id_, files.pictures[id_], *size, tuple(objects[id_].boxes.values()), frozenset(objects[id_].unclear)
+        )
+        for id_, size in sizes.items()
+        if id_ not in files.joined
+    ]
+    notes = [f"images are read from {folder.path}"] if folder.path != file.parent else []
+    return Coco(file, tuple(annotated), tuple(left_out), (*notes, *files.notes))
+
+
+def _no_box(annotations: Sequence[Mapping[str, Any]]) -> str:
+    if not all(record.get("iscrowd") for record in annotations):
+        return "expected `annotations` whose boxes have an area, and that are not all crowds"
+    return (
+        "expected `annotations` that are not all crowds (iscrowd 1: one region for many objects). CVAT writes iscrowd "
+        "1 for every brush mask, although it is one object. If each of yours is one object, set iscrowd to 0: "
+        'sed -i \'s/"iscrowd": *1/"iscrowd": 0/g\' FILE, or convert masks to polygons before the export'
+    )
 
 
 def _categories(records: Sequence[Mapping[str, Any]], faults: Faults) -> dict[coco.Id, str]:
@@ -89,66 +118,74 @@ def _categories(records: Sequence[Mapping[str, Any]], faults: Faults) -> dict[co
     return names
 
 
-def _images(records: Sequence[Mapping[str, Any]], faults: Faults) -> dict[coco.Id, tuple[int, coco.ImageRecord]]:
-    """Records by id, each with its place in the list."""
-    images: dict[coco.Id, tuple[int, coco.ImageRecord]] = {}
+def _images(records: Sequence[Mapping[str, Any]], faults: Faults) -> list[tuple[str, coco.ImageRecord]]:
+    """Every record with where it stands."""
+    images: dict[coco.Id, tuple[str, coco.ImageRecord]] = {}
     for n, record in enumerate(records):
         if image := coco.image(record, f"images[{n}]", images, coco.refusing(faults)):
-            images[image.id] = n, image
-    return images
+            images[image.id] = f"images[{n}]", image
+    return list(images.values())
 
 
-def _picture(record: coco.ImageRecord, n: int, root: Path, most_pixels: int | None, faults: Faults) -> AnnotatedImage:
-    """An image without its objects yet; its file is decoded to the end."""
-    stated, where = (record.width, record.height), f"images[{n}].file_name"
-    try:
-        decoded = FilePicture(root, record.file_name, _CHECKED_PIXELS)
-        size = decoded.size()
-        decoded.pixels()
-        if size != stated:
-            faults.add(where, f"{record.file_name!r} has {size} stored pixels, but width and height are {stated}")
-        elif slender := sliver(*fitted(*size, most_pixels)):
-            faults.add(where, f"{record.file_name!r} {slender}")
-    except Refused as error:
-        faults.add(where, str(error))
-    return AnnotatedImage(record.id, FilePicture(root, record.file_name, most_pixels), *stated)
+@dataclass
+class _Objects:
+    """What is annotated in an image: (category, box) by the annotation's place in the file, and unclear categories."""
+
+    boxes: dict[int, tuple[str, Box]] = field(default_factory=dict)
+    unclear: set[str] = field(default_factory=set)
 
 
-def _annotate(
-    images: dict[coco.Id, AnnotatedImage],
-    names: Mapping[coco.Id, str],
+def _objects(
     records: Sequence[Mapping[str, Any]],
+    names: Mapping[coco.Id, str],
+    sizes: Mapping[coco.Id, tuple[int, int]],
+    joined: Mapping[coco.Id, coco.Id],
     faults: Faults,
-) -> list[str]:
-    """Adds its objects to every image; returns what was left out."""
-    objects: dict[coco.Id, list[tuple[str, Box]]] = {key: [] for key in images}
-    unclear: dict[coco.Id, set[str]] = {key: set() for key in images}
-    left_out = []
+) -> tuple[dict[coco.Id, _Objects], list[str]]:
+    """The objects of every image by id, and what was left out. Raises Refused for boxes that are not in pixels."""
+    objects = {id_: _Objects() for id_ in sizes}
+    units, left_out = BoxUnits(), dict[int, str]()
     report = coco.refusing(faults)
     for n, record in enumerate(records):
         where = f"annotations[{n}]"
-        image = coco.reference(record, "image_id", images, where, report)
+        image = coco.reference(record, "image_id", sizes, where, report)
         category = coco.reference(record, "category_id", names, where, report)
         crowd, xywh = coco.crowd(record, where, report), coco.bbox(record, where, report)
         if image is None or category is None or crowd is None or xywh is None:
             continue
-        box = _box(xywh, images[image], where, faults)
+        units.add(xywh, *sizes[image])
+        box, there = _box(xywh, sizes[image], where, faults), objects[joined.get(image, image)]
         if crowd or box is None:
-            unclear[image].add(names[category])
-            left_out.append(f"{where}: {'a crowd' if crowd else 'a box without area'}")
+            there.unclear.add(names[category])
+            left_out[n] = "a crowd" if crowd else "a box without area"
         else:
-            objects[image].append((names[category], box))
-    for key, annotated in images.items():
-        images[key] = replace(annotated, objects=tuple(objects[key]), unclear=frozenset(unclear[key]))
-    return left_out
+            there.boxes[n] = names[category], box
+    if units.not_pixels:
+        raise Refused(f"{faults.file}: {units.not_pixels}")
+    faults.hint(units.other_reading)
+    for there in objects.values():
+        left_out |= _take_duplicates(there.boxes)
+    return objects, [f"annotations[{n}]: {why}" for n, why in sorted(left_out.items())]
 
 
-def _box(xywh: Sequence[float], image: AnnotatedImage, where: str, faults: Faults) -> Box | None:
+def _take_duplicates(boxes: dict[int, tuple[str, Box]]) -> dict[int, str]:
+    """Takes the boxes out that repeat an earlier one of their category; says so by their place in the file."""
+    duplicate: dict[int, str] = {}
+    for category in {category for category, _ in boxes.values()}:
+        places = [n for n, (other, _) in boxes.items() if other == category]
+        for repeated in duplicates([boxes[n][1] for n in places]):
+            duplicate[places[repeated]] = f"an earlier box of {category} again"
+    for n in duplicate:
+        del boxes[n]
+    return duplicate
+
+
+def _box(xywh: Sequence[float], size: tuple[int, int], where: str, faults: Faults) -> Box | None:
     """The box in [0, 1], or None: it has no area, or is a fault."""
     x, y, width, height = xywh
-    box = unit_box((x, y, x + width, y + height), image.width, image.height)
+    box = unit_box((x, y, x + width, y + height), *size)
     if not isinstance(box, str):
         return box
     if box != WITHOUT_AREA:
-        faults.add(f"{where}.bbox", f"{box} of {image.width}x{image.height} pixels: {[x, y, width, height]}")
+        faults.add(f"{where}.bbox", f"{box} of {size[0]}x{size[1]} pixels: {[x, y, width, height]}")
     return None

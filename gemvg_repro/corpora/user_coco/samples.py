@@ -45,12 +45,21 @@ def semantic(coco: Coco, seed: int, count: int, most_pictures: int = 3) -> list[
     Targets are all objects of the category in the others. Raises Refused if no category is in two images.
     """
     pools = _pools(coco)
+    _require(coco, pools)
+    return [_semantic(coco, pools, Random(f"{seed}/{n}"), n, most_pictures) for n in range(count)]
+
+
+def check_trainable(coco: Coco) -> None:
+    """Raises Refused if the file gives no sample of semantic association, which every training takes."""
+    _require(coco, _pools(coco))
+
+
+def _require(coco: Coco, pools: list[_Pool]) -> None:
     if not pools:
         raise Refused(
             f"{coco.file}: semantic association needs a category with boxes in two images, one of at least "
             f"{_SMALLEST_REFERENCE} pixels a side and sides of at most {MAX_ASPECT} to 1; there is none"
         )
-    return [_semantic(coco, pools, Random(f"{seed}/{n}"), n, most_pictures) for n in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
