@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, SupportsFloat
 
 from .environment import record_environment
 from .json_files import RunError, read_json_or_none, write_json
@@ -115,7 +115,7 @@ class Run:
         self._must_own(name)
         return Log(self.folder / name)
 
-    def progress(self, step: int, total: int, seconds_left: float | None = None, **measures: float) -> None:
+    def progress(self, step: int, total: int, seconds_left: float | None = None, **measures: SupportsFloat) -> None:
         """Writes progress.json, at most four times a second; `measures` are such as loss or reward."""
         self._must_own(PROGRESS)
         self._progress.write(step, total, seconds_left, measures)

@@ -6,7 +6,7 @@ It holds `gallery/gallery.json` and the images beside it as PNG files:
       "pictures": ["test-000000-0-1.png", ...],
       "truth": [[0, 0.1, 0.2, 0.3, 0.4], ...], "predicted": [[1, 0.5, 0.5, 0.9, 0.9]]}]
 
-`truth` and `predicted` hold one row a box: the 0-based index of its image, then its xyxy corners
+`truth` and `predicted` hold one row per box: the 0-based index of its image, then its xyxy corners
 normalised to [0, 1]. `text` is the model's response, unchanged: nothing in it is trusted.
 """
 
@@ -53,7 +53,7 @@ class Entry:
 def choose(samples: Iterable[Sample]) -> list[tuple[Sample, Mode]]:
     """The twelve samples to draw, each with its mode: fixed by the test set, independent of the responses.
 
-    Of each kind the first two, one a mode; then the first sample without any target and the first other one
+    Of each kind the first two, one per mode; then the first sample without any target and the first other one
     with several.
     """
     pool = [sample for sample in samples if sample.kind in GROUNDING_KINDS]

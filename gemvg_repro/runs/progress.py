@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 from .json_files import read_json_or_none, write_json
 from .layout import PROGRESS
@@ -30,7 +30,7 @@ class ProgressFile:
         self._path = run / PROGRESS
         self._written_at = -math.inf
 
-    def write(self, step: int, total: int, seconds_left: float | None, measures: Mapping[str, float]) -> None:
+    def write(self, step: int, total: int, seconds_left: float | None, measures: Mapping[str, SupportsFloat]) -> None:
         """Writes the state, unless the file is too new; `measures` are such as loss or reward."""
         if step < total and time.monotonic() - self._written_at < _INTERVAL_S:
             return

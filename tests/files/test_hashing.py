@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,15 +15,14 @@ from gemvg_repro.files.hashing import sha256
 
 def test_a_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
-    reads = []
-    read = hashlib.file_digest
-    monkeypatch.setattr(hashlib, "file_digest", lambda *args: (reads.append(args), read(*args))[1])
+    counted = Mock(wraps=hashlib.file_digest)
+    monkeypatch.setattr(hashlib, "file_digest", counted)
     for content, seconds in ((b"one", 100), (b"two", 50), (b"longer", 50)):
         file.write_bytes(content)
         os.utime(file, (time.time() - seconds,) * 2)
         expected = hashlib.sha256(content).hexdigest()
         assert [sha256(file), sha256(file)] == [expected] * 2
-    assert len(reads) == 3
+    assert counted.call_count == 3
 
 
 def test_a_file_that_has_just_been_written_is_not_remembered(tmp_path: Path) -> None:

@@ -145,7 +145,8 @@ def _evaluation(
 ) -> dict[str, Any]:
     grounding = [sample for sample in test if sample.kind in GROUNDING_KINDS]
     choice = [sample for sample in test if sample.kind == "understanding"]
-    selection, answers = gallery.choose(test), {}
+    selection = gallery.choose(test)
+    answers: dict[tuple[str, str], gallery.Answer] = {}
     rng = np.random.default_rng(seed)
     for mode in MODES:
         texts = responses(grounding, variant, mode, seed)

@@ -44,7 +44,7 @@ class Run:
     result: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def log(self) -> pd.DataFrame:
-        """One row a training step, indexed by step. A line cut off by a kill is left out; of a step that was
+        """One row per training step, indexed by step. A line cut off by a kill is left out; of a step that was
         logged twice (before a kill, and after the resume) the later line counts."""
         rows = [row for row in map(_parsed, _lines(self.directory / LOG)) if "step" in row]
         table = pd.DataFrame(list({row["step"]: row for row in rows}.values()), columns=None if rows else ["step"])
@@ -102,7 +102,7 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
 
 
 def completeness(collection: Collection) -> pd.DataFrame:
-    """One row a run that was expected or found: run, id, state, note. What is left out comes last."""
+    """One row per run that was expected or found: run, id, state, note. What is left out comes last."""
     rows = [(run.name, run.id, str(run.state), run.note) for run in collection.counted]
     rows += [(*_name_and_id(directory), "missing", "not started") for directory in collection.missing]
     rows += [(run.name, run.id, "left out", f"{run.state}, other seed or settings") for run in collection.others]

@@ -58,7 +58,7 @@ def resampling(scores: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> Re
     They are drawn within strata (a scene's most frequent kind), so that no resample loses a kind.
 
     Args:
-        scores: one row a sample, with columns sample, scene, kind. Their order does not matter.
+        scores: one row per sample, with columns sample, scene, kind. Their order does not matter.
         resamples: R, how many resamples are drawn.
         seed: of the generator; the same seed and samples give the same draws.
     """
@@ -126,7 +126,7 @@ def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[tuple[
     """Every measure of generalised grounding in every resample, (R + 1,), by (kind, metric).
 
     Args:
-        tables: the per-sample scores of one variant in one mode, one table a seed; the measures are averaged.
+        tables: the per-sample scores of one variant in one mode, one table per seed; the measures are averaged.
         draws: made from the same samples.
 
     F1, precision and recall are micro averages within a kind, from true positives and box counts; kind "mean"

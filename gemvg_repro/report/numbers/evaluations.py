@@ -102,7 +102,7 @@ def _accuracies(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
 
 
 def _mean_hits(tables: Sequence[pd.DataFrame], grouped: str) -> pd.DataFrame:
-    """One row a sample: group, scene, hit (its mean over the tables)."""
+    """One row per sample: group, scene, hit (its mean over the tables)."""
     every = pd.concat([table[table["correct"].notna()] for table in tables])
     first = every.groupby("sample", sort=True)[[grouped, "scene"]].first()
     hit = every["correct"].astype(float).groupby(every["sample"], sort=True).mean()

@@ -21,7 +21,7 @@ OVER_SEEDS = "_over_seeds"
 
 
 def by_seed(numbers: pd.DataFrame) -> pd.DataFrame:
-    """F1 on the generalised test set: one row a seed, columns (mode, kind, variant)."""
+    """F1 on the generalised test set: one row per seed, columns (mode, kind, variant)."""
     f1 = numbers[(numbers["benchmark"] == "generalised") & (numbers["metric"] == "f1") & numbers["seed"].notna()]
     return f1.pivot(index="seed", columns=["mode", "kind", "variant"], values="value").sort_index()
 

@@ -34,7 +34,7 @@ _HEAD = """\
 
 
 def measure(measured: pd.DataFrame, study: Planned) -> list[dict[str, Any]]:
-    """One record a comparison and mode: mode, variant, against, seeds (how many), mean, deviation (n - 1).
+    """One record per comparison and mode: mode, variant, against, seeds (how many), mean, deviation (n - 1).
 
     Raises:
         ValueError: no two variants have two of the seeds in common, or the runs are of other seeds.

@@ -21,7 +21,7 @@ Draw = Callable[[pd.DataFrame], Resampling]
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one variant on one benchmark in one mode: one table a run, that is, a seed."""
+    """The scores of one variant on one benchmark in one mode: one table per run, that is, per seed."""
 
     benchmark: str
     mode: str

@@ -58,7 +58,7 @@ class Measured(NamedTuple):
 
 
 def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[str, Measured]:
-    """F1 within each slice, as the mean over tables (one a seed)."""
+    """F1 within each slice, as the mean over tables (one per seed)."""
     each = [aligned(table, draws) for table in tables]
     slices = {name: mask for name, mask in members(each[0]).items() if mask.any()} if each else {}
     f1s = {name: np.zeros(len(draws.draws)) for name in slices}

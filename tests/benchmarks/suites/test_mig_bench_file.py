@@ -109,6 +109,10 @@ def test_the_real_file() -> None:
         samples[0].pictures[0].pixels()
 
 
+def _drop(key: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda record: record.pop(key)
+
+
 def _set(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     def change(record: dict[str, Any]) -> None:
         record[key] = value
@@ -117,7 +121,7 @@ def _set(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    **{f"no {key}": (lambda r, key=key: r.pop(key), f"[1].{key}") for key in ("task", "images", "answer")},
+    **{f"no {key}": (_drop(key), f"[1].{key}") for key in ("task", "images", "answer")},
     "unknown task": (_set("task", "counting"), "[1].task"),
     "no images": (_set("images", []), "[1].images"),
     "images no list": (_set("images", "a.png"), "[1].images"),

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,12 @@ from .. import synthetic
 DONE = {"cost": {"seconds": 1.0}}
 
 
-def make(runs: Path, directory: str, **files: dict[str, object]) -> Path:
+def make(runs: Path, directory: str, **files: Mapping[str, object]) -> Path:
     folder = runs / directory
     folder.mkdir(parents=True)
     for name, content in files.items():
         identified = {"id": directory[-10:]} if name == "result" else {}
-        (folder / f"{name}.json").write_text(json.dumps(identified | content))
+        (folder / f"{name}.json").write_text(json.dumps({**identified, **content}))
     return folder
 
 

@@ -34,7 +34,7 @@ def table(tp: list[int], true: list[int], predicted: list[int], kind: list[str],
 
 def many(n: int, scenes: int, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    kinds = [GROUNDING_KINDS[i % 5] for i in range(n)]
+    kinds: list[str] = [GROUNDING_KINDS[i % 5] for i in range(n)]
     scene = [f"{kinds[i]}-{i % scenes}" for i in range(n)]
     hits = rng.integers(0, 2, n)
     return table(hits.tolist(), [1] * n, [1] * n, kinds, scene)

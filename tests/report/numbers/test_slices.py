@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -21,9 +22,9 @@ def test_slices_part_the_samples(collection: Collection) -> None:
     scores = collection.finished("evaluation")[-1].scores()["generalised", "cot"]
     masks = slices.members(scores)
     parts = ("neutral", "perception", "association", "composition")
-    assert sum(masks[name].astype(int) for name in parts).tolist() == [1] * len(scores)
-    assert sum(masks[f"{h}/{d}"].astype(int) for h in range(3) for d in range(4)).tolist() == [1] * len(scores)
-    assert (sum(masks[f"perception/{grade}"] for grade in (1, 2, 3)) == masks["perception"]).all()
+    assert (np.sum([masks[name] for name in parts], axis=0) == 1).all()
+    assert (np.sum([masks[f"{h}/{d}"] for h in range(3) for d in range(4)], axis=0) == 1).all()
+    assert (np.sum([masks[f"perception/{grade}"] for grade in (1, 2, 3)], axis=0) == masks["perception"]).all()
     assert (masks["composition/2"] | masks["composition/3"]).tolist() == masks["composition"].tolist()
     assert slices.members(scores.drop(columns="hops")) == {}
 

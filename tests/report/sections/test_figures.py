@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gemvg_repro.grounding.samples import GROUNDING_KINDS, Target
+from gemvg_repro.grounding.samples import GROUNDING_KINDS, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.report.numbers.collect import Collection, collect
 from gemvg_repro.report.numbers.table import numbers
@@ -19,7 +19,7 @@ NOTHING = Collection(())
 
 
 @pytest.fixture(scope="module")
-def samples() -> list:  # type: ignore[type-arg]
+def samples() -> list[Sample]:
     return list(generate("test", Recipe(seed=2, validation=1, test=80, understanding_test=5)))
 
 
@@ -73,7 +73,7 @@ def test_an_unfinished_run_has_curves(tmp_path: Path) -> None:
     assert figures.reward_curves(collect(tmp_path), tmp_path / "out").png
 
 
-def test_twelve_samples_are_chosen(samples: list) -> None:  # type: ignore[type-arg]
+def test_twelve_samples_are_chosen(samples: list[Sample]) -> None:
     selection = gallery.choose(samples)
     assert len(selection) == 12 and len({sample.id for sample, _ in selection}) == 12
     assert {(sample.kind, mode) for sample, mode in selection[:10]} == {
@@ -83,7 +83,7 @@ def test_twelve_samples_are_chosen(samples: list) -> None:  # type: ignore[type-
     assert gallery.choose(samples[:3]) and gallery.choose([]) == []
 
 
-def test_what_was_written_is_read(samples: list, tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_what_was_written_is_read(samples: list[Sample], tmp_path: Path) -> None:
     selection = gallery.choose(samples)
     predicted = (Target(1, (0.1, 0.2, 0.3, 0.4)),)
     gallery.write(tmp_path, selection, {(s.id, mode): ("text", predicted) for s, mode in selection[1:]})

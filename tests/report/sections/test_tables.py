@@ -1,7 +1,8 @@
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,6 +26,11 @@ ALL = (
     costs.stages,
     costs.costs,
 )
+
+
+def at(table: Table, row: str | tuple[str, ...], column: Any) -> Any:
+    """The cell of a table."""
+    return table.frame.loc[row, column]
 
 
 def number(value: float, **look: bool) -> Number:
@@ -66,14 +72,14 @@ def test_a_dash_has_a_footnote() -> None:
 
 
 def test_variants(measured: pd.DataFrame) -> None:
-    frame = tables.variants(measured).frame
+    table = tables.variants(measured)
     estimate = look_up(measured, benchmark="generalised", variant="hybrid", mode="direct", kind="mean", metric="f1")
-    cell = frame.loc[("direct prompts", "GRPO, hybrid"), "mean F1 ↑"]
+    cell = at(table, ("direct prompts", "GRPO, hybrid"), "mean F1 ↑")
     assert estimate is not None and cell.estimate.value == pytest.approx(100 * estimate.value)
-    assert frame.loc[("CoT prompts", "GRPO, pure direct")].isna().all()
-    marks = [c.rank for c in frame.loc["direct prompts", "mean F1 ↑"] if isinstance(c, Number)]
+    assert all(at(table, ("CoT prompts", "GRPO, pure direct"), column) is None for column in table.frame)
+    marks = [c.rank for c in at(table, "direct prompts", "mean F1 ↑") if isinstance(c, Number)]
     assert sorted(marks) == [0, 0, 0, 1, 2]
-    assert frame.loc["shortcuts"].index.tolist() == [
+    assert table.frame.loc["shortcuts"].index.tolist() == [
         "best constant box",
         "image-index prior",
         "grey images",
@@ -83,7 +89,7 @@ def test_variants(measured: pd.DataFrame) -> None:
 
 def test_minutes_are_those_of_all_that_leads_to_a_variant(measured: pd.DataFrame) -> None:
     table = tables.variants(measured)
-    assert table.frame.loc[("direct prompts", "CoT SFT"), "minutes"].value() == f"{(40 + 180 + 95) / 60:.1f}"
+    assert at(table, ("direct prompts", "CoT SFT"), "minutes").value() == f"{(40 + 180 + 95) / 60:.1f}"
     assert "Minutes: of making the data and of all trainings" in table.html()
 
 
@@ -113,22 +119,23 @@ def test_costs(measured: pd.DataFrame) -> None:
 
 
 def test_time_by_stage(measured: pd.DataFrame) -> None:
-    frame = costs.stages(measured).frame
-    assert list(frame.index)[:4] == [
+    table = costs.stages(measured)
+    assert list(table.frame.index)[:4] == [
         ("data", ""),
         ("training", "SFT"),
         ("training", "CoT SFT"),
         ("training", "GRPO, pure CoT"),
     ]
-    assert frame.loc[("training", "SFT"), ["runs", "minutes", "TFLOP"]].tolist() == ["1", "3.0", "18.00"]
+    cells = [at(table, ("training", "SFT"), column) for column in ("runs", "minutes", "TFLOP")]
+    assert cells == ["1", "3.0", "18.00"]
     everything = 40 + 180 + 95 + 110 * 2 + 45 * 5
-    assert frame.loc[("in all", ""), "minutes of all runs"] == f"{everything / 60:.1f}"
-    assert frame.loc[("evaluation", "base"), "% of all time"] == f"{100 * 45 / everything:.0f}"
+    assert at(table, ("in all", ""), "minutes of all runs") == f"{everything / 60:.1f}"
+    assert at(table, ("evaluation", "base"), "% of all time") == f"{100 * 45 / everything:.0f}"
 
 
 @pytest.mark.parametrize("make", ALL)
-def test_saved_in_both_forms(measured: pd.DataFrame, tmp_path: Path, make: object) -> None:
-    table = make(measured)  # type: ignore[operator]
+def test_saved_in_both_forms(measured: pd.DataFrame, tmp_path: Path, make: Callable[[pd.DataFrame], Table]) -> None:
+    table = make(measured)
     assert isinstance(table.save(tmp_path), Table)
     html = (tmp_path / "tables" / f"{table.name}.html").read_text()
     latex = (tmp_path / "tables" / f"{table.name}.tex").read_text()
@@ -141,8 +148,8 @@ def test_saved_in_both_forms(measured: pd.DataFrame, tmp_path: Path, make: objec
 
 
 @pytest.mark.parametrize("make", ALL)
-def test_without_runs(tmp_path: Path, make: object) -> None:
-    table = make(numbers(Collection(()))).save(tmp_path)  # type: ignore[operator]
+def test_without_runs(tmp_path: Path, make: Callable[[pd.DataFrame], Table]) -> None:
+    table = make(numbers(Collection(()))).save(tmp_path)
     assert "\N{EN DASH}" in table.html() or "Not run yet" in table.html()
 
 
