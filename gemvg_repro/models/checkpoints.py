@@ -14,11 +14,13 @@ from typing import Any
 
 from ..files.hashing import sha256
 from ..files.validation import Faults, read_json
+from .chat_template import read_template, template_error
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-OTHER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
-"""What `models.loading.save` writes beside the weights, and `load` needs."""
+_OTHER_FILES = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
+_VOCABULARY = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+"""Files that hold the tokenizer's vocabulary: those of either entry do."""
 
 SUMS = "SHA256SUMS"
 """The file with the hashes of a checkpoint's files, in the format of `sha256sum`; the package's own base has one."""
@@ -45,6 +47,14 @@ def _read_sums(folder: Path) -> dict[str, str]:
     return unlisted | {Path(name).name: digest for digest, _, name in lines}
 
 
+def missing_files(folder: Path) -> list[str]:
+    """The names of the files beside the weights that `models.loading.load` needs and the folder lacks."""
+    missing = [name for name in _OTHER_FILES if not (folder / name).is_file()]
+    if not any(all((folder / name).is_file() for name in names) for names in _VOCABULARY):
+        missing.append(" or ".join(" with ".join(names) for names in _VOCABULARY))
+    return missing
+
+
 def check(folder: Path, recorded: Mapping[str, str] | None = None) -> None:
     """Refuses a checkpoint folder that is incomplete, is not of a Qwen2-VL, or has other content than was recorded.
 
@@ -56,15 +66,10 @@ def check(folder: Path, recorded: Mapping[str, str] | None = None) -> None:
         Refused: naming each file that is wrong, and how.
     """
     faults = Faults(folder)
-    for name in OTHER_FILES:
-        if not (folder / name).is_file():
-            faults.add(name, "is missing; copy the whole checkpoint, or give the folder of another")
+    for name in missing_files(folder):
+        faults.add(name, "is missing; copy the whole checkpoint, or give the folder of another")
     faults.refuse()
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("model_type") != "qwen2_vl":
-        model_type = config.get("model_type") if isinstance(config, dict) else config
-        faults.add("config.json", f"has model_type {model_type!r:.80}; expected 'qwen2_vl', which is what is studied")
-        faults.refuse()
+    config = _read_config(folder, faults)
     shapes: dict[str, list[int]] = {}
     for name in _weights(folder, faults):
         shapes |= _shapes(folder / name, faults)
@@ -82,6 +87,18 @@ def check(folder: Path, recorded: Mapping[str, str] | None = None) -> None:
                 " and give the same command: it is made again",
             )
     faults.refuse()
+
+
+def _read_config(folder: Path, faults: Faults) -> Mapping[str, Any]:
+    """config.json; refuses another kind of model, and a chat template that does not name images as answers do."""
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or config.get("model_type") != "qwen2_vl":
+        model_type = config.get("model_type") if isinstance(config, dict) else config
+        faults.add("config.json", f"has model_type {model_type!r:.80}; expected 'qwen2_vl', which is what is studied")
+    elif error := template_error(read_template(folder)):
+        faults.add("chat_template.json", f"{error}; copy that of Qwen/Qwen2-VL-7B-Instruct into the folder")
+    faults.refuse()
+    return dict(config)
 
 
 def _weights(folder: Path, faults: Faults) -> list[str]:

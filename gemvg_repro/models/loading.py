@@ -21,9 +21,9 @@ def device() -> torch.device:
 
 
 def load(
-    folder: str | Path, dtype: str, max_pixels: int | None = None
+    folder: Path, dtype: str, max_pixels: int | None = None
 ) -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyProcessor]:
-    """A Qwen2-VL model on the device, and its processor, from a local folder or a hub's name.
+    """A Qwen2-VL model on the device, and its processor, from a checkpoint folder.
 
     Only safetensors are read, and no code of the checkpoint is run.
 

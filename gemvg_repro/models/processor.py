@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, Qwen2VLProcessor
 
+from .chat_template import read_template
 from .image_processor import DistinctImageProcessor
 
 
@@ -32,13 +33,14 @@ class ImageOnlyProcessor(Qwen2VLProcessor):  # type: ignore[misc]
         return super().check_argument_for_proper_class(argument_name, argument)
 
 
-def load_processor(folder: str | Path, max_pixels: int | None = None) -> ImageOnlyProcessor:
-    """The processor of a checkpoint, from a local folder or a hub's name; it pads on the left.
+def load_processor(folder: Path, max_pixels: int | None = None) -> ImageOnlyProcessor:
+    """The processor of a checkpoint folder, which pads on the left; processor and tokenizer have one chat template.
 
     `max_pixels` bounds the pixels of an image after resizing; None keeps the checkpoint's own bound.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.padding_side = "left"
+    tokenizer.chat_template = read_template(folder)
     image_processor = DistinctImageProcessor.from_pretrained(folder)
     if max_pixels is not None:
         image_processor.size = {"shortest_edge": image_processor.size["shortest_edge"], "longest_edge": max_pixels}

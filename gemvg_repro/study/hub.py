@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..files.validation import Refused
+from ..models.checkpoints import missing_files
 from .paths import absolute
 
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja")
-_NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor_config.json")
 _INDEX = "model.safetensors.index.json"
 
 
@@ -91,4 +91,5 @@ def _whole(folder: Path) -> bool:
     """Whether a snapshot has all files that loading needs; a download that was stopped leaves some out."""
     index = folder / _INDEX
     weights = re.findall(r"[\w.-]+\.safetensors", index.read_text("utf-8")) if index.is_file() else []
-    return all((folder / name).is_file() for name in (*_NEEDED, *(set(weights) or {"model.safetensors"})))
+    has_weights = all((folder / name).is_file() for name in set(weights) or {"model.safetensors"})
+    return has_weights and not missing_files(folder)

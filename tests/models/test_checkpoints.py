@@ -54,3 +54,14 @@ def test_sums_are_written_as_sha256sum_writes_them(tmp_path: Path) -> None:
         (base / beside).unlink()
     write_sums(base)
     assert (base / SUMS).read_bytes() == (BASE / SUMS).read_bytes()
+
+
+def test_a_vocabulary_with_its_merges_stands_for_a_tokenizer_file(tmp_path: Path) -> None:
+    base = Path(shutil.copytree(BASE, tmp_path / "base"))
+    (base / SUMS).unlink()
+    (base / "tokenizer.json").unlink()
+    (base / "vocab.json").write_text("{}")
+    with pytest.raises(Refused, match=r"tokenizer\.json or vocab\.json with merges\.txt: is missing"):
+        check(base)
+    (base / "merges.txt").write_text("")
+    check(base)
