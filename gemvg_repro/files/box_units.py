@@ -6,7 +6,10 @@ not show it; all boxes of a file do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .validation import numbers
 
 _EDGE = 1.0  # pixels by which a box may cross an edge: the rounding of many exporters
 
@@ -27,6 +30,12 @@ class BoxUnits:
         self._fractions += max(box) <= 1 < max(size)
         self._corners += c > a and d > b and _within(box, size)
         self._centres += _within((a - c / 2, b - d / 2, a + c / 2, b + d / 2), size)
+
+    def add_all(self, boxes: Iterable[Any], width: int, height: int) -> None:
+        """The boxes of an image; what is no box is left out."""
+        for box in boxes:
+            if (four := numbers(box)) is not None:
+                self.add(four, width, height)
 
     @property
     def not_pixels(self) -> str:

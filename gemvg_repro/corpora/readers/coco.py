@@ -2,11 +2,13 @@
 
 Boxes are xywh in pixels from 0 (cocodataset.org, "Data format"). A crowd (iscrowd 1), a box without area, and any
 record that cannot be read stand for objects without a box: their category is unclear in their image. Every image is
-annotated with all 80 categories, so that what is neither there nor unclear is absent.
+annotated with all 80 categories, so that what is neither there nor unclear is absent. A file under several image ids is
+one image, with the objects of all its records; a box that repeats one of its category and image is left out.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,26 +16,32 @@ from pathlib import Path
 from typing import Any
 
 from ...files import coco
+from ...files.box_units import BoxUnits
 from ...files.validation import Refused
+from ...grounding.boxes import duplicates
 from ..frames import EVERYTHING, AnnotatedFrame, Instance, Skips, clean_phrase
 from . import fields, json_stream
 
 LICENCE = "COCO annotations: CC BY 4.0; images: Flickr's terms of use, each under the licence that its record names"
 
+_NO_CHANCE = 10  # boxes outside their images, from which on another reading of all boxes is no accident
+
 
 def read(file: Path, skips: Skips, root: Path | None = None) -> Iterator[AnnotatedFrame]:
     """Frames in the order of `images`. `root` is the folder of the image files; None does not look for them.
 
-    The file is streamed; annotations are grouped by image on disk. Raises Refused if it is no COCO file.
+    The file is streamed; annotations are grouped by image on disk. Raises Refused if it is no COCO file, at the end
+    also if its boxes as a whole are not [x, y, width, height] in pixels.
     """
     names = _categories(file, skips)
-    folder = fields.Folder(root)
+    folder, units = fields.Folder(root), BoxUnits()
     with tempfile.TemporaryDirectory() as scratch, json_stream.Groups(Path(scratch)) as groups:
-        for n, record in enumerate(json_stream.items(file, "images.item")):
-            _image(record, f"images[{n}]", groups, folder, skips)
-        _annotations(file, groups, skips)
+        joined = _images(file, groups, folder, skips)
+        _annotations(file, groups, joined, skips)
         for head, parts in groups.groups():
-            yield _frame(head, parts, names, skips)
+            yield _frame(head, parts, names, units, skips)
+    if units.not_pixels or (units.other_reading and units.outside >= _NO_CHANCE):
+        raise Refused(f"{file}: {units.not_pixels or units.other_reading}")
 
 
 def _counting(skips: Skips) -> coco.Report:
@@ -67,17 +75,29 @@ def _object(record: Any) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _image(record: Any, where: str, groups: json_stream.Groups, folder: fields.Folder, skips: Skips) -> None:
-    image = coco.image(_object(record), where, (), _counting(skips))
-    if image is None:
-        return
-    size, path = fields.size(image.width, image.height), fields.path(image.file_name)
-    if size is None or path is None:
-        skips.add("image without a usable size" if size is None else "image without a usable file name", where)
-    elif not folder.has(path):
-        skips.add("image file missing", f"{where}: {path}")
-    elif not groups.head(repr(image.id), [image.id, path, *size, _aliases(record, path)]):
-        skips.add("image id twice", f"{where}.id")
+def _images(file: Path, groups: json_stream.Groups, folder: fields.Folder, skips: Skips) -> dict[coco.Id, coco.Id]:
+    """Groups the images; returns the ids of files that an earlier record has, each with that record's id."""
+    first: dict[str, tuple[coco.Id, fields.Size]] = {}
+    joined: dict[coco.Id, coco.Id] = {}
+    for n, record in enumerate(json_stream.items(file, "images.item")):
+        where = f"images[{n}]"
+        image = coco.image(_object(record), where, (), _counting(skips))
+        if image is None:
+            continue
+        size, path = fields.size(image.width, image.height), fields.path(image.file_name)
+        if size is None or path is None:
+            skips.add("image without a usable size" if size is None else "image without a usable file name", where)
+            continue
+        if not folder.has(path):
+            skips.add("image file missing", f"{where}: {path}")
+            continue
+        id_, stated = first.setdefault(os.path.normpath(path), (image.id, size))
+        if id_ != image.id and stated == size:
+            joined[image.id] = id_
+            skips.add("image file under another id too, joined", f"{where}: {path}")
+        elif not groups.head(repr(id_), [id_, path, *size, _aliases(record, path)]):
+            skips.add("image id twice" if id_ == image.id else "image file of two sizes", where)
+    return joined
 
 
 def _aliases(record: Mapping[str, Any], path: str) -> list[str]:
@@ -87,24 +107,27 @@ def _aliases(record: Mapping[str, Any], path: str) -> list[str]:
     return [*aliases, flickr] if flickr else aliases
 
 
-def _annotations(file: Path, groups: json_stream.Groups, skips: Skips) -> None:
+def _annotations(file: Path, groups: json_stream.Groups, joined: Mapping[coco.Id, coco.Id], skips: Skips) -> None:
     empty = True
     for n, record in enumerate(json_stream.items(file, "annotations.item")):
         empty = False
         image = coco.identifier(_object(record).get("image_id"))
         if image is None:
             skips.add("annotation without an image", f"annotations[{n}].image_id")
-        elif not groups.contains(repr(image)):
+        elif not groups.contains(repr(joined.get(image, image))):
             skips.add("annotation of an unknown image", f"annotations[{n}].image_id")
         else:
             kept = {key: record[key] for key in ("id", "category_id", "bbox", "iscrowd") if key in record}
-            groups.part(repr(image), [n, kept])
+            if image in joined and coco.identifier(kept.get("id")) is not None:  # two exports count from 1 each
+                kept["id"] = f"{image}/{kept['id']}"
+            groups.part(repr(joined.get(image, image)), [n, kept])
     if empty:
         raise Refused(f"{file} is no COCO file: it has no `annotations`")
 
 
-def _frame(head: Any, parts: list[Any], names: Mapping[coco.Id, str], skips: Skips) -> AnnotatedFrame:
+def _frame(head: Any, parts: list[Any], names: Mapping[coco.Id, str], units: BoxUnits, skips: Skips) -> AnnotatedFrame:
     image, path, width, height, aliases = head
+    units.add_all((record.get("bbox") for _, record in parts), width, height)
     instances: dict[str, Instance] = {}
     unclear: set[str] = set()
     seen_ids: set[str] = set()
@@ -121,9 +144,20 @@ def _frame(head: Any, parts: list[Any], names: Mapping[coco.Id, str], skips: Ski
             if earlier := instances.pop(id_, None):
                 unclear.add(earlier.category)
     return AnnotatedFrame(
-        str(image), f"image/{image}", path, width, height, tuple(instances.values()),
+        str(image), f"image/{image}", path, width, height, tuple(_distinct(instances, skips)),
         unclear=frozenset(unclear), aliases=tuple(aliases),
     )  # fmt: skip
+
+
+def _distinct(instances: Mapping[str, Instance], skips: Skips) -> list[Instance]:
+    """Those that repeat no earlier one of their category."""
+    repeated: set[str] = set()
+    for category in {instance.category for instance in instances.values()}:
+        same = [instance for instance in instances.values() if instance.category == category]
+        repeated |= {same[n].id for n in duplicates([instance.box for instance in same if instance.box])}
+    for id_ in sorted(repeated):
+        skips.add("box that repeats another of its category", f"annotation {id_}")
+    return [instance for id_, instance in instances.items() if id_ not in repeated]
 
 
 def _name(record: Mapping[str, Any], names: Mapping[coco.Id, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sqlite3
@@ -18,7 +19,8 @@ from ...files.validation import Refused
 def items(file: Path, prefix: str) -> Iterator[Any]:
     """The values at an ijson prefix, such as "annotations.item", one at a time.
 
-    Raises Refused if the file is missing, empty, cut off, no JSON, or not UTF-8.
+    Any Unicode encoding is read, with or without a byte order mark, as json.loads does.
+    Raises Refused if the file is missing, empty, cut off or no JSON.
     """
     yield from _stream(file, lambda content: ijson.items(content, prefix, use_float=True))
 
@@ -33,7 +35,9 @@ def _stream(file: Path, parse: Any) -> Iterator[Any]:
         with file.open("rb") as content:
             if os.fstat(content.fileno()).st_size == 0:
                 raise Refused(f"{file} is empty; expected JSON")
-            yield from parse(content)
+            encoding = json.detect_encoding(content.read(4))
+            content.seek(0)
+            yield from parse(content if encoding == "utf-8" else _Utf8(io.TextIOWrapper(content, encoding)))
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}") from error
     except (ijson.JSONError, UnicodeDecodeError, ValueError, RecursionError) as error:
@@ -41,6 +45,16 @@ def _stream(file: Path, parse: Any) -> Iterator[Any]:
             raise
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise Refused(f"{file} is no JSON: {reason}; is the download complete?") from error
+
+
+class _Utf8:
+    """A text file as the UTF-8 that ijson reads."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+
+    def read(self, size: int = -1) -> bytes:
+        return self._text.read(size).encode()
 
 
 class Groups:

@@ -79,3 +79,81 @@ def test_of_two_annotations_with_one_id_neither_is_used(tmp_path: Path) -> None:
 def test_what_is_no_coco_file_is_refused(tmp_path: Path, content: str) -> None:
     with pytest.raises(Refused, match=r"instances_train2017\.json"):
         read(tmp_path, content)
+
+
+def changed(change: Any) -> Any:
+    content = json.loads(json.dumps(OFFICIAL))
+    change(content)
+    return content
+
+
+def second_export(content: Any) -> None:
+    """The same images under other ids and spellings, by an annotator of people, ids counted from 11 again."""
+    content["images"] += [{**i, "id": i["id"] + 10, "file_name": f"./{i['file_name']}"} for i in content["images"]]
+    content["annotations"].append({"id": 11, "image_id": 11, "category_id": 1, "bbox": [300, 300, 40, 80]})
+
+
+def test_a_file_under_several_ids_is_one_image(tmp_path: Path) -> None:
+    frames, skips = read(tmp_path, changed(second_export))
+    assert [[i.category for i in frame.instances] for frame in frames] == [["dog", "person"], ["dog"]]
+    assert [frame.path for frame in frames] == ["000000000001.jpg", "000000000002.jpg"]
+    assert skips.counts == {"image file under another id too, joined": 2, "crowd": 1}
+
+
+def test_a_file_of_two_stated_sizes_is_not_used(tmp_path: Path) -> None:
+    def change(content: Any) -> None:
+        second_export(content)
+        content["images"][2]["width"] = 641
+
+    frames, skips = read(tmp_path, changed(change))
+    assert [frame.id for frame in frames] == ["2"]
+    assert skips.counts["image file of two sizes"] == 1
+
+
+def test_a_box_that_repeats_another_is_left_out_and_counted(tmp_path: Path) -> None:
+    def change(content: Any) -> None:
+        content["annotations"] += [
+            {"id": 21, "image_id": 1, "category_id": 18, "bbox": [10, 20, 101, 50]},
+            {"id": 22, "image_id": 1, "category_id": 18, "bbox": [10, 20, 106, 50]},  # IoU .943 with the first
+            {"id": 23, "image_id": 1, "category_id": 1, "bbox": [10, 20, 100, 50]},
+        ]
+
+    frames, skips = read(tmp_path, changed(change))
+    assert [i.id for i in frames[0].instances] == ["11", "22", "23"]
+    assert skips.counts == {"crowd": 1, "box that repeats another of its category": 1}
+
+
+def test_ids_that_a_table_made_floats(tmp_path: Path) -> None:
+    def change(content: Any) -> None:
+        for record in (*content["images"], *content["annotations"], *content["categories"]):
+            record |= {key: float(record[key]) for key in ("id", "image_id", "category_id", "width") if key in record}
+
+    assert read(tmp_path, changed(change))[0] == read(tmp_path, OFFICIAL)[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_every_unicode_encoding_is_read(tmp_path: Path, encoding: str) -> None:
+    def change(content: Any) -> None:
+        content["categories"][0]["name"] = "köpek"
+
+    expected = read(tmp_path, changed(change))[0]
+    file = tmp_path / "instances_train2017.json"
+    file.write_text(json.dumps(changed(change), ensure_ascii=False), encoding=encoding)
+    assert list(coco.read(file, Skips())) == expected
+    assert expected[0].instances[0].category == "köpek"
+
+
+@pytest.mark.parametrize(
+    ("convert", "words"),
+    [
+        (lambda x, y, w, h: [x / 640, y / 480, w / 640, h / 480], "12 boxes are not in pixels"),
+        (lambda x, y, w, h: [x, y, x + w, y + h], "12 of 12 boxes lie outside.*none as corners"),
+    ],
+)
+def test_boxes_in_other_units_are_refused_as_that(tmp_path: Path, convert: Any, words: str) -> None:
+    content = json.loads(json.dumps(OFFICIAL))
+    content["annotations"] = [
+        {"id": n, "image_id": 1, "category_id": 18, "bbox": convert(330 + 10 * n, 250, 20, 20 + n)} for n in range(12)
+    ]
+    with pytest.raises(Refused, match=words):
+        read(tmp_path, content)
