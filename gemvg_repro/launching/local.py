@@ -9,11 +9,10 @@ from pathlib import Path
 import submitit
 
 from ..files.atomic import NotWritten, writing
-from ..runs.layout import job_folder, job_lock
 from ..runs.ownership import owner_of
 from ..study.plan import Job
 from ..study.resources import Resources
-from .notebook import execute, failure_of, failure_text, kill_children
+from .notebook import execute, failure_text, kill_children
 from .status import JobStatus, root_failure
 
 
@@ -61,7 +60,7 @@ class LocalSchedule:
 
     def _start(self, status: JobStatus) -> None:
         # A folder for every attempt: a local job's id is a process number, which the system reuses.
-        attempts = job_folder(status.job.folder)
+        attempts = status.job.files.folder
         needs = self._resources.needs(status.job.kind)
         folder = next(f for n in count(1) if not (f := attempts / f"attempt-{n}").exists())
         parameters = {"timeout_min": needs.timeout_min, "gpus_per_node": needs.gpus, "stderr_to_stdout": True}
@@ -77,9 +76,9 @@ class LocalSchedule:
 
     def _check_ended(self, status: JobStatus) -> None:
         """Whether a job succeeded is read from what it left on disk."""
-        if not status.submission.done() or owner_of(job_lock(status.job.folder)) is not None:
+        if not status.submission.done() or owner_of(status.job.files.lock) is not None:
             return
-        failure = failure_of(status.job)
+        failure = status.job.files.failure
         outcome = status.submission.paths.result_pickle
         if failure.is_file():
             status.state, status.note = "failed", failure_text(status.job)

@@ -19,17 +19,7 @@ import psutil
 
 from ..files.validation import printable
 from ..runs.directory import Interrupted
-from ..runs.layout import (
-    NOTEBOOK,
-    REPORT_NOTEBOOK,
-    failure_file,
-    job_folder,
-    job_lock,
-    job_log,
-    owner_lock,
-    partial_notebook,
-    stop_file,
-)
+from ..runs.layout import NOTEBOOK, REPORT_NOTEBOOK
 from ..runs.ownership import Lock, Owner, owner_of
 from ..study.plan import Job
 
@@ -61,20 +51,10 @@ class NotebookFailed(RuntimeError):
     """A notebook was executed and did not come to its end."""
 
 
-def log_of(job: Job) -> Path:
-    """The output of the last execution of the job's notebook, cell by cell as it ran."""
-    return job_log(job.folder)
-
-
-def failure_of(job: Job) -> Path:
-    """The file with the error of the job's last execution; there is none when it did not fail."""
-    return failure_file(job.folder)
-
-
 def failure_text(job: Job) -> str:
     """The error of the job's last execution."""
-    free = shutil.disk_usage(failure_of(job).parent).free
-    return failure_of(job).read_text(encoding="utf-8", errors="replace") or (
+    free = shutil.disk_usage(job.files.failure.parent).free
+    return job.files.failure.read_text(encoding="utf-8", errors="replace") or (
         f"{job.name} failed, and its error could not be written down; the disk has {free:,} bytes left."
         " Free some room; the same command resumes it"
     )
@@ -82,12 +62,12 @@ def failure_text(job: Job) -> str:
 
 def current_owner(job: Job) -> Owner | None:
     """The process that executes the job now, on this machine or another; None if none does."""
-    return owner_of(owner_lock(job.folder)) or owner_of(job_lock(job.folder))
+    return owner_of(job.files.owner_lock) or owner_of(job.files.lock)
 
 
 def launcher_of(job: Job) -> psutil.Process | None:
     """The launcher on this machine that runs the job now, if one does."""
-    owner = owner_of(job_lock(job.folder))
+    owner = owner_of(job.files.lock)
     if owner is None or not owner.lives:
         return None
     parents = psutil.Process(owner.pid).parents()
@@ -108,18 +88,18 @@ def execute(job: Job, root: Path) -> None:
         NotebookFailed: with the error of the failing cell, and the paths of the log and the half notebook.
         Interrupted: the run was asked to stop (`stop_file`) and has.
     """
-    job_folder(job.folder).mkdir(parents=True, exist_ok=True)
-    failure = failure_of(job)
+    job.files.folder.mkdir(parents=True, exist_ok=True)
+    failure = job.files.failure
     if (owner := current_owner(job)) is not None:
         print(f"{job.name}: waiting for {owner}, which executes it already", flush=True)  # noqa: T201
-    lock = Lock.take(job_lock(job.folder), patience_s=None)
+    lock = Lock.take(job.files.lock, patience_s=None)
     try:
         failure.unlink(missing_ok=True)
-        stop_file(job.folder).unlink(missing_ok=True)
-        while owner_of(owner_lock(job.folder)) is not None:
+        job.files.stop.unlink(missing_ok=True)
+        while owner_of(job.files.owner_lock) is not None:
             time.sleep(0.5)  # for a notebook that a person executes, or for the kernel of a killed one
         if not job.finished:
-            _execute(job, root, partial_notebook(job.folder))
+            _execute(job, root, job.files.partial_notebook)
     except Interrupted:
         raise
     except Exception as error:
@@ -132,9 +112,9 @@ def execute(job: Job, root: Path) -> None:
 
 def kill(job: Job) -> None:
     """Kills what executes the job on this machine, and that alone; what it wrote stays whole."""
-    if (owner := owner_of(job_lock(job.folder))) is None:
+    if (owner := owner_of(job.files.lock)) is None:
         return
-    failure_of(job).write_text(f"{job.name} was ended by --cancel; the same command resumes it", encoding="utf-8")
+    job.files.failure.write_text(f"{job.name} was ended by --cancel; the same command resumes it", encoding="utf-8")
     with suppress(psutil.NoSuchProcess):
         psutil.Process(owner.pid).kill()  # papermill and its kernel end with it
 
@@ -186,7 +166,7 @@ def _execute(job: Job, root: Path, part: Path) -> None:
         "OPENBLAS_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
     }
-    with log_of(job).open("wb") as log:
+    with job.files.log.open("wb") as log:
         process = subprocess.Popen(
             command, cwd=root, env=environment, stdout=log, stderr=log, preexec_fn=_die_with_parent
         )
@@ -195,7 +175,7 @@ def _execute(job: Job, root: Path, part: Path) -> None:
         except BaseException:
             kill_children()
             raise
-    if status and stop_file(job.folder).exists():
+    if status and job.files.stop.exists():
         raise Interrupted(f"{job.name} was asked to stop, and did")
     if status or not (job.is_report or job.finished):
         raise NotebookFailed(_failure_message(job, part, status))

@@ -13,12 +13,11 @@ from submitit.core.utils import DelayedSubmission
 from submitit.helpers import Checkpointable
 
 from ..runs.directory import Interrupted
-from ..runs.layout import owner_lock, stop_file
 from ..runs.ownership import owner_of
 from ..runs.progress import progress_of
 from ..study.plan import Job
 from ..study.resources import Needs
-from .notebook import NotebookFailed, execute, failure_of
+from .notebook import NotebookFailed, execute
 
 MAX_STALLED_ATTEMPTS = 3
 """A run that reaches its time limit so often in a row without a new step fails; it would be requeued for ever."""
@@ -80,7 +79,7 @@ class Attempt(Checkpointable):
         self._save()
         # The run's owner is the kernel. It gives the run up once all is on disk; it has none before it has begun.
         deadline = time.monotonic() + self._needs.signal_s - 10
-        while owner_of(owner_lock(self._job.folder)) is not None and time.monotonic() < deadline:
+        while owner_of(self._job.files.owner_lock) is not None and time.monotonic() < deadline:
             time.sleep(0.1)
         long = self._began is not None and time.monotonic() - self._began > self._needs.timeout_min * 60 / 2
         stalled = self._stalled + 1 if long and self._steps() == self._step else 0
@@ -89,13 +88,13 @@ class Attempt(Checkpointable):
                 f"{self._job.name} reached its time limit of {self._needs.timeout_min} min {stalled} times in a row"
                 " without finishing a step; raise timeout_min under `resources`, then --retry"
             )
-            failure_of(self._job).write_text(why, encoding="utf-8")
+            self._job.files.failure.write_text(why, encoding="utf-8")
             raise NotebookFailed(why)
         return DelayedSubmission(Attempt(self._job, self._root, self._needs, stalled))
 
     def _save(self, *_: Any) -> None:
-        stop_file(self._job.folder).parent.mkdir(parents=True, exist_ok=True)
-        stop_file(self._job.folder).touch()
+        self._job.files.stop.parent.mkdir(parents=True, exist_ok=True)
+        self._job.files.stop.touch()
 
     def _steps(self) -> int:
         return int(progress_of(self._job.folder).get("step", 0))

@@ -14,7 +14,6 @@ import submitit
 from ..runs.snapshot import Snapshot
 from ..study.plan import Job
 from ..study.resources import Needs, Resources
-from .notebook import failure_of
 from .slurm import SlurmError, check_script, check_time, check_visible
 from .slurm_arrays import Array
 from .slurm_job import Attempt, do_nothing, interpreter
@@ -83,7 +82,7 @@ class Submitter:
             executor = self._executor(number, array, ids)
             for job in array.jobs:
                 if job is not None:
-                    failure_of(job).unlink(missing_ok=True)
+                    job.files.failure.unlink(missing_ok=True)
             self._submissions.announce(self._launch, number, [job.key if job else None for job in array.jobs])
             try:
                 submitted = executor.submit_array(tasks) if len(tasks) > 1 else [executor.submit(tasks[0])]

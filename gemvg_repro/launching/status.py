@@ -11,7 +11,7 @@ from ..files.validation import printable
 from ..runs.layout import REPORT_PAGE
 from ..runs.progress import progress_of
 from ..study.plan import Job
-from .notebook import ANSI, current_owner, failure_of, failure_text, log_of
+from .notebook import ANSI, current_owner, failure_text
 from .slurm import QueuedJob, SlurmError, accounted_jobs, queued_jobs
 from .submissions import Submission, Submissions
 
@@ -83,7 +83,13 @@ def job_statuses(jobs: Sequence[Job]) -> list[JobStatus]:
     for job in jobs:
         status = by_key[job.key] = _status_of(job, submitted.get(job.key), slurm_jobs)
         broken = [by_key[key] for key in job.needs if key in by_key and by_key[key].state in ("failed", "blocked")]
-        if broken and status.slurm and status.state == "failed" and not failure_of(job).is_file() and not job.is_report:
+        if (
+            broken
+            and status.slurm
+            and status.state == "failed"
+            and not job.files.failure.is_file()
+            and not job.is_report
+        ):
             status.state, status.note = "blocked", root_failure(broken[0])
         elif broken and status.state == "waiting" and not job.is_report:  # Slurm forgets an element cancelled early
             status.note = f"needs {root_failure(broken[0])}, which failed; if it stays so, --cancel and --retry it"
@@ -117,7 +123,7 @@ def _status_of(job: Job, submission: Submission | None, slurm_jobs: dict[str, Qu
     if (owner := current_owner(job)) is not None:
         return JobStatus(job, "running", str(owner), slurm=submission)
     node = queued.node if queued else ""
-    if failure_of(job).is_file():
+    if job.files.failure.is_file():
         return JobStatus(job, "failed", failure_text(job), slurm=submission, node=node)
     if submission is None:
         return JobStatus(job, "missing")
@@ -160,8 +166,8 @@ def log_tail(log: Path) -> list[str]:
 
 def log_file(status: JobStatus) -> Path | None:
     """The log to look at: the notebook's, or that of the job around it where the notebook did not fail."""
-    notebook = log_of(status.job)
+    notebook = status.job.files.log
     outside = status.slurm.log if status.slurm else notebook
-    outside_failed = status.state == "failed" and not failure_of(status.job).is_file()
+    outside_failed = status.state == "failed" and not status.job.files.failure.is_file()
     order = (outside, notebook) if outside_failed else (notebook, outside)
     return next((log for log in order if log.is_file() and log.stat().st_size), None)

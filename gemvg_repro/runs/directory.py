@@ -12,7 +12,7 @@ from typing import Any, Self, SupportsFloat
 
 from .environment import record_environment
 from .json_files import RunError, read_json_or_none, write_json
-from .layout import ENVIRONMENT, LOG, PARAMETERS, PROGRESS, RESULT, job_lock, owner_lock, stop_file
+from .layout import ENVIRONMENT, LOG, PARAMETERS, PROGRESS, RESULT, JobFiles
 from .log import Log
 from .ownership import Lock, owner_of
 from .progress import ProgressFile
@@ -95,9 +95,9 @@ class Run:
         parameters_of(folder)
         if run.finished is None:
             folder.mkdir(parents=True, exist_ok=True)
-            run._lock = Lock.take(owner_lock(folder), patience_s)
-            if owner_of(job_lock(folder)) is None:
-                stop_file(folder).unlink(missing_ok=True)  # it was for a process that is gone
+            run._lock = Lock.take(JobFiles(folder).owner_lock, patience_s)
+            if owner_of(JobFiles(folder).lock) is None:
+                JobFiles(folder).stop.unlink(missing_ok=True)  # it was for a process that is gone
             try:
                 run._record_start()
             except BaseException:
@@ -128,7 +128,7 @@ class Run:
         """
         if self._lock is not None:
             self._lock.check()
-        return stop_file(self.folder).exists()
+        return JobFiles(self.folder).stop.exists()
 
     def stop_if_requested(self) -> None:
         """Ends this process's work on the run if that is requested; called where all that was done is on disk.

@@ -63,11 +63,6 @@ OFFICIAL = TaskFile("official", ".json")
 """The score by the benchmark authors' rules."""
 
 
-def owner_lock(run: Path) -> Path:
-    """Held by the process that writes to the run directory."""
-    return run / "owner.lock"
-
-
 def launcher_folder(runs: Path) -> Path:
     """The launcher's own folder within a folder of runs."""
     return runs / ".jobs"
@@ -78,31 +73,47 @@ def snapshots(runs: Path) -> Path:
     return launcher_folder(runs) / "code"
 
 
-def job_folder(run: Path) -> Path:
-    """What belongs to the executions of a run's notebook, and not to the run."""
-    return launcher_folder(run.parent) / run.name
+@dataclass(frozen=True)
+class JobFiles:
+    """What belongs to the executions of a run's notebook, and not to the run.
 
+    Attributes:
+        run: the run directory.
+    """
 
-def job_lock(run: Path) -> Path:
-    """Held by the process that executes the run's notebook."""
-    return job_folder(run) / "job.lock"
+    run: Path
 
+    @property
+    def owner_lock(self) -> Path:
+        """Held by the process that writes to the run directory; it lies in it."""
+        return self.run / "owner.lock"
 
-def job_log(run: Path) -> Path:
-    """What the last execution printed, cell by cell as it ran."""
-    return job_folder(run) / "log.txt"
+    @property
+    def folder(self) -> Path:
+        """Where all others are."""
+        return launcher_folder(self.run.parent) / self.run.name
 
+    @property
+    def lock(self) -> Path:
+        """Held by the process that executes the run's notebook."""
+        return self.folder / "job.lock"
 
-def failure_file(run: Path) -> Path:
-    """Why the last execution failed; there is no such file when it did not."""
-    return job_folder(run) / "failure.txt"
+    @property
+    def log(self) -> Path:
+        """The output of the last execution, cell by cell as it ran."""
+        return self.folder / "log.txt"
 
+    @property
+    def failure(self) -> Path:
+        """The error of the last execution; there is no such file when it did not fail."""
+        return self.folder / "failure.txt"
 
-def stop_file(run: Path) -> Path:
-    """While it exists, the run is to stop as soon as all it did is on disk."""
-    return job_folder(run) / "stop"
+    @property
+    def stop(self) -> Path:
+        """While it exists, the run is to stop as soon as all it did is on disk."""
+        return self.folder / "stop"
 
-
-def partial_notebook(run: Path) -> Path:
-    """The notebook while it is executed."""
-    return job_folder(run) / "notebook.part.ipynb"
+    @property
+    def partial_notebook(self) -> Path:
+        """The notebook while it is executed."""
+        return self.folder / "notebook.part.ipynb"

@@ -18,10 +18,9 @@ from ..grounding.samples import Sample
 from ..miniature import dataset
 from ..miniature.exports import benchmarks as exports
 from ..miniature.exports import sources
-from ..runs.directory import Run, result_of, run_id
+from ..runs.directory import Run, run_id
 from ..runs.progress import ProgressPrinter
 from ..study.parameters import DataParameters
-from ..study.paths import absolute
 from ..study.profiles import DataSettings
 from ..study.spec import RunSpec
 from .samples import BENCHMARKS, MG_FOLDER, OFFICIAL, WORLD_FILE, world_pictures
@@ -53,15 +52,12 @@ def check(spec: RunSpec[Any]) -> dict[str, Any]:
     Raises:
         Refused: with the record and key of every fault, or it has too few prompts for the GRPO that needs it.
     """
-    params = spec.data.parameters
-    if params.data:
-        file_or_folder = absolute(params.data)
-        finished = result_of(spec.data.folder)
-        facts = finished or _facts_of(file_or_folder, params.data, spec.profile.data)
-        if any(each.variant and each.variant.parent == "cot_sft" for each in spec.chain()):
-            _check_prompts(file_or_folder, facts["counts"], spec)
-        return {} if finished else facts
-    return {}
+    if (given := spec.data.parameters.given) is None:
+        return {}
+    facts = spec.data.result or _facts_of(given, spec.data.parameters.data, spec.profile.data)
+    if any(each.variant and each.variant.parent == "cot_sft" for each in spec.chain()):
+        _check_prompts(given, facts["counts"], spec)
+    return {} if spec.data.result else facts
 
 
 def _facts_of(given: Path, data: str, settings: DataSettings) -> dict[str, Any]:

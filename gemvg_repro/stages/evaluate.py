@@ -41,7 +41,7 @@ from . import samples
 from .data import check_pictures
 from .prerequisites import ensure
 from .validation_rewards import write_table
-from .weights import base_of, weights_of
+from .weights import initial_weights, weights_of
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def evaluate(spec: RunSpec[EvaluateParameters]) -> Path:
     given = weights_of(checkpoint_folder(checkpoint)) if checkpoint else None
     prerequisites = ensure(spec)
     torch.set_num_threads(spec.threads)
-    weights = given or (weights_of(spec.start.folder) if spec.start else base_of(spec.profile))
+    weights = given or initial_weights(spec)
     started = time.monotonic()
-    if result_of(spec.folder) is None:
+    if spec.result is None:
         validation, test = samples.held_out(spec)
     with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters) as run:
         if run.finished is None:
@@ -99,7 +99,7 @@ def _evaluate_published(spec: RunSpec[EvaluateParameters]) -> Path:
     params = spec.parameters
     checkpoint = weights_of(checkpoint_folder(params.checkpoint))
     torch.set_num_threads(spec.threads)
-    if result_of(spec.folder) is None:
+    if spec.result is None:
         root = absolute(params.root)
         task = _published(params.benchmark, params.prompting, root, spec.profile.data.most_pixels)
         check_pictures(benchmark(params.benchmark).annotations(root), task.samples)

@@ -6,10 +6,9 @@ import shlex
 from typing import Any
 
 from ..launching.notebook import execute
-from ..runs.directory import result_of
 from ..study.parameters import DataParameters, TrainParameters
 from ..study.paths import project_root
-from ..study.plan import job_of
+from ..study.plan import Job, job_of
 from ..study.spec import RunSpec
 from .data import check
 
@@ -32,22 +31,22 @@ def ensure(spec: RunSpec[Any]) -> dict[str, str]:
     check(spec)
     *needs, _ = spec.chain()
     for need in needs:
-        if result_of(need.folder) is not None:
+        if need.result is not None:
             continue
+        job = job_of(need, project_root(), spec.parameters.runs_folder)
         if getattr(spec.parameters, "prerequisites", "") == "require":
             raise MissingPrerequisite(
                 f"{spec.parameters.notebook} needs {need.identity.name}, and {need.folder} is not finished; "
-                f"`-p prerequisites train` makes it first, or: {_command(need)}"
+                f"`-p prerequisites train` makes it first, or: {_command(job)}"
             )
         print(f"{need.identity.name} is missing and comes first", flush=True)  # noqa: T201  a notebook shows it
-        execute(job_of(need, project_root(), spec.parameters.runs_folder), project_root())
+        execute(job, project_root())
     return {need.kind: need.identity.folder_name for need in needs}
 
 
-def _command(need: RunSpec[Any]) -> str:
+def _command(job: Job) -> str:
     """How a run of data or a training is made by hand."""
-    parameters = job_of(need, project_root(), need.parameters.runs_folder).parameters
-    fields = (DataParameters if need.kind == "data" else TrainParameters).model_fields
-    named = {"runs", "mode", "seed"} | {k for k, v in parameters.items() if v and v != fields[k].default}
-    options = [f"-p {k} {shlex.quote(str(v))}" for k, v in parameters.items() if k in named - {"prerequisites"}]
-    return f"papermill notebooks/{need.parameters.notebook} OUT.ipynb {' '.join(options)}"
+    fields = (DataParameters if job.kind == "data" else TrainParameters).model_fields
+    named = {"runs", "mode", "seed"} | {k for k, v in job.parameters.items() if v and v != fields[k].default}
+    options = [f"-p {k} {shlex.quote(str(v))}" for k, v in job.parameters.items() if k in named - {"prerequisites"}]
+    return f"papermill notebooks/{job.notebook.name} OUT.ipynb {' '.join(options)}"

@@ -13,7 +13,6 @@ from ..files.validation import Refused
 from ..grounding.samples import Sample
 from ..miniature import dataset
 from ..miniature.exports import benchmarks as exports
-from ..study.paths import absolute
 from ..study.profiles import DataSettings
 from ..study.spec import RunSpec
 
@@ -37,18 +36,17 @@ def load(spec: RunSpec[Any], split: index.Split) -> list[Sample]:
     """
     params, settings, folder = spec.data.parameters, spec.profile.data, spec.data.folder
     drawn = folder / WORLD_FILE
-    if not params.data and split != "train" and drawn.is_file():
+    if not params.given and split != "train" and drawn.is_file():
         return dataset.read(drawn, split)
-    shards_folder = absolute(params.data) if params.data else folder / MG_FOLDER / mg_data.SHARDS
-    if shards_folder.is_dir():
+    source = params.given or folder / MG_FOLDER / mg_data.SHARDS
+    if source.is_dir():
         stage = spec.variant.stage if spec.variant and split == "train" else "sft"
-        roots = world_pictures(folder) if not params.data and drawn.is_file() else None
-        return _of_shards(shards_folder, stage, split, settings, roots)
-    coco = user_coco.load(absolute(params.data), settings.most_pixels)
-    detection = user_coco.detection(coco)
-    if split != "train":
-        return detection
-    return detection + user_coco.semantic(coco, settings.seed, settings.composed)
+        roots = world_pictures(folder) if not params.given and drawn.is_file() else None
+        return _of_shards(source, stage, split, settings, roots)
+    coco = user_coco.load(source, settings.most_pixels)
+    if split == "train":
+        return user_coco.train_samples(coco, settings.seed, settings.composed)
+    return user_coco.detection(coco)
 
 
 def held_out(spec: RunSpec[Any]) -> tuple[list[Sample], list[Sample]]:

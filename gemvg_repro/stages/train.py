@@ -33,7 +33,7 @@ from ..training.sft import train_sft, training_conversations
 from . import samples
 from .prerequisites import ensure
 from .validation_rewards import sampled_rewards, write_table
-from .weights import base_of, weights_of
+from .weights import initial_weights
 
 Record = Callable[[dict[str, Any]], None]
 """Takes what is logged of a step."""
@@ -45,7 +45,7 @@ def train(spec: RunSpec[TrainParameters]) -> Path:
     A finished run is left as it is. Prerequisites are made or required, as `prerequisites` says.
     """
     prerequisites = ensure(spec)
-    start = weights_of(spec.start.folder) if spec.start else base_of(spec.profile)
+    start = initial_weights(spec)
     torch.set_num_threads(spec.threads)
     with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters) as run:
         if run.finished is None:

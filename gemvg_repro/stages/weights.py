@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..files.validation import Refused
 from ..models.checkpoints import check
@@ -10,6 +11,16 @@ from ..runs.directory import parameters_of, result_of
 from ..runs.layout import MODEL, PARAMETERS
 from ..study.hub import checkpoint_folder
 from ..study.profiles import Profile
+from ..study.spec import RunSpec
+
+
+def initial_weights(spec: RunSpec[Any]) -> Path:
+    """The weights that a training starts from, or that an evaluation evaluates: of the training before, or the base.
+
+    Raises:
+        Refused: as `weights_of` and `base_of` do.
+    """
+    return weights_of(spec.start.folder) if spec.start else base_of(spec.profile)
 
 
 def weights_of(folder: Path) -> Path:

@@ -88,12 +88,11 @@ def data_identity(parameters: DataParameters, profile: SomeProfile) -> Identity:
             "(-p roots 'coco=/data/coco d3=/data/d3') and give -p data FOLDER; or give a COCO-format file: "
             "-p data FILE.json"
         )
-    given = absolute(parameters.data)
-    if parameters.data and given.is_dir():
+    if (given := parameters.given) and given.is_dir():
         shards = (read_json_or_none(given / MANIFEST) or {}).get("content", "")
         moving = {"results_version": RESULTS_VERSION, "most_pixels": section.get("most_pixels"), "shards": shards}
         return Identity("data", {"kind": "data", **moving})
-    if parameters.data:
+    if given:
         settings = {name: section.get(name) for name in ("composed", "seed", "most_pixels")}
         moving = {"results_version": RESULTS_VERSION, "settings": settings, "file": content.hash_of_coco(given)}
         return Identity("data", {"kind": "data", **moving})

@@ -64,6 +64,12 @@ class Parameters(BaseModel):
                 f"`papermill notebooks/{cls.notebook} --help-notebook` explains them."
             ) from None
 
+    @property
+    def given(self) -> Path | None:
+        """The data that is given in place of the profile's own, absolute: a COCO-format file or a folder of shards."""
+        data: str = getattr(self, "data", "")
+        return absolute(data) if data else None
+
     def shared_with(self, kind: type[P]) -> P:
         """The parameters of another notebook that have the same values, where both have them."""
         return kind(**{k: v for k, v in dict(self).items() if k in kind.model_fields})

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runs.directory import result_of
+from ..runs.layout import JobFiles
 from .grid import Grid
 from .parameters import (
     DataParameters,
@@ -21,7 +22,6 @@ from .parameters import (
     ReportParameters,
     TrainParameters,
 )
-from .paths import absolute
 from .spec import Resolver, RunSpec
 from .variants import BASE
 
@@ -56,6 +56,11 @@ class Job:
         return self.folder.name
 
     @property
+    def files(self) -> JobFiles:
+        """What its executions leave."""
+        return JobFiles(self.folder)
+
+    @property
     def kind(self) -> str:
         """`data`, `evaluate`, `report`, or the mode of a training: what its needs of a machine go by."""
         stem = self.notebook.stem
@@ -83,7 +88,7 @@ def job_of(spec: RunSpec[Any], root: Path, runs: Path) -> Job:
     It runs elsewhere than where it was planned: what is given relative to the project becomes absolute.
     """
     parameters = spec.parameters
-    data = {"data": str(absolute(data))} if (data := getattr(parameters, "data", "")) else {}
+    data = {"data": str(parameters.given)} if parameters.given else {}
     return Job(
         name=spec.identity.name,
         notebook=root / "notebooks" / parameters.notebook,

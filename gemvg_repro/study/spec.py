@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ..runs.directory import result_of
 from .identity import (
     Identity,
     benchmark_identity,
@@ -42,6 +43,11 @@ class RunSpec(Generic[P]):
     def folder(self) -> Path:
         """The run directory, whether it exists or not."""
         return self.parameters.runs_folder / self.identity.folder_name
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The run's result; None while it is not finished."""
+        return result_of(self.folder)
 
     @property
     def kind(self) -> str:

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from gemvg_repro.files.validation import printable
-from gemvg_repro.launching.notebook import _failure_message, failure_of, log_of
+from gemvg_repro.launching.notebook import _failure_message
 from gemvg_repro.launching.status import JobStatus, explain, job_statuses
 from gemvg_repro.launching.status_table import as_json, line, table
 from gemvg_repro.report.page.escaping import escaped_html, escaped_latex
-from gemvg_repro.runs.layout import job_folder
 from gemvg_repro.runs.log import Log
 from gemvg_repro.study.grid import Grid
 from gemvg_repro.study.parameters import ParameterError, TrainParameters
@@ -45,9 +44,9 @@ def failed(tmp_path: Path) -> Job:
     root = tiny_project.project(tmp_path)
     file = root / "sweeps" / "miniature.yaml"
     job = next(j for j in plan(Grid.load(file), file, root, root / "runs") if j.name == "sft-s0")
-    job_folder(job.folder).mkdir(parents=True)
-    failure_of(job).write_text(f"{HOSTILE}\n{HOSTILE * 100}", "utf-8", "surrogatepass")
-    log_of(job).write_bytes((HOSTILE * 20_000 + "\n" + HOSTILE + "\n").encode("utf-8", "surrogatepass"))
+    job.files.folder.mkdir(parents=True)
+    job.files.failure.write_text(f"{HOSTILE}\n{HOSTILE * 100}", "utf-8", "surrogatepass")
+    job.files.log.write_bytes((HOSTILE * 20_000 + "\n" + HOSTILE + "\n").encode("utf-8", "surrogatepass"))
     return job
 
 

@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from gemvg_repro.launching.notebook import NotebookFailed, execute
-from gemvg_repro.runs.layout import failure_file
 from gemvg_repro.study.grid import Grid
 from gemvg_repro.study.plan import Job, plan
 
@@ -52,7 +51,7 @@ def test_the_failing_cell_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         NotebookFailed, match=r"train.ipynb failed for sft-s0 in cell \[4\]: ValueError: the loss is not"
     ):
         execute(job, root)
-    assert "the loss is not finite" in failure_file(job.folder).read_text()
+    assert "the loss is not finite" in job.files.failure.read_text()
     assert not (job.folder / "result.json").exists() and not (job.folder / "notebook.ipynb").exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gemvg_repro.report.numbers.costs import COSTS
-from gemvg_repro.runs.layout import stop_file
+from gemvg_repro.runs.layout import JobFiles
 from gemvg_repro.runs.ownership import owner_of
 from gemvg_repro.stages.train import CHECKPOINTS
 from gemvg_repro.study import profiles
@@ -54,7 +54,7 @@ def preempt(one: Study, name: str) -> None:
     psutil.Process(owner.pid).suspend()  # however fast this machine is: Slurm itself wakes what it preempts
     assert not (folder / "result.json").exists()
     with one.urgent():
-        assert stop_file(folder).exists() and not (folder / "result.json").exists()
+        assert JobFiles(folder).stop.exists() and not (folder / "result.json").exists()
         checkpoint = newest_checkpoint(folder / CHECKPOINTS)
         logged = one.steps(name)
         assert checkpoint is not None and checkpoint.name == f"checkpoint-{len(logged)}"  # no step is lost

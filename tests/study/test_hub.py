@@ -13,7 +13,7 @@ import pytest
 from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.stages.evaluate import evaluate
-from gemvg_repro.stages.train import base_of
+from gemvg_repro.stages.weights import base_of
 from gemvg_repro.study.hub import checkpoint_folder, commit_of
 from gemvg_repro.study.parameters import EvaluateParameters, ParameterError, TrainParameters
 from gemvg_repro.study.profiles import load_profile

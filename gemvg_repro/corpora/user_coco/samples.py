@@ -16,6 +16,11 @@ _WITHOUT_TARGET = 0.1
 _COUNTS = "no one two three four five six seven eight nine ten eleven twelve".split()
 
 
+def train_samples(coco: Coco, seed: int, count: int) -> list[Sample]:
+    """What a training takes of a file: the samples of detection, then `count` of semantic association."""
+    return detection(coco) + semantic(coco, seed, count)
+
+
 def detection(coco: Coco) -> list[Sample]:
     """One referential sample for each image and each category in it: find every object of the category."""
     samples = []

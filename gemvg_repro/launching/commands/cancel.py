@@ -9,9 +9,8 @@ from contextlib import suppress
 import psutil
 from rich.console import Console
 
-from ...runs.layout import job_folder
 from ...study.plan import Job, named
-from ..notebook import failure_of, kill, launcher_of
+from ..notebook import kill, launcher_of
 from ..slurm import cancel_jobs
 from ..status import JobStatus, job_statuses
 from .terminal import confirm, print_statuses
@@ -41,8 +40,8 @@ def cancel(jobs: Sequence[Job], only: Sequence[str], yes: bool, json_output: boo
     launchers: dict[int, psutil.Process] = {}
     for target in targets:
         if target.slurm:
-            job_folder(target.job.folder).mkdir(parents=True, exist_ok=True)
-            failure_of(target.job).write_text(f"{target.job.name} was ended by --cancel; --retry resumes it")
+            target.job.files.folder.mkdir(parents=True, exist_ok=True)
+            target.job.files.failure.write_text(f"{target.job.name} was ended by --cancel; --retry resumes it")
         elif not (launcher := launcher_of(target.job)):
             print(f"{target.job.name} is left alone: no launcher on this machine started it ({target.note})")
             continue

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ...runs.directory import result_of
 from ...runs.json_files import RunError, read_json_or_none
-from ...runs.layout import ENVIRONMENT, LOG, OFFICIAL, PARAMETERS, RESULT, SCORES, failure_file
+from ...runs.layout import ENVIRONMENT, LOG, OFFICIAL, PARAMETERS, RESULT, SCORES, JobFiles
 from ...runs.progress import progress_of
 from ..labels import position
 
@@ -164,7 +164,7 @@ def _documents(directory: Path) -> dict[str, Any]:
 def _unfinished(directory: Path) -> tuple[State, str]:
     progress = {"step": 0, "total": "?"} | progress_of(directory)
     step = f"step {progress['step']} of {progress['total']}"
-    failure = failure_file(directory)
+    failure = JobFiles(directory).failure
     if failure.is_file():
         return "failed", f"{step}; {failure.read_text('utf-8', errors='replace')[:300]}"
     return "unfinished", f"{step}; launching again resumes there"
