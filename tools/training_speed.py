@@ -51,8 +51,8 @@ from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.collator import Conversation
 from gemvg_repro.training.grpo import grpo_arguments, image_collator, prompt_dataset, reward_functions, train_grpo
+from gemvg_repro.training.optimisers import build_optimiser
 from gemvg_repro.training.sft import sft_arguments, train_sft, training_conversations
-from gemvg_repro.training.trainer_setup import build_optimiser
 from tests import drawn
 
 PROFILE = load_profile("miniature")

@@ -68,8 +68,8 @@ def _jpegs(shard: Path, group: int) -> list[list[bytes]]:
     return [[picture["jpeg"] for picture in pictures] for pictures in rows]
 
 
-def verify(folder: Path) -> None:
-    """Raises Refused unless every shard has the hash in the manifest, and every image folder that it names exists."""
+def verify(folder: Path) -> dict[str, Any]:
+    """The manifest, once every shard has its hash and every image folder that it names exists; else raises Refused."""
     content = manifest(folder)
     for name, root in content["pictures"].items():
         if not Path(root).is_dir():
@@ -89,6 +89,7 @@ def verify(folder: Path) -> None:
             raise Refused(f"{file} cannot be read: {error.strerror}; build the data anew") from error
         if digest != entry["sha256"]:
             raise Refused(f"{file} has not the content that {MANIFEST} says; build the data anew")
+    return content
 
 
 def samples(

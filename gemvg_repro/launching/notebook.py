@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ import psutil
 
 from ..files.validation import printable
 from ..runs.directory import Interrupted
+from ..runs.executions import take_job
 from ..runs.layout import NOTEBOOK, REPORT_NOTEBOOK
-from ..runs.ownership import Lock, Owner, owner_of
+from ..runs.ownership import Owner, owner_of
 from ..study.plan import Job
 
 KERNELS = Path(__file__).parent / "jupyter"
@@ -60,11 +60,6 @@ def failure_text(job: Job) -> str:
     )
 
 
-def current_owner(job: Job) -> Owner | None:
-    """The process that executes the job now, on this machine or another; None if none does."""
-    return owner_of(job.files.owner_lock) or owner_of(job.files.lock)
-
-
 def launcher_of(job: Job) -> psutil.Process | None:
     """The launcher on this machine that runs the job now, if one does."""
     owner = owner_of(job.files.lock)
@@ -88,16 +83,10 @@ def execute(job: Job, root: Path) -> None:
         NotebookFailed: with the error of the failing cell, and the paths of the log and the half notebook.
         Interrupted: the run was asked to stop (`stop_file`) and has.
     """
-    job.files.folder.mkdir(parents=True, exist_ok=True)
     failure = job.files.failure
-    if (owner := current_owner(job)) is not None:
-        print(f"{job.name}: waiting for {owner}, which executes it already", flush=True)  # noqa: T201
-    lock = Lock.take(job.files.lock, patience_s=None)
+    lock = take_job(job.files, lambda owner: _say_waiting(job, owner))
     try:
         failure.unlink(missing_ok=True)
-        job.files.stop.unlink(missing_ok=True)
-        while owner_of(job.files.owner_lock) is not None:
-            time.sleep(0.5)  # for a notebook that a person executes, or for the kernel of a killed one
         if not job.finished:
             _execute(job, root, job.files.partial_notebook)
     except Interrupted:
@@ -108,6 +97,10 @@ def execute(job: Job, root: Path) -> None:
         raise
     finally:
         lock.release()
+
+
+def _say_waiting(job: Job, owner: Owner) -> None:
+    print(f"{job.name}: waiting for {owner}, which executes it already", flush=True)  # noqa: T201
 
 
 def kill(job: Job) -> None:

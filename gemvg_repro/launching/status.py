@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..files.validation import printable
+from ..runs.executions import current_owner
 from ..runs.layout import REPORT_PAGE
 from ..runs.progress import progress_of
 from ..study.plan import Job
-from .notebook import ANSI, current_owner, failure_text
+from .notebook import ANSI, failure_text
 from .slurm import QueuedJob, SlurmError, accounted_jobs, queued_jobs
 from .submissions import Submission, Submissions
 
@@ -120,7 +121,7 @@ def _status_of(job: Job, submission: Submission | None, slurm_jobs: dict[str, Qu
         waits = queued.state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
         note = queued.reason if waits else f"job {queued.id} on {queued.node}"
         return JobStatus(job, "waiting" if waits else "running", note, slurm=submission, node=queued.node)
-    if (owner := current_owner(job)) is not None:
+    if (owner := current_owner(job.files)) is not None:
         return JobStatus(job, "running", str(owner), slurm=submission)
     node = queued.node if queued else ""
     if job.files.failure.is_file():

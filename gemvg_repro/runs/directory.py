@@ -40,6 +40,16 @@ def result_of(folder: Path) -> dict[str, Any] | None:
     return result
 
 
+def verified_result(folder: Path) -> dict[str, Any] | None:
+    """The result of a run whose parameters.json is its own, or None while it is not finished.
+
+    Raises:
+        RunError: as `result_of` and `parameters_of` do.
+    """
+    parameters_of(folder)
+    return result_of(folder)
+
+
 def parameters_of(folder: Path) -> dict[str, Any] | None:
     """The parameters that move the numbers of the run in this directory; None where none were written yet.
 

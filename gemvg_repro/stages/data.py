@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..corpora import manifest, mg_data, recipe, shards, user_coco
+from ..corpora import mg_data, recipe, shards, user_coco
 from ..files.atomic import writing
 from ..files.pictures import sliver
 from ..files.validation import Faults, Refused
@@ -152,8 +152,7 @@ def _of_the_world(folder: Path, held_out: dataset.Recipe, spec: RunSpec[DataPara
 
 def _facts_of_shards(folder: Path) -> dict[str, Any]:
     """What the manifest says, once every shard was held against it."""
-    shards.verify(folder)
-    content = manifest.manifest(folder)
+    content = shards.verify(folder)
     facts = {name: content[name] for name in ("content", "cells", "paper", "sources")}
     stages = {stage: sum(c["stages"][stage] for c in content["cells"].values()) for stage in recipe.STAGES}
     return {**facts, "counts": {"samples": content["rows"], **stages}}

@@ -28,6 +28,11 @@ def world_pictures(folder: Path) -> dict[str, Path]:
     return {name: source.pictures(folder / OFFICIAL / name) for name, source in SOURCES.items()}
 
 
+def load_splits(spec: RunSpec[Any], *splits: index.Split) -> list[list[Sample]]:
+    """The samples of each of several splits, as `load` has them."""
+    return [load(spec, split) for split in splits]
+
+
 def load(spec: RunSpec[Any], split: index.Split) -> list[Sample]:
     """The samples of a split for a run, from the finished data run that it needs, or that it is; in order.
 
@@ -44,18 +49,16 @@ def load(spec: RunSpec[Any], split: index.Split) -> list[Sample]:
         roots = world_pictures(folder) if not params.given and drawn.is_file() else None
         return _of_shards(source, stage, split, settings, roots)
     coco = user_coco.load(source, settings.most_pixels)
-    if split == "train":
-        return user_coco.train_samples(coco, settings.seed, settings.composed)
-    return user_coco.detection(coco)
+    return user_coco.samples_of(coco, split == "train", settings.seed, settings.composed)
 
 
-def held_out(spec: RunSpec[Any]) -> tuple[list[Sample], list[Sample]]:
+def held_out(spec: RunSpec[Any]) -> list[list[Sample]]:
     """The validation and test samples for an evaluation, from its finished data run.
 
     Raises:
         Refused: there are none; a training set of a few scenes holds none out.
     """
-    splits = load(spec, "validation"), load(spec, "test")
+    splits = load_splits(spec, "validation", "test")
     for split, samples in zip(("validation", "test"), splits, strict=True):
         if not any(sample.choice is None for sample in samples):
             raise Refused(

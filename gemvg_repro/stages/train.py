@@ -6,6 +6,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,19 +142,20 @@ def _train_grpo(
     """GRPO, with the reward of answers to fixed validation prompts before and after; returns the FLOPs of a token and
     parameter."""
     settings, form = spec.profile.grpo.for_steps(spec.parameters.steps), FORMS[spec.kind]
-    watched = samples.load(spec, "validation")[: settings.watched_samples]
+    validation, train_samples = samples.load_splits(spec, "validation", "train")
+    watched = validation[: settings.watched_samples]
+    measure = partial(sampled_rewards, model, processor, watched, form.modes, settings)
     before = run.folder / VALIDATION_REWARD_BEFORE
     if not before.is_file():
-        write_table(before, sampled_rewards(model, processor, watched, form.modes, settings, "before"))
-    prompts = first_of_each_scene(samples.load(spec, "train"))
+        write_table(before, measure("before"))
+    prompts = first_of_each_scene(train_samples)
     train_grpo(
         model, processor, prompts, watched[: settings.divergence_samples], form, settings,
         coordinate_step=spec.profile.coordinate_step, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
         record=record, stop=run.stop_requested,
     )  # fmt: skip
     run.stop_if_requested()
-    after = sampled_rewards(model, processor, watched, form.modes, settings, "after")
-    write_table(run.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), after]))
+    write_table(run.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), measure("after")]))
     return flops_per_token(settings)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..files.validation import Refused
 from ..models.checkpoints import check
-from ..runs.directory import parameters_of, result_of
+from ..runs.directory import verified_result
 from ..runs.layout import MODEL, PARAMETERS
 from ..study.hub import checkpoint_folder
 from ..study.profiles import Profile
@@ -33,8 +33,7 @@ def weights_of(folder: Path) -> Path:
     if not (run / PARAMETERS).is_file():
         check(folder)
         return folder
-    parameters_of(run)
-    result = result_of(run)
+    result = verified_result(run)
     if result is None:
         raise Refused(f"{run} is a run that is not finished; give the command again that began it: it goes on")
     if not (run / MODEL).is_dir():

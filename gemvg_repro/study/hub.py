@@ -16,12 +16,12 @@ from .paths import absolute
 
 _WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 _INDEX = "model.safetensors.index.json"
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 
 def is_hub_name(checkpoint: str) -> bool:
     """Whether a checkpoint is written as a model's name on the Hugging Face hub, and is no folder here."""
-    part = r"[A-Za-z0-9][\w.-]{0,95}"
-    return re.fullmatch(f"{part}/{part}", checkpoint, re.ASCII) is not None and not absolute(checkpoint).is_dir()
+    return _NAME.fullmatch(checkpoint) is not None and not absolute(checkpoint).is_dir()
 
 
 def checkpoint_folder(checkpoint: str) -> Path:
@@ -32,8 +32,9 @@ def checkpoint_folder(checkpoint: str) -> Path:
     Raises:
         Refused: it is neither, and cannot be downloaded; the message says what can be done.
     """
-    if not is_hub_name(checkpoint):
-        return absolute(checkpoint)
+    here = absolute(checkpoint)
+    if here.is_dir() or not _NAME.fullmatch(checkpoint):
+        return here
     if (folder := _cached(checkpoint)) is not None:
         return folder
     from huggingface_hub import snapshot_download

@@ -23,10 +23,11 @@ from .checkpointing import ResumesExactly, SealCheckpoints, StopOnRequest, never
 from .collator import ConversationCollator, Turn
 from .grpo_variants import FormMixin
 from .kl import KLFromStart
+from .optimisers import stage_optimiser
 from .prefix_sharing import SharedPrefixGRPOTrainer
 from .settings import GRPOForm, GRPOSettings
 from .token_logprobs import score_labelled_tokens_only
-from .trainer_setup import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
+from .trainer_setup import Record, StepLog, on_one_device, shared_arguments
 
 _LOGGED = {
     "loss": "loss",
@@ -157,7 +158,6 @@ def train_grpo(
         stop: asked after each step; True ends the training with a checkpoint.
     """
     modes = form.modes
-    freeze_vision(model, settings.frozen_vision)
     collate = ConversationCollator(processor, coordinate_step)
     conversations = [[Turn(s, mode)] for mode in modes for s in validation]
     size = settings.micro_batch
@@ -174,7 +174,7 @@ def train_grpo(
         args=grpo_arguments(folder, settings, seed, form, use_cpu=model.device.type == "cpu"),
         train_dataset=prompt_dataset(samples, modes, settings.steps * settings.prompts, seed),
         processing_class=processor,
-        optimizers=(build_optimiser(model, settings.optimiser), None),
+        optimizers=(stage_optimiser(model, settings), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, measure), StopOnRequest(stop, settings.iterations)],
     )
     trainer.form = form

@@ -1,4 +1,4 @@
-"""Optimisers: AdamW that is exact in half precision, and Muon for the matrices of a small model."""
+"""The optimisers of a training: AdamW that is exact in half precision, and Muon for a small model's matrices."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
+from transformers import PreTrainedModel
+
+from .settings import GRPOSettings, OptimiserSettings, SFTSettings
 
 _NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
 """Coefficients of Keller Jordan's Muon (kellerjordan.github.io/posts/muon), as in torch.optim.Muon."""
@@ -155,3 +158,23 @@ class MuonWithAdamW(Optimizer):
         self._parts[0].load_state_dict(state_dict["muon"])
         self._parts[1].load_state_dict(state_dict["adamw"])
         self._share_groups()
+
+
+def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> Optimizer:
+    """The optimiser of all weights that are not frozen; weight decay is for matrices only."""
+    if settings.muon_lr is not None:
+        return MuonWithAdamW(
+            model, settings.lr, settings.muon_lr, settings.betas, settings.weight_decay, settings.momentum
+        )
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return ExactAdamW(groups, lr=settings.lr, betas=settings.betas)
+
+
+def stage_optimiser(model: PreTrainedModel, settings: SFTSettings | GRPOSettings) -> Optimizer:
+    """The optimiser of a stage, which freezes the vision tower, with its merger, or unfreezes it."""
+    model.model.visual.requires_grad_(not settings.frozen_vision)
+    return build_optimiser(model, settings.optimiser)

@@ -15,9 +15,10 @@ from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
 from .checkpointing import ResumesExactly, SealCheckpoints, StopOnRequest, never, newest_checkpoint
 from .collator import Conversation, ConversationCollator, Turn
+from .optimisers import stage_optimiser
 from .settings import SFTSettings
 from .token_logprobs import score_labelled_tokens_only
-from .trainer_setup import Record, StepLog, build_optimiser, freeze_vision, on_one_device, shared_arguments
+from .trainer_setup import Record, StepLog, on_one_device, shared_arguments
 
 _LOGGED = {
     "loss": "loss",
@@ -112,7 +113,6 @@ def train_sft(
         record: receives the log entry of each step.
         stop: asked after each step; True ends the training with a checkpoint.
     """
-    freeze_vision(model, settings.frozen_vision)
     collate = ConversationCollator(processor, coordinate_step)
     trainer = ConversationSFTTrainer(
         model=model,
@@ -120,7 +120,7 @@ def train_sft(
         data_collator=lambda rows: collate([conversations[row["index"]] for row in rows]),
         train_dataset=Dataset.from_dict({"index": range(len(conversations))}),
         processing_class=processor,
-        optimizers=(build_optimiser(model, settings.optimiser), None),
+        optimizers=(stage_optimiser(model, settings), None),
         callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED), StopOnRequest(stop)],
     )
     score_labelled_tokens_only(model, ("log_probs", "entropy", "is_top1"))

@@ -1,4 +1,4 @@
-"""Set-up that SFT and GRPO share: TrainingArguments, the optimiser, and the log of every step."""
+"""Set-up that SFT and GRPO share: TrainingArguments, and the log of every step."""
 
 from __future__ import annotations
 
@@ -7,30 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import nn
-from torch.optim import Optimizer
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from .optimisers import ExactAdamW, MuonWithAdamW
-from .settings import GRPOSettings, OptimiserSettings, SFTSettings
+from .settings import GRPOSettings, SFTSettings
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
 Record = Callable[[dict[str, Any]], None]
 """Receives the log entry of a step: JSON values by name."""
-
-
-def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> Optimizer:
-    """The optimiser of all weights that are not frozen; weight decay is for matrices only."""
-    if settings.muon_lr is not None:
-        return MuonWithAdamW(
-            model, settings.lr, settings.muon_lr, settings.betas, settings.weight_decay, settings.momentum
-        )
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return ExactAdamW(groups, lr=settings.lr, betas=settings.betas)
 
 
 def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: int, use_cpu: bool) -> dict[str, Any]:
@@ -72,11 +55,6 @@ def on_one_device(arguments: Arguments) -> Arguments:
     """
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
-
-
-def freeze_vision(model: PreTrainedModel, frozen: bool) -> None:
-    """Freezes the vision tower, with its merger, or unfreezes it."""
-    model.model.visual.requires_grad_(not frozen)
 
 
 class StepLog(TrainerCallback):  # type: ignore[misc]

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from gemvg_repro.study.profiles import load_profile
-from gemvg_repro.training.optimisers import ExactAdamW
-from gemvg_repro.training.trainer_setup import build_optimiser
+from gemvg_repro.training.optimisers import ExactAdamW, build_optimiser
 
 PAPER = load_profile("paper").grpo.optimiser
 

@@ -1,6 +1,6 @@
 """A user's own COCO-format file: read and checked, and the samples that it gives."""
 
 from .file import AnnotatedImage, Coco, load
-from .samples import check_trainable, detection, semantic, train_samples
+from .samples import check_trainable, detection, samples_of, semantic
 
-__all__ = ["AnnotatedImage", "Coco", "check_trainable", "detection", "load", "semantic", "train_samples"]
+__all__ = ["AnnotatedImage", "Coco", "check_trainable", "detection", "load", "samples_of", "semantic"]

@@ -16,9 +16,9 @@ _WITHOUT_TARGET = 0.1
 _COUNTS = "no one two three four five six seven eight nine ten eleven twelve".split()
 
 
-def train_samples(coco: Coco, seed: int, count: int) -> list[Sample]:
-    """What a training takes of a file: the samples of detection, then `count` of semantic association."""
-    return detection(coco) + semantic(coco, seed, count)
+def samples_of(coco: Coco, train: bool, seed: int, count: int) -> list[Sample]:
+    """The samples of detection; in training, `count` of semantic association follow them, drawn by `seed`."""
+    return detection(coco) + (semantic(coco, seed, count) if train else [])
 
 
 def detection(coco: Coco) -> list[Sample]:
