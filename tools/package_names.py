@@ -111,12 +111,14 @@ class Program:
         )
 
     def annotated(self, module: str, annotation: ast.expr | None, receiver: Value = None) -> Instance | None:
-        """An instance of the class that an annotation names; of `X | None`, of X; of `Self`, of the receiver's."""
+        """An instance of the class that an annotation names: X for `X | None` and `X[Y]`, the receiver's for Self."""
         match annotation:
             case ast.Constant(value=str(text)):
                 return self.annotated(module, ast.parse(text, mode="eval").body, receiver)
             case ast.BinOp(left=left, right=right):
                 return self.annotated(module, left, receiver) or self.annotated(module, right, receiver)
+            case ast.Subscript(value=generic):
+                return self.annotated(module, generic, receiver)
             case ast.Name(id="Self"):
                 return Instance(receiver) if isinstance(receiver, Class) else _instance(receiver)
             case ast.Name(id=name):

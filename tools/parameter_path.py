@@ -4,13 +4,14 @@
 
 Read from the code, by `ast`; nothing is run. Definition:
 
-- The way begins in the function, whose first argument carries the parameter.
-- What carries it: the parameter; an attribute, an item or a method's result of what carries it; a literal or a dict
-  comprehension of what carries it; a record (a dataclass or pydantic model of the package) or a `dict` made from it.
+- The way begins in the function, whose first argument is the parameter.
+- What is passed is the parameter, a record (a dataclass or pydantic model of the package) that is part of it or made
+  from it, or a `dict`, a copy or a literal with one of these in it; and, counted apart, a single value of it: any
+  attribute, item or method's result of a record.
 - The calls of a function are taken in the order in which they are evaluated, whatever the branch. A call of a
-  function, class or method of the package that is given what carries the parameter, as an argument or as its object,
-  enters the callee, with the parameters that it was given as carriers. Calls that cannot be resolved are passed over.
-- A callee's own calls are followed once for each set of carriers.
+  function, class or method of the package that is given what is passed, as an argument or as its object, or that makes
+  a record of it, enters the callee. Calls that cannot be resolved are passed over.
+- A callee's own calls are followed once for each set of its parameters that were given what is passed.
 - Entering another file is a step; coming back to the caller is none. A step into a file that the parameter has been in
   before is a return.
 """
@@ -28,8 +29,8 @@ from tools.package_names import Class, Function, Instance, Program, Value
 FUNCTION = "gemvg_repro.stages.train:train"
 """What notebooks/train.ipynb calls with its parameters."""
 
-_READERS = ("dict", "vars", "getattr", "replace")
-"""Functions outside the package whose result carries what their first argument does."""
+_COPYING, _COPYING_METHODS = ("dict", "vars", "replace"), ("model_copy", "model_dump", "items")
+"""Functions outside the package whose result is a record's content."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class Step:
 
 @dataclass
 class Walk:
-    """The way so far, and the functions that were followed with each set of carriers."""
+    """The way so far, of records alone or also of single `values`; and what was followed with each set of carriers."""
 
     program: Program
+    values: bool
     steps: list[Step] = field(default_factory=list)
     followed: set[tuple[Function, frozenset[str]]] = field(default_factory=set)
 
@@ -67,6 +69,7 @@ class _Body(ast.NodeVisitor):
         self._program = walk.program
         arguments = function.node.args
         self._values: dict[str, Value] = {}
+        self._choices: dict[str, ast.expr] = {}
         for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
             self._values[argument.arg] = self._program.annotated(function.module, argument.annotation)
         if function.cls:
@@ -120,13 +123,28 @@ class _Body(ast.NodeVisitor):
         function, arguments = node.func, node.args
         if isinstance(function, ast.Name) and function.id == "partial" and arguments:
             function, *arguments = arguments
+        for alternative in self._alternatives(function):
+            self._call(alternative, arguments, node.keywords)
+
+    def _alternatives(self, function: ast.expr) -> Sequence[ast.expr]:
+        """Both functions of `a if condition else b`, also where a name stands for it; else the function itself."""
+        if isinstance(function, ast.Name) and isinstance(choice := self._choices.get(function.id), ast.IfExp):
+            function = choice
+        return (function.body, function.orelse) if isinstance(function, ast.IfExp) else (function,)
+
+    def _call(self, function: ast.expr, arguments: Sequence[ast.expr], keywords: Sequence[ast.keyword]) -> None:
         callee, receiver = self._callee(function)
         if callee is None:
             return
         bound = receiver is not None and not callee.decorated("staticmethod")
         values: list[ast.expr | None] = [receiver, *arguments] if bound else [*arguments]
-        if carriers := self._given(callee.node.args, values, node.keywords):
+        carriers = self._given(callee.node.args, values, keywords)
+        if carriers or self._makes_record(callee, [*arguments, *(keyword.value for keyword in keywords)]):
             self._walk.enter(callee, carriers, self._program.files[self._function.module])
+
+    def _makes_record(self, callee: Function, given: Sequence[ast.expr]) -> bool:
+        result = self._program.annotated(callee.module, callee.node.returns)
+        return self._program.is_record(result) and any(self._carries(each, True) for each in given)
 
     def _callee(self, function: ast.expr) -> tuple[Function | None, ast.expr | None]:
         """The function that a call enters, and the expression that is its first argument, for a method."""
@@ -148,8 +166,12 @@ class _Body(ast.NodeVisitor):
         names = [argument.arg for argument in (*parameters.posonlyargs, *parameters.args)]
         rest = parameters.vararg.arg if parameters.vararg else names[-1] if names else ""
         others = parameters.kwarg.arg if parameters.kwarg else ""
-        carriers = {names[i] if i < len(names) else rest for i, value in enumerate(values) if self._carries(value)}
-        carriers |= {keyword.arg or others for keyword in keywords if self._carries(keyword.value)}
+        carriers = {
+            names[i] if i < len(names) else rest
+            for i, value in enumerate(values)
+            if self._carries(value, self._walk.values)
+        }
+        carriers |= {keyword.arg or others for keyword in keywords if self._carries(keyword.value, self._walk.values)}
         return frozenset(carriers - {""})
 
     def _bind(self, target: ast.expr, value: ast.expr) -> None:
@@ -160,32 +182,42 @@ class _Body(ast.NodeVisitor):
         elif isinstance(target, ast.Starred):
             self._bind(target.value, value)
         elif isinstance(target, ast.Name):
-            if self._carries(value):
+            if self._carries(value, self._walk.values):
                 self._carriers.add(target.id)
             self._values[target.id] = self._value(value)
+            self._choices[target.id] = value
 
-    def _carries(self, node: ast.expr | None) -> bool:
+    def _carries(self, node: ast.expr | None, values: bool) -> bool:
+        """Whether an expression is a record of the parameter or, with `values`, any part of one."""
         match node:
             case ast.Name(id=name):
                 return name in self._carriers
-            case ast.Attribute(value=value) | ast.Subscript(value=value) | ast.Starred(value=value):
-                return self._carries(value)
-            case ast.Dict(values=values) | ast.BoolOp(values=values):
-                return any(map(self._carries, values))
-            case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
-                return any(map(self._carries, elements))
+            case ast.Attribute(value=value):
+                return self._carries(value, True) and (values or self._program.is_record(self._value(node)))
+            case ast.Subscript(value=value):
+                return values and self._carries(value, True)
+            case ast.Starred(value=value):
+                return self._carries(value, values)
+            case ast.Dict(values=parts) | ast.BoolOp(values=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts):
+                return any(self._carries(part, values) for part in parts)
             case ast.DictComp(generators=generators):
-                return any(self._carries(generator.iter) for generator in generators)
+                return any(self._carries(generator.iter, values) for generator in generators)
             case ast.IfExp(body=body, orelse=orelse):
-                return self._carries(body) or self._carries(orelse)
-            case ast.Call(func=ast.Attribute(value=receiver)) if self._carries(receiver):
-                result = self._value(node)
-                return result is None or self._program.is_record(result)
-            case ast.Call(func=function, args=arguments, keywords=keywords):
-                given = any(map(self._carries, (*arguments, *(keyword.value for keyword in keywords))))
-                reads = isinstance(function, ast.Name) and function.id in _READERS
-                return given and (reads or self._program.is_record(self._value(node)))
+                return self._carries(body, values) or self._carries(orelse, values)
+            case ast.Call():
+                return self._result_carries(node, values)
         return False
+
+    def _result_carries(self, call: ast.Call, values: bool) -> bool:
+        result, function = self._value(call), call.func
+        if isinstance(function, ast.Attribute) and self._carries(function.value, True):
+            is_copy = function.attr in _COPYING_METHODS and self._carries(function.value, False)
+            return is_copy or self._program.is_record(result) or (values and result is None)
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        if isinstance(function, ast.Name) and function.id in _COPYING:
+            return any(self._carries(each, values) for each in given)
+        is_read = values and isinstance(function, ast.Name) and function.id == "getattr"
+        return any(self._carries(each, True) for each in given) and (is_read or self._program.is_record(result))
 
     def _value(self, node: ast.expr) -> Value:
         match node:
@@ -207,8 +239,8 @@ class _Body(ast.NodeVisitor):
         return None
 
 
-def path_of(root: Path, function: str) -> list[Step]:
-    """The steps of the first argument of a function, given as `package.module:function`.
+def path_of(root: Path, function: str = FUNCTION, values: bool = False) -> list[Step]:
+    """The steps of the first argument of a function, given as `package.module:function`; `values`: and of its values.
 
     Raises:
         ValueError: there is no such function below `root`.
@@ -218,7 +250,7 @@ def path_of(root: Path, function: str) -> list[Step]:
     start = program.lookup(module, name) if module in program.files else None
     if not isinstance(start, Function) or not start.node.args.args:
         raise ValueError(f"{root} has no function {function} with an argument; expected package.module:function")
-    walk = Walk(program)
+    walk = Walk(program, values)
     walk.enter(start, frozenset({start.node.args.args[0].arg}), "")
     return walk.steps
 
@@ -229,11 +261,12 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--function", default=FUNCTION)
     arguments = parser.parse_args()
-    steps = path_of(arguments.root, arguments.function)
-    for number, step in enumerate(steps, 1):
-        print(f"{number:3}  {step.file}  {step.function}{'  (return)' if step.is_return else ''}")
-    returns = sum(step.is_return for step in steps)
-    print(f"{len(steps) - returns} files, {returns} returns to a file already left")
+    for name, values in (("records and single values", True), ("records alone", False)):
+        steps = path_of(arguments.root, arguments.function, values)
+        for number, step in enumerate(steps, 1):
+            print(f"{number:3}  {step.file}  {step.function}{'  (return)' if step.is_return else ''}")
+        returns = sum(step.is_return for step in steps)
+        print(f"{name}: {len(steps) - returns} files, {returns} returns to a file already left\n")
 
 
 if __name__ == "__main__":

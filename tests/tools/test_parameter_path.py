@@ -24,6 +24,7 @@ FILES = {
             loading.load(params)
             load_again(other)
             count(params.seed + 1)
+            count(params.seed)
             worker = Worker(other)
             worker.go(plan)
             for _ in range(2):
@@ -31,6 +32,8 @@ FILES = {
             finish(other, also=plan.sections["sft"])
             finish(other, {k: v for k, v in dict(params).items()})
             finish(other, Unrelated(other))
+            choice = loading.load if params.quick else finish
+            choice(params, other)
     """,
     "records.py": """
         from dataclasses import dataclass
@@ -70,7 +73,7 @@ FILES = {
             def __init__(self, other):
                 self.other = other
 
-            def go(self, plan: "Plan | None"):
+            def go(self, plan: "Plan[int] | None"):
                 self._rest(plan)
 
             def _rest(self, plan: "Plan"):
@@ -96,19 +99,29 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+START, RECORDS, LOADING, WORK = (f"small/{name}.py" for name in ("start", "records", "loading", "work"))
+
+
 def test_the_way_is_the_calls_that_are_given_the_parameter_in_order(project: Path) -> None:
-    start, records, loading, work = (f"small/{name}.py" for name in ("start", "records", "loading", "work"))
     assert path_of(project, "small.start:begin") == [
-        Step(start, "begin", False),
-        Step(records, "Plan.of", False),
-        Step(loading, "load", False),  # `load_again(other)` is given something else
-        Step(records, "describe", True),
-        Step(work, "Worker.go", False),  # `params.seed + 1` is another value, and `Worker(other)` is not given it
-        Step(records, "Plan.describe", True),
-        Step(work, "finish", True),  # by `partial`, once for the loop
-        Step(work, "finish", True),  # by `also=plan.sections[...]`
-        Step(work, "finish", True),  # by the dict; `Unrelated(other)` is no carrier
+        Step(START, "begin", False),
+        Step(RECORDS, "Plan.of", False),
+        Step(LOADING, "load", False),  # `load_again(other)` is given something else
+        Step(RECORDS, "describe", True),
+        Step(WORK, "Worker.go", False),  # by the plan that is made of it; `Worker(other)` is not given it
+        Step(RECORDS, "Plan.describe", True),
+        Step(WORK, "finish", True),  # by `partial`, once for the loop
+        Step(WORK, "finish", True),  # by the dict; `Unrelated(other)` is no record of it
+        Step(LOADING, "load", True),  # `choice` is either, and so both
+        Step(WORK, "finish", True),
     ]
+
+
+def test_single_values_are_followed_where_they_are_asked_for(project: Path) -> None:
+    records, values = (path_of(project, "small.start:begin", values=values) for values in (False, True))
+    more = [step for step in values if step.file == WORK]
+    assert [step.function for step in more] == ["count", "Worker.go", "finish", "finish", "finish", "finish"]
+    assert len(values) == len(records) + 2  # `params.seed`, not `params.seed + 1`; and an item of the plan
 
 
 def test_a_function_that_does_not_exist_is_refused(project: Path) -> None:
