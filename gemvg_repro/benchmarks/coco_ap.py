@@ -100,13 +100,13 @@ def indexed(document: Mapping[str, Any]) -> Any:
 
 
 def detection_notes(
-    name: str, document: Mapping[str, Any], detections: Iterable[Detection], corrected: float | None
+    name: str, document: Mapping[str, Any], detections: Iterable[Detection], corrected: float | None = None
 ) -> list[str]:
     """What a score by pycocotools leaves out without a word, of a dataset `name`.
 
     Args:
         document: images, annotations and categories.
-        corrected: the score, in [0, 1], with the annotations numbered from 1.
+        corrected: the score, in [0, 1], with annotations numbered from 1 and nothing else changed, if known.
     """
     notes = []
     known = {category["id"] for category in document["categories"]}
@@ -117,11 +117,12 @@ def detection_notes(
             f"{name}: {sum(unknown.values())} detections are not scored: their category_id ({ids}) is none of the "
             f"annotations' categories ({', '.join(map(str, sorted(known)[:8]))}{', ...' if len(known) > 8 else ''})"
         )
-    if corrected is not None and any(annotation["id"] == 0 for annotation in document["annotations"]):
-        notes.append(
-            f"{name}: the annotation of id 0 can never be matched, for pycocotools takes 0 for no match; "
-            f"with ids from 1 the score is {100 * corrected:.2f}"
-        )
+    if any(annotation["id"] == 0 for annotation in document["annotations"]):
+        effect = "the corrected score numbers annotations from 1"
+        if corrected is not None:
+            effect = f"with ids from 1 the score is {100 * corrected:.2f}"
+        reason = "the annotation of id 0 can never be matched, for pycocotools takes 0 for no match"
+        notes.append(f"{name}: {reason}; {effect}")
     return notes
 
 

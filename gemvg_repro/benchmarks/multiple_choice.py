@@ -21,8 +21,11 @@ from ..grounding.samples import Mode, Picture, Sample
 from .interface import BenchmarkScore, Metric, TextBenchmark
 from .prompts import PromptTemplates, authors_templates
 from .published_rows import Row, read_table
+from .responses import SavedPrediction, read_responses
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+UNREAD_ROW = "replies in no form that is read"
 
 _MARKER = re.compile("<image>")
 
@@ -58,6 +61,9 @@ class MultipleChoiceBenchmark(TextBenchmark[ChoiceQuestion]):
 
     split: ClassVar[str] = ""
     """The prefix of the files of a folder that are scored."""
+
+    judge: ClassVar[str] = ""
+    """The model that the authors let match a response with the options if their rule cannot parse it; empty: none."""
 
     @abstractmethod
     def record(self, row: Row, faults: Faults) -> ChoiceQuestion | None:
@@ -109,33 +115,89 @@ class MultipleChoiceBenchmark(TextBenchmark[ChoiceQuestion]):
         return {"records": len(data), **Counter(record.task for record in data)}
 
     def score(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> BenchmarkScore:
-        return accuracies(data, self.grade(data, parsed), self.average)
+        return summarise(data, self._grades(data, parsed), self.average, self.judge)
+
+    def read(self, file: Path, data: Sequence[ChoiceQuestion]) -> Sequence[str]:
+        return read_responses(file, self.name, len(data), saved=bool(self.judge))
+
+    def _grades(self, records: Sequence[ChoiceQuestion], responses: Sequence[str]) -> list[bool | None]:
+        """`grade`, but for what the authors' script has extracted itself."""
+        grades = self.grade(records, responses)
+        return [
+            self.matches(record, response) if isinstance(response, SavedPrediction) else grade
+            for record, response, grade in zip(records, responses, grades, strict=True)
+        ]
+
+    def matches(self, record: ChoiceQuestion, prediction: str) -> bool:
+        """Whether a choice that the authors' script has extracted is the right one, by their comparison."""
+        raise NotImplementedError(f"{self.name} calls no model to read a response")
 
 
-def accuracies(data: Sequence[ChoiceQuestion], grades: Sequence[bool | None], average: str) -> BenchmarkScore:
-    """Accuracy from 0 to 1, by task and over all; a response that the rule cannot parse is wrong, and counted.
+def accuracies(
+    records: Sequence[ChoiceQuestion], grades: Sequence[bool | None], average: Literal["micro", "macro"]
+) -> dict[str, Any]:
+    """Accuracy from 0 to 1, by task and over all; a response that could not be parsed (None) is wrong.
 
     Raises Refused without any record.
     """
-    if not data:
+    if not records:
         raise Refused("no record has an answer to score against")
     by_task: dict[str, list[bool]] = {}
-    for record, grade in zip(data, grades, strict=True):
+    for record, grade in zip(records, grades, strict=True):
         by_task.setdefault(record.task, []).append(bool(grade))
     tasks = {task: sum(hits) / len(hits) for task, hits in sorted(by_task.items())}
     micro = sum(map(bool, grades)) / len(grades)
     macro = sum(tasks.values()) / len(tasks)
-    accuracy = micro if average == "micro" else macro
-    official = {"accuracy": accuracy, "micro": micro, "macro": macro, "by_task": tasks}
-    unread = sum(grade is None for grade in grades)
-    rows: list[dict[str, Any]] = [
-        {"task": task, "n": len(by_task[task]), "accuracy": 100 * value} for task, value in tasks.items()
-    ]
-    rows.append({"task": "micro" + " (official)" * (average == "micro"), "n": len(data), "accuracy": 100 * micro})
-    rows.append({"task": "macro" + " (official)" * (average == "macro"), "n": len(data), "accuracy": 100 * macro})
-    rows.append({"task": "replies in no form that is read", "n": unread})
-    headline = {"accuracy": Metric(accuracy, len(data), share=average == "micro")}
-    return BenchmarkScore(official, {"unread": unread}, rows, headline)
+    return {"accuracy": micro if average == "micro" else macro, "micro": micro, "macro": macro, "by_task": tasks}
+
+
+def summarise(
+    records: Sequence[ChoiceQuestion],
+    grades: Sequence[bool | None],
+    average: Literal["micro", "macro"],
+    judge: str = "",
+) -> BenchmarkScore:
+    """The official score; or its bounds, where responses could not be parsed that the authors give to a model.
+
+    Args:
+        grades: whether each response is right; None: the authors' rule cannot parse it.
+        judge: the model that they let match such a response with the options.
+    """
+    low, unread = accuracies(records, grades, average), sum(grade is None for grade in grades)
+    share = average == "micro"
+    if not unread:
+        headline = {"accuracy": Metric(low["accuracy"], len(records), share)}
+        return BenchmarkScore(low, {"unread": 0}, _rows(records, [low], average, unread), headline)
+    high = accuracies(records, [grade is not False for grade in grades], average)
+    bounds = {"all unread wrong": low, "all unread right": high}
+    headline = {f"accuracy, {name}": Metric(each["accuracy"], len(records), share) for name, each in bounds.items()}
+    by_task = {task: value if value == high["by_task"][task] else None for task, value in low["by_task"].items()}
+    reason = (
+        f"{unread} of {len(records)} responses are in no form that the authors' rule reads; they let {judge} match "
+        "these with the options, which is not done here"
+    )
+    undefined = {"accuracy": None, "micro": None, "macro": None, "by_task": by_task}
+    official = undefined | {"reason": reason, "bounds": bounds}
+    note = (
+        f"no official score: {reason}. The {average} accuracy is {100 * low['accuracy']:.2f} if all of them are wrong, "
+        f"{100 * high['accuracy']:.2f} if all are right; what their script has extracted can be given as `prediction`"
+    )
+    return BenchmarkScore(official, {"unread": unread}, _rows(records, [low, high], average, unread), headline, [note])
+
+
+def _rows(
+    records: Sequence[ChoiceQuestion], scores: Sequence[Mapping[str, Any]], average: str, unread: int
+) -> list[dict[str, Any]]:
+    """The table of one score; or of its two bounds, none of which is official."""
+    columns = ["accuracy"] if len(scores) == 1 else ["all unread wrong", "all unread right"]
+    sizes = Counter(record.task for record in records)
+    values = [score["by_task"] | {name: score[name] for name in ("micro", "macro")} for score in scores]
+    rows: list[dict[str, Any]] = []
+    for name in (*scores[0]["by_task"], "micro", "macro"):
+        label = name + " (official)" * (average == name and len(scores) == 1)
+        percent = {column: 100 * value[name] for column, value in zip(columns, values, strict=True)}
+        rows.append({"task": label, "n": sizes.get(name, len(records))} | percent)
+    return [*rows, {"task": UNREAD_ROW, "n": unread}]
 
 
 def numbered(text: str) -> str:

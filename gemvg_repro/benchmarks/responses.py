@@ -25,14 +25,22 @@ _SPECIAL = re.compile(r"<\|[a-z_]{1,40}\|>")
 _ENDS = re.compile(r"<\|(?:im_end|endoftext)\|>")
 
 
+class SavedPrediction(str):
+    """The choice that the authors' script extracted from a response and saved beside it; graded as it is."""
+
+    __slots__ = ()
+
+
 def visible_text(text: str, mode: Mode) -> str:
     """Our response as official scripts decode it: without special tokens, in CoT mode its `final_answer` part alone."""
     plain = _SPECIAL.sub("", _ENDS.split(text, maxsplit=1)[0])
     return final_answer(plain) if mode == "cot" else plain
 
 
-def read_responses(file: Path, name: str, count: int) -> list[str]:
+def read_responses(file: Path, name: str, count: int, saved: bool = False) -> list[str]:
     """The responses to the `count` records of a benchmark of this name, in their order.
+
+    If `saved`, the text under `prediction` of a JSON line stands for its response, as a SavedPrediction.
 
     Raises Refused, with the line and key of every fault, if a record has none or two.
     """
@@ -42,6 +50,8 @@ def read_responses(file: Path, name: str, count: int) -> list[str]:
     responses: dict[int, str] = {}
     for number, record in enumerate(read_lines(file), 1):
         index, response = whole(record.get("index")), record.get("response")
+        if saved and isinstance(record.get("prediction"), str):
+            response = SavedPrediction(record["prediction"])
         if index is None or not 0 <= index < count:
             got = f"{record.get('index')!r:.80}"
             faults.add(f"line {number}.index", f"expected an integer from 0 to {count - 1}, got {got}")

@@ -34,6 +34,14 @@ this project, or a file of another program:
   JSON lines {{"index": position in the annotation file, from 0, "response": text}}, or
   mc_bench, odinw13: a COCO result list [{{"image_id", "category_id", "bbox": [x, y, width, height], "score"}}]
 
+Where the authors let a model read responses that their rule cannot parse (blink, mmiu), no model is called here: with
+any such response no score is called official, and its two bounds are printed. What their script extracted is taken
+instead where a JSON line has it as "prediction", and for blink from the files that their script writes: a folder of
+<subtask>.json, one of them, or {{idx: prediction}}.
+
+Below the table stands what the score leaves out: responses read in part or not at all, detections of categories that
+there are not, a true box of id 0, coordinates in other units.
+
 A file that is not in order is refused with the record and the key of each fault, and the exit status is 2.
 """
 
@@ -51,7 +59,7 @@ def score_file(name: str, annotations: Path, predictions: Path) -> tuple[Benchma
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m gemvg_repro.benchmarks.score",
-        description="The official score of a file of answers, to the last digit, and ours beside it.",
+        description="The official score of a file of answers, and ours beside it.",
         epilog=_HELP.format(names=", ".join(NAMES)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,5 +1,7 @@
 """Files in the official formats, and scores computed by hand."""
 
+import json
+import re
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,6 +12,7 @@ from PIL import Image
 
 from gemvg_repro.benchmarks.multiple_choice import ChoiceQuestion, numbered
 from gemvg_repro.benchmarks.registry import benchmark
+from gemvg_repro.benchmarks.score import main
 from gemvg_repro.benchmarks.suites import mantis_eval, muirbench
 from gemvg_repro.benchmarks.suites.blink import choice_of
 from gemvg_repro.files.validation import Refused
@@ -79,14 +82,15 @@ def test_mmiu(tmp_path: Path) -> None:
         write_parquet(tmp_path / "all.parquet", published.mmiu()),
         write_json(tmp_path / "all.json", published.mmiu()),
     ):
-        result = score("mmiu", file, " (b). ", "B", "A: first", "A")
+        result = score("mmiu", file, " (b). ", "B", "C", "A")
         assert result.official == {
             "accuracy": 0.25,
             "micro": pytest.approx(1 / 3),
             "macro": 0.25,
             "by_task": {"ordering": 0.0, "retrieval": 0.5},
         }
-        assert result.beside["unread"] == 1
+        assert result.beside["unread"] == 0 and result.notes == ()
+        assert score("mmiu", file, " ", "model error", "image none", "A").official["accuracy"] == 0
     picture = tmp_path / "Low-level-semantic/t/1.jpg"
     picture.parent.mkdir(parents=True)
     Image.new("RGB", (40, 20)).save(picture)
@@ -130,6 +134,92 @@ def test_blink(tmp_path: Path) -> None:
 )
 def test_the_choice_by_blink_s_rule(reply: str, choice: str | None) -> None:
     assert choice_of(reply, 2) == choice
+
+
+WORDS = [
+    "The second image.",
+    "the answer is b",
+    "B: the third image",
+    "I would choose option B",
+    "(B).",
+    "**B**",
+    "It's (B)!",
+    "Answer:B",
+    "b",
+    "{B}",
+    "The third one completes it.",
+    "Both look alike, but the one on the right fits, so B!",
+]
+"""Twelve replies that are right in words and not in letters: BLINK's authors ask GPT about each of them."""
+
+
+@pytest.mark.parametrize("reply", WORDS)
+def test_a_reply_in_words_makes_the_score_of_blink_unofficial(tmp_path: Path, reply: str) -> None:
+    file = write_parquet(tmp_path / "val.parquet", published.blink())
+    result = score("blink", file, "(A)", reply, "(B)")
+    assert result.official["accuracy"] is None and "GPT-3.5" in result.official["reason"]
+    low, high = (result.official["bounds"][name] for name in ("all unread wrong", "all unread right"))
+    assert (low["accuracy"], high["accuracy"]) == (0.75, 1.0)
+    assert result.official["by_task"] == {"Counting": 1.0, "Jigsaw": None}
+    assert result.beside["unread"] == 1
+    assert not any("official" in row["task"] for row in result.rows)
+    assert {name: metric.value for name, metric in result.headline.items()} == {
+        "accuracy, all unread wrong": 0.75,
+        "accuracy, all unread right": 1.0,
+    }
+    (note,) = result.notes
+    assert "1 of 3 responses" in note and "75.00" in note and "100.00" in note
+
+
+def test_bounds_and_what_the_authors_extracted_through_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row | {"idx": f"val_Jigsaw_{n}", "answer": "(B)"} for n, row in enumerate(published.blink()[:1] * 12)]
+    annotations = write_parquet(tmp_path / "val.parquet", rows)
+    lines = [{"index": n, "response": reply} for n, reply in enumerate(WORDS)]
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = ["blink", "--annotations", str(annotations), "--predictions"]
+    assert main([*command, str(answers)]) == 0
+    output = capsys.readouterr().out
+    assert "(official)" not in output and "no official score: 12 of 12 responses" in output
+    assert "is 0.00 if all of them are wrong, 100.00 if all are right" in output
+    saved = [{"idx": f"val_Jigsaw_{n}", "answer": "(B)", "full_prediction": r} for n, r in enumerate(WORDS)]
+    choices = ["(B)"] * 9 + ["(A)", "(A)", "Z"]
+    folder = tmp_path / "GPT"
+    write_json(folder / "Jigsaw.json", {"val": [e | {"prediction": c} for e, c in zip(saved, choices, strict=True)]})
+    write_json(tmp_path / "final.json", {e["idx"]: choice for e, choice in zip(saved, choices, strict=True)})
+    with_choices = tmp_path / "with.jsonl"
+    with_choices.write_text(
+        "".join(json.dumps(line | {"prediction": c}) + "\n" for line, c in zip(lines, choices, strict=True))
+    )
+    for file in (folder, folder / "Jigsaw.json", tmp_path / "final.json", with_choices):
+        assert main([*command, str(file)]) == 0
+        output = capsys.readouterr().out
+        assert re.search(r"macro \(official\) +\u2502 12 \u2502 +75\.00", output) and "note: " not in output
+    write_json(tmp_path / "final.json", {"val_Jigsaw_0": "(B)"})
+    assert main([*command, str(tmp_path / "final.json")]) == 2
+    assert "11 of 12 records have no prediction, the first is 'val_Jigsaw_1'" in capsys.readouterr().err
+    write_json(tmp_path / "final.json", {"val": [{"idx": "val_Jigsaw_0", "prediction": 3}]})
+    assert main([*command, str(tmp_path / "final.json")]) == 2
+    assert "val[0].prediction: expected a choice" in capsys.readouterr().err
+
+
+def test_what_mmiu_s_script_extracted_is_taken(tmp_path: Path) -> None:
+    file = write_json(tmp_path / "all.json", published.mmiu())
+    answers = tmp_path / "answers.jsonl"
+    extracted = ["B", "Z", "a", "GPT error"]
+    lines = [{"index": n, "response": "in words", "prediction": each} for n, each in enumerate(extracted)]
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    suite = benchmark("mmiu")
+    data = suite.load(file)
+    assert suite.score(data, suite.read(answers, data)).official["by_task"] == {"ordering": 1.0, "retrieval": 0.5}
+    lines[0] |= {"prediction": "GPT error"}  # their script leaves such a row out
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert suite.score(data, suite.read(answers, data)).official["by_task"] == {"ordering": 1.0, "retrieval": 0.0}
+    words = suite.score(data, ["in words", "Z", "a", "A"])
+    assert words.official["accuracy"] is None and words.beside["unread"] == 2
+    assert words.official["bounds"]["all unread right"]["by_task"] == {"ordering": 1.0, "retrieval": 1.0}
 
 
 def test_mibench(tmp_path: Path) -> None:

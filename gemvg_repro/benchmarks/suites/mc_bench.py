@@ -254,7 +254,7 @@ class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
             "image_accuracy": Metric(as_published["image_accuracy"], n, share=True),
             "weighted_ap50, corrected": Metric(right["weighted_ap50"], n),
         }
-        notes = detection_notes("MC-Bench", data.document, parsed, right["weighted_ap50"])
+        notes = detection_notes("MC-Bench", data.document, parsed)
         return BenchmarkScore({"official": as_published, "corrected": right}, {}, rows, headline, notes)
 
 

@@ -5,8 +5,10 @@ visual_input_component, source, options (one text, "A: ...\\nB: ..."), question,
 letter); 52 tasks. The authors report the mean over the tasks.
 
 Their rule (github.com/OpenGVLab/MMIU evaluate.py, evaluate_correct.py:40-73, 36c48ec6): a response that is a letter
-from a to n, with signs around it. Any other they let GPT-4o-mini match with the options; no model is called here, so it
-is wrong, and `unread` counts them. A row without an output is not counted.
+from a to n, with signs around it; an empty one, and the texts that stand for an error of a model, are wrong. Any other
+they let GPT-4o-mini match with the options. No model is called here: with such a response the score is not official,
+and has two bounds, unless what their script extracted stands beside it as `prediction`. A row without an output is not
+counted.
 """
 
 from __future__ import annotations
@@ -18,9 +20,14 @@ from ...files.records import expect, unmarked
 from ...files.validation import Faults
 from ...grounding.samples import Mode
 from ..interface import BenchmarkScore
-from ..multiple_choice import ChoiceQuestion, MultipleChoiceBenchmark, accuracies
+from ..multiple_choice import ChoiceQuestion, MultipleChoiceBenchmark
 from ..prompts import PromptTemplates
 from ..published_rows import Row
+from ..responses import SavedPrediction
+
+_FAILED = ("", "image none", "image error", "model error", "model error or image error")
+_NOT_MATCHED = "GPT error"
+"""What their script saves where the model that matches failed; it leaves such a row out (evaluate_correct.py:42)."""
 
 _AROUND = re.compile(r"^[.,()]+|[.,()]+$")
 _OPTION = re.compile(r"^\s*([A-N])\s*[:.)]\s*(.*)$", re.MULTILINE)
@@ -32,6 +39,7 @@ class Mmiu(MultipleChoiceBenchmark):
     name = "mmiu"
     images = ("input_image_path",)
     average = "macro"
+    judge = "GPT-4o-mini"
 
     def record(self, row: Row, faults: Faults) -> ChoiceQuestion | None:
         keys = {"task": str, "question": str, "context": str, "options": str}
@@ -51,16 +59,25 @@ class Mmiu(MultipleChoiceBenchmark):
         return templates.fill(self.name, mode, question=record.question, context=record.fields["context"])
 
     def grade(self, records: Sequence[ChoiceQuestion], responses: Sequence[str]) -> list[bool | None]:
-        letters = (_AROUND.sub("", r.strip().replace("\u00a0", "").strip()).strip().lower() for r in responses)
-        return [
-            letter == record.answer.lower() if re.fullmatch("[a-n]", letter) else None
-            for letter, record in zip(letters, records, strict=True)
-        ]
+        return [self._grade(record, response.strip()) for record, response in zip(records, responses, strict=True)]
+
+    def _grade(self, record: ChoiceQuestion, response: str) -> bool | None:
+        if response in _FAILED:
+            return False
+        letter = _AROUND.sub("", response.replace("\u00a0", "").strip()).strip().lower()
+        return letter == record.answer.lower() if re.fullmatch("[a-n]", letter) else None
+
+    def matches(self, record: ChoiceQuestion, prediction: str) -> bool:
+        return prediction.strip().lower() in record.answer.lower()
 
     def score(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> BenchmarkScore:
-        answered = [(record, response) for record, response in zip(data, parsed, strict=True) if record.answer]
+        answered = [
+            (record, response)
+            for record, response in zip(data, parsed, strict=True)
+            if record.answer and not (isinstance(response, SavedPrediction) and response.strip() == _NOT_MATCHED)
+        ]
         records, responses = [record for record, _ in answered], [response for _, response in answered]
-        return accuracies(records, self.grade(records, responses), self.average)
+        return super().score(records, responses)
 
 
 BENCHMARKS = (Mmiu(),)

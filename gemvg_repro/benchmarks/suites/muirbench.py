@@ -19,7 +19,14 @@ from ...files.records import expect, texts
 from ...files.validation import Faults
 from ...grounding.samples import Mode
 from ..interface import BenchmarkScore
-from ..multiple_choice import LETTERS, ChoiceQuestion, MultipleChoiceBenchmark, accuracies
+from ..multiple_choice import (
+    LETTERS,
+    UNREAD_ROW,
+    ChoiceQuestion,
+    MultipleChoiceBenchmark,
+    accuracies,
+    summarise,
+)
 from ..prompts import PromptTemplates
 from ..published_rows import Row
 
@@ -82,9 +89,10 @@ class MuirBench(MultipleChoiceBenchmark):
             guess.choice(record.letters) == record.answer if grade is None else grade
             for record, grade in zip(data, grades, strict=True)
         ]
-        official, without = accuracies(data, guessed, self.average), accuracies(data, grades, self.average)
-        beside = {**without.beside, "without_guesses": without.official}
-        return BenchmarkScore(official.official, beside, [*official.rows[:-1], without.rows[-1]], official.headline)
+        official, unread = summarise(data, guessed, self.average), sum(grade is None for grade in grades)
+        beside = {"unread": unread, "without_guesses": accuracies(data, grades, self.average)}
+        rows = [*official.rows[:-1], {"task": UNREAD_ROW, "n": unread}]
+        return BenchmarkScore(official.official, beside, rows, official.headline)
 
 
 BENCHMARKS = (MuirBench(),)

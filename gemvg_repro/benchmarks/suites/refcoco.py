@@ -101,17 +101,17 @@ class RefCoco(TextBenchmark[Expression]):
 
     def score(self, data: Sequence[Expression], parsed: Sequence[str]) -> BenchmarkScore:
         hits: dict[str, list[bool]] = {}
-        unread = 0
-        for expression, response in zip(data, parsed, strict=True):
-            box = box_of(response)
-            unread += box is None
+        predicted = [box_of(response) for response in parsed]
+        for expression, box in zip(data, predicted, strict=True):
             hits.setdefault(expression.split, []).append(box is not None and _right(box, expression.box))
+        unread = predicted.count(None)
         accuracy = {f"Acc@0.5 {split}": sum(each) / len(each) for split, each in hits.items()}
         rows = [
             {"split": split, "n": len(each), "Acc@0.5": 100 * sum(each) / len(each)} for split, each in hits.items()
         ]
         headline = {f"Acc@0.5 {split}": Metric(sum(h) / len(h), len(h), share=True) for split, h in hits.items()}
-        return BenchmarkScore(accuracy, {"without_box": unread / len(data)}, rows, headline)
+        beside = {"without_box": unread / len(data)}
+        return BenchmarkScore(accuracy, beside, rows, headline, _unit_notes([box for box in predicted if box]))
 
 
 def box_of(response: str) -> Box | None:
@@ -122,6 +122,17 @@ def box_of(response: str) -> Box | None:
         return x1, y1, x2, y2
     targets = parse_answer(response, 1).targets
     return targets[0].box if targets else None
+
+
+def _unit_notes(predicted: Sequence[Box]) -> list[str]:
+    """A hint where boxes are in other units than the rule reads; one that is a little outside its image is none."""
+    large = sum(max(map(abs, box)) >= 2 for box in predicted)
+    if not large:
+        return []
+    return [
+        f"{large} of {len(predicted)} boxes have coordinates far above 1 and are wrong: the rule reads "
+        "[x1, y1, x2, y2] from 0 to 1. Divide thousandths by 1000, and pixels by the image's width and height"
+    ]
 
 
 def _right(box: Box, true: Box) -> bool:

@@ -138,6 +138,16 @@ def test_a_box_of_id_0_is_never_matched_officially(tmp_path: Path) -> None:
     assert corrected(data, detections)["weighted_ap50"] == pytest.approx(1)
 
 
+def test_what_pycocotools_leaves_out_is_told(tmp_path: Path) -> None:
+    content = document()
+    content["annotations"][0]["id"] = 0
+    (benchmark,) = BENCHMARKS
+    detections = [Detection(1, 1, A, 1.0), Detection(2, 2, B, 1.0), Detection(2, 9, B, 1.0)]
+    unknown, zero = benchmark.score(read(tmp_path, content), detections).notes
+    assert "1 detections are not scored: their category_id (9) is none" in unknown
+    assert zero.endswith("for pycocotools takes 0 for no match; the corrected score numbers annotations from 1")
+
+
 def test_categories_in_another_order_are_mixed_up_officially(tmp_path: Path) -> None:
     content = document()
     content["categories"].reverse()

@@ -31,6 +31,24 @@ def test_boxes_of_replies() -> None:
     assert box_of("") is None
 
 
+@pytest.mark.parametrize(
+    "replies",
+    [
+        ["[250, 250, 750, 750]"] * 3,
+        ["[160, 120, 480, 360]"] * 3,
+        ['```json\n[{"bbox_2d": [250, 250, 750, 750], "label": "dog"}]\n```'] * 3,
+    ],
+)
+def test_boxes_in_other_units_are_told(tmp_path: Path, replies: list[str]) -> None:
+    suite = benchmark("refcoco")
+    data = suite.load(write_refcoco(tmp_path))
+    score = suite.score(data, replies)
+    assert set(score.official.values()) == {0.0}
+    (note,) = score.notes
+    assert "3 of 3 boxes have coordinates far above 1" in note and "Divide thousandths by 1000" in note
+    assert suite.score(data, ["[0.25, 0.25, 0.75, 1.02]", "(250,250),(750,750)", ""]).notes == []
+
+
 class Evil:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (eval, ("__import__('pathlib').Path('evil').touch()",))
