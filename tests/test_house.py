@@ -28,7 +28,7 @@ FLOORS = (
     ("launching",),
     ("report", "stages"),
 )
-"""From the ground up: a room imports only from floors below its own, so that no pillar imports another."""
+"""Lowest first: a room imports only from floors below its own, so that no pillar imports another."""
 
 WITHOUT_TORCH = ("grounding", "files", "corpora", "benchmarks", "runs", "study", "launching", "report")
 """The launcher, the report and all that they stand on start in a second, on machines without torch too."""
@@ -96,9 +96,9 @@ def locked() -> dict[str, str]:
 
 
 def test_the_lock_satisfies_pyproject() -> None:
-    wanted = project()
-    extra = wanted["optional-dependencies"]["dev"]  # type: ignore[index]
-    for line in [*wanted["dependencies"], *extra]:  # type: ignore[misc]
+    metadata = project()
+    extra = metadata["optional-dependencies"]["dev"]  # type: ignore[index]
+    for line in [*metadata["dependencies"], *extra]:  # type: ignore[misc]
         requirement = Requirement(line)
         pinned = locked()[re.sub(r"[-_.]+", "-", requirement.name).lower()]
         assert requirement.specifier.contains(pinned), f"{line}: locked is {pinned}"

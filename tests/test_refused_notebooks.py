@@ -23,10 +23,10 @@ def ends_refused(folder: Path, notebook: str, words: tuple[str, ...], **paramete
     """Everything given lies below `folder`, and so would the runs; papermill's own notebook does not."""
     before = snapshot(folder)
     done = papermill(notebook, folder.with_name("out.ipynb"), runs=folder / "runs", **parameters)
-    said = done.stdout + done.stderr
-    assert done.returncode == 1, said[-3000:]
+    output = done.stdout + done.stderr
+    assert done.returncode == 1, output[-3000:]
     for word in words:
-        assert word in said, said[-3000:]
+        assert word in output, output[-3000:]
     assert snapshot(folder) == before
 
 

@@ -64,10 +64,10 @@ def main() -> None:
         index, _ = measured(f"index {name}", partial(index_source, name, root, file, look))
         print(f"{'':24} {len(index.numbers())} frames, {index.questions()} questions, skipped {index.skips().counts}")
         indexes[name] = index.file
-    wanted = recipe.load()
+    plan = recipe.load()
     for workers in (2, 1, 3) if times == 1 else (2,):
         out = folder / f"data-{times}-{workers}"
-        build = partial(builder.build, wanted, indexes, out, workers=workers)
+        build = partial(builder.build, plan, indexes, out, workers=workers)
         made, wall = measured(f"compose, {workers} workers", build)
         print(f"{'':24} {made['rows']} samples, {made['rows'] / wall:.0f}/s, content {made['content']}")
     for name, cell in made["cells"].items():

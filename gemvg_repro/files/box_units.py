@@ -54,10 +54,10 @@ class BoxUnits:
         likely = [reading for reading, boxes in readings.items() if boxes == self.boxes]
         if not self.outside or (not likely and 2 * self.outside <= self.boxes):
             return ""
-        found = f"{self.outside:,} of {self.boxes:,} boxes lie outside their images as [x, y, width, height]"
+        fault = f"{self.outside:,} of {self.boxes:,} boxes lie outside their images as [x, y, width, height]"
         if not likely:
-            return f"{found}: is bbox in pixels of the images that width and height state?"
-        return f"{found}, and none as {' or as '.join(likely)}: convert bbox to [x, y, width, height] in pixels"
+            return f"{fault}: is bbox in pixels of the images that width and height state?"
+        return f"{fault}, and none as {' or as '.join(likely)}: convert bbox to [x, y, width, height] in pixels"
 
 
 def _within(corners: Sequence[float], size: tuple[int, int]) -> bool:

@@ -37,8 +37,8 @@ class Grid(BaseModel):
         """Its report reads the grid elsewhere."""
         if not (given := axes.get("data")):
             return axes
-        found = [str(absolute(str(path))) if path else "" for path in (given if isinstance(given, list) else [given])]
-        return {**axes, "data": found if isinstance(given, list) else found[0]}
+        paths = [str(absolute(str(path))) if path else "" for path in (given if isinstance(given, list) else [given])]
+        return {**axes, "data": paths if isinstance(given, list) else paths[0]}
 
     @classmethod
     def load(cls, file: Path, seeds: Sequence[int] | None = None, settings: Sequence[str] = ()) -> Self:

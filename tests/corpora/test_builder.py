@@ -55,14 +55,14 @@ def test_the_paper_s_counts() -> None:
 
 def test_quotas_are_met_exactly_or_the_shortfall_is_named(built: tuple[Path, dict[str, Any]]) -> None:
     folder, made = built
-    found = rows(folder)
+    all_rows = rows(folder)
     for cell in SMALL.cells:
         entry = made["cells"][cell.name]
-        assert entry["made"] == sum(row["cell"] == cell.name for row in found)
+        assert entry["made"] == sum(row["cell"] == cell.name for row in all_rows)
         assert entry["short"] == cell.count - entry["made"] and entry["quota"] == cell.count
         assert entry["short"] == 0 or entry["not_made"]
     assert made["paper"]["referential"] == {"wanted": 97, "made": 97}
-    assert len({row["digest"] for row in found}) == len(found) == made["rows"]
+    assert len({row["digest"] for row in all_rows}) == len(all_rows) == made["rows"]
 
 
 def test_a_cell_without_enough_anchors_says_how_many_are_short(indexes: dict[str, Index], tmp_path: Path) -> None:
@@ -87,17 +87,17 @@ def test_any_number_of_workers_gives_the_same_bytes(
 
 def test_other_rules_in_the_same_process_are_kept_to(indexes: dict[str, Index], tmp_path: Path) -> None:
     for most in (2, 3):
-        wanted = SMALL.model_copy(update={"rules": {"pictures": [2, most]}})
-        builder.build(wanted, {"d3": indexes["d3"].file}, tmp_path / str(most))
+        smaller_recipe = SMALL.model_copy(update={"rules": {"pictures": [2, most]}})
+        builder.build(smaller_recipe, {"d3": indexes["d3"].file}, tmp_path / str(most))
         assert max(len(row["pictures"]) for row in rows(tmp_path / str(most))) == most
 
 
 def test_stages_share_out_the_samples(built: tuple[Path, dict[str, Any]]) -> None:
-    found = rows(built[0])
-    share = {stage: sum(row[stage] for row in found) / len(found) for stage in recipe.STAGES}
+    all_rows = rows(built[0])
+    share = {stage: sum(row[stage] for row in all_rows) / len(all_rows) for stage in recipe.STAGES}
     assert share["sft"] == 1
     assert share["cot_sft"] == pytest.approx(0.25, abs=0.04) and share["grpo"] == pytest.approx(0.07, abs=0.03)
-    assert not any(row["cot_sft"] and row["grpo"] for row in found)
+    assert not any(row["cot_sft"] and row["grpo"] for row in all_rows)
     numbers = np.arange(100_000)
     for start in (0, 777, 50_000):
         flags = builder.stages_of(numbers[start : start + 1000], SMALL.stages)
@@ -128,8 +128,8 @@ def test_changed_missing_and_foreign_shards_are_refused(indexes: dict[str, Index
         builder.build(SMALL, files, folder)
     filled = next(folder / e["file"] for e in made["shards"] if e["rows"])
     table = pq.read_table(filled)
-    asked = table.column("query").to_pylist()
-    other = table.set_column(table.schema.get_field_index("query"), "query", [[asked[0] + "!", *asked[1:]]])
+    queries = table.column("query").to_pylist()
+    other = table.set_column(table.schema.get_field_index("query"), "query", [[queries[0] + "!", *queries[1:]]])
     for changed in (table.slice(1), other):
         pq.write_table(changed, filled)
         with pytest.raises(Refused, match="not the content"):
@@ -164,9 +164,9 @@ def test_a_target_that_cannot_be_is_refused_on_reading(
     folder = tmp_path / "data"
     shutil.copytree(built[0], folder)
     file = next(folder / e["file"] for e in built[1]["shards"] if e["rows"])
-    found = pq.read_table(file).to_pylist()
-    next(row for row in found if row["targets"])["targets"][0].update(change)
-    pq.write_table(pa.Table.from_pylist(found, schema=SCHEMA), file)
+    changed_rows = pq.read_table(file).to_pylist()
+    next(row for row in changed_rows if row["targets"])["targets"][0].update(change)
+    pq.write_table(pa.Table.from_pylist(changed_rows, schema=SCHEMA), file)
     with pytest.raises(Refused, match=message):
         list(shards.samples(folder, "sft", roots=dict.fromkeys(built[1]["sources"], tmp_path)))
 
@@ -263,8 +263,8 @@ def test_the_command_makes_and_repeats(
     folder = tmp_path / "mg"
     command = [str(folder), "--root", f"star={roots['star']}", "--share", "0.001", "--workers", "1"]
     assert mg_data.main(command) == 0
-    said = capsys.readouterr().out
-    assert "temporal-star" in said and "paper: referential" in said and "samples, content" in said
+    output = capsys.readouterr().out
+    assert "temporal-star" in output and "paper: referential" in output and "samples, content" in output
     samples = statistics.overview(shards.samples(folder / "shards", "sft"))
     counted = statistics.tables(samples)["kind and source"]
     assert counted.loc["All", "All"] == len(samples) == manifest(folder / "shards")["rows"]
@@ -328,10 +328,10 @@ def test_another_process_makes_the_same_of_the_same_files(tmp_path: Path) -> Non
     made_sources.coco(roots["coco"], 40, categories=5)
     made_sources.d3(roots["d3"], 3, 10)
     made_sources.paint(roots)
-    found = []
+    manifests = []
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "gemvg_repro.corpora.mg_data", str(tmp_path / seed), "--share", "0.0005"]
         command += ["--workers", "1", *(f"--root={name}={root}" for name, root in roots.items())]
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed})
-        found.append(manifest(tmp_path / seed / "shards"))
-    assert found[0] == found[1] and found[0]["rows"] > 20
+        manifests.append(manifest(tmp_path / seed / "shards"))
+    assert manifests[0] == manifests[1] and manifests[0]["rows"] > 20

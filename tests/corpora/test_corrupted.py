@@ -52,12 +52,12 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def boxes(source: str, root: Path) -> tuple[dict[str, set[Any]], Skips]:
     """The boxes of each picture, and what is known not to be seen in it."""
     skips = Skips()
-    found: dict[str, set[Any]] = {}
+    by_picture: dict[str, set[Any]] = {}
     for record in SOURCES[source].read(root, skips, True):
         if isinstance(record, AnnotatedFrame):
             where = f"{record.path}#{record.member}"
-            found.setdefault(where, set()).update(i.box or f"no {i.identity}" for i in record.instances)
-    return found, skips
+            by_picture.setdefault(where, set()).update(i.box or f"no {i.identity}" for i in record.instances)
+    return by_picture, skips
 
 
 def leaves(tree: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -179,12 +179,12 @@ def test_no_corrupted_variant_gives_a_wrong_box(clean: Path, tmp_path: Path, sou
         else:
             CORRUPT[source](root, way, rng)
         try:
-            found, skips = boxes(source, root)
+            by_picture, skips = boxes(source, root)
         except Refused as refused:
             assert str(root) in str(refused)
             noticed += 1
             continue
-        for picture, there in found.items():
+        for picture, there in by_picture.items():
             assert there <= truth[picture], f"variant {variant} ({way}) has a wrong box in {picture}"
         noticed += skips.counts != before.counts
         assert all(skips.places.get(what) or what == "picture missing" for what in skips.counts)

@@ -42,10 +42,10 @@ def test_a_turned_picture_is_as_viewers_show_it(tmp_path: Path, orientation: int
     save(tmp_path, "a.png", pixels(1, 20, 10), exif=exif)
     picture = FilePicture(tmp_path, "a.png", most_pixels, turned=True)
     with Image.open(tmp_path / "a.png") as stored:
-        shown = ImageOps.exif_transpose(stored)
-    assert (picture.header().orientation, picture.size()) == (orientation, shown.size)
+        upright = ImageOps.exif_transpose(stored)
+    assert (picture.header().orientation, picture.size()) == (orientation, upright.size)
     if most_pixels is None:
-        assert np.array_equal(picture.pixels(), np.asarray(shown))
+        assert np.array_equal(picture.pixels(), np.asarray(upright))
     else:
         assert picture.pixels().shape[:2] == ((10, 5) if orientation > 4 else (5, 10))
 

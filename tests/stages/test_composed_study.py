@@ -65,14 +65,14 @@ def test_official_files_become_a_training_set(composed: Path) -> None:
 def test_the_notebook_tells_what_is_in_it(composed: Path) -> None:
     cells = json.loads((composed / "data.ipynb").read_text())["cells"]
     text = json.dumps([output for cell in cells for output in cell.get("outputs", [])])
-    for told in (
+    for phrase in (
         "paper: referential",
         "the source is not there",
         "in refcoco, by name",
         "chain_words",
         "understanding",
     ):
-        assert told in text
+        assert phrase in text
     assert text.count("image/png") == 2  # measures, and examples
 
 
@@ -83,7 +83,7 @@ def test_training_reads_each_stage_s_samples(composed: Path) -> None:
         mode: samples.load(resolve(TrainParameters(mode=mode, data=str(folder), runs=str(composed))), "train")
         for mode in ("sft", "cot_sft", "sft_more", "hybrid")
     }
-    grounding = {mode: [s for s in found if s.text is None] for mode, found in by_mode.items()}
+    grounding = {mode: [s for s in of_mode if s.text is None] for mode, of_mode in by_mode.items()}
     talk = [s for s in by_mode["sft"] if s.text is not None]
     assert talk[0].text in ("A", "B") and len(talk) > 40
     assert talk[0].scene == talk[1].scene and talk[0].pictures == talk[1].pictures  # asked as one conversation
@@ -93,21 +93,24 @@ def test_training_reads_each_stage_s_samples(composed: Path) -> None:
     assert len({s.scene for s in grounding["sft"]}) == len(grounding["sft"])
     spec = resolve(TrainParameters(data=str(folder), runs=str(composed)))
     held = {split: samples.load(spec, split) for split in ("validation", "test")}  # type: ignore[arg-type]
-    scenes = {s.scene for found in held.values() for s in found}
+    scenes = {s.scene for of_split in held.values() for s in of_split}
     trained = {s.scene for s in shards.samples(folder, "sft", "train")}
-    assert not scenes & trained and all(s.text is None for found in held.values() for s in found)
+    assert not scenes & trained and all(s.text is None for of_split in held.values() for s in of_split)
 
 
 def test_no_picture_is_trained_on_that_is_held_out(indexes: dict[str, Index], tmp_path: Path) -> None:
-    shown: dict[str, set[str]] = {}
+    frames_by_split: dict[str, set[str]] = {}
     builder.build(recipe.load().scaled(0.004), {name: i.file for name, i in indexes.items()}, tmp_path / "data")
     for file in sorted((tmp_path / "data").glob("*.parquet")):
         for row in pq.read_table(file).to_pylist():
             split = split_of(row["source"], row["scene"].partition("/")[2])
             frames = {f"{row['source']}/{picture['frame']}" for picture in row["pictures"]}
-            shown.setdefault(split, set()).update(frames)
-    assert set(shown) == {"train", "validation", "test"}
-    assert not shown["train"] & (shown["validation"] | shown["test"]) and not shown["validation"] & shown["test"]
+            frames_by_split.setdefault(split, set()).update(frames)
+    assert set(frames_by_split) == {"train", "validation", "test"}
+    assert (
+        not frames_by_split["train"] & (frames_by_split["validation"] | frames_by_split["test"])
+        and not frames_by_split["validation"] & frames_by_split["test"]
+    )
 
 
 def test_the_miniature_trains_on_it(composed: Path) -> None:
@@ -121,8 +124,8 @@ def test_the_miniature_trains_on_it(composed: Path) -> None:
 @pytest.mark.slow
 def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path: Path) -> None:
     roots = write(tmp_path / "world", 0, dict.fromkeys(PICTURES, 400))
-    asked = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.03, embed=True)
-    given = {"runs": tmp_path, "steps": 1, "data": data.make(resolve(asked))["shards"], "mode": "direct"}
+    params = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.03, embed=True)
+    given = {"runs": tmp_path, "steps": 1, "data": data.make(resolve(params))["shards"], "mode": "direct"}
     done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", samples=3, **given)
     assert done.returncode == 0, done.stderr[-3000:]
     assert list(tmp_path.glob("direct-s0-*/result.json")) and list(tmp_path.glob("evaluate-direct-s0-*/result.json"))
@@ -130,27 +133,27 @@ def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path
 
 def test_an_interrupted_composition_goes_on(downloads: dict[str, Path], tmp_path: Path) -> None:
     roots = {"d3": str(downloads["d3"])}
-    asked = DataParameters(profile="paper", runs=str(tmp_path), roots=roots, share=0.001)
-    result = data.make(resolve(asked))
-    folder = resolve(asked).folder
+    params = DataParameters(profile="paper", runs=str(tmp_path), roots=roots, share=0.001)
+    result = data.make(resolve(params))
+    folder = resolve(params).folder
     (folder / "result.json").unlink()
-    assert data.make(resolve(asked))["content"] == result["content"]
-    assert samples.load(resolve(asked), "train")
+    assert data.make(resolve(params))["content"] == result["content"]
+    assert samples.load(resolve(params), "train")
 
 
 def test_the_identity_follows_what_the_files_say(downloads: dict[str, Path], tmp_path: Path) -> None:
-    asked = DataParameters(roots={"coco": str(downloads["coco"])})
+    params = DataParameters(roots={"coco": str(downloads["coco"])})
     copy = tmp_path / "coco" / "annotations"
     copy.mkdir(parents=True)
     file = copy / "instances_train2017.json"
     file.write_text((downloads["coco"] / "annotations" / file.name).read_text() + " ")
     others = [
         DataParameters(roots={"coco": str(tmp_path / "coco")}),
-        asked.model_copy(update={"share": 0.5}),
-        asked.model_copy(update={"embed": True}),
+        params.model_copy(update={"share": 0.5}),
+        params.model_copy(update={"embed": True}),
         DataParameters(roots={"coco": str(downloads["coco"]), "d3": str(downloads["d3"])}),
     ]
-    assert len({resolve(other).identity.id for other in (asked, *others)}) == 5
+    assert len({resolve(other).identity.id for other in (params, *others)}) == 5
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_stages_share_scenes_as_the_recipe_says(made: list[Path]) -> None:
         trained = load(made[0], "train", mode)
         scenes[mode] = list(dict.fromkeys(s.scene for s in trained))
         assert all(s.chain for s in trained)
-    assert scenes["sft"] == scenes["cot_sft"] == scenes["sft_more"]  # one order: each goes on where one stopped
+    assert scenes["sft"] == scenes["cot_sft"] == scenes["sft_more"]  # one order: each continues where one stopped
     assert not {*scenes["sft"]} & {*scenes["hybrid"]} and len(scenes["hybrid"]) >= 16
     assert len(load(made[0], "test")) == 50
 

@@ -93,23 +93,23 @@ def test_ten_kills_lose_no_answer_and_leave_none_twice(tmp_path: Path, both_mode
     base, root = ROOT / "gemvg_repro/miniature/base", tmp_path / "exported" / "mig_bench"
     if both_modes:
         given: dict[str, object] = {"mode": "base", "samples": 500}
-        asked = Evaluation(given, "evaluate-base-*", 0)
+        evaluation = Evaluation(given, "evaluate-base-*", 0)
     else:
         benchmarks.write(root.parent, 0, {"mig_bench": 100})
         given = {"checkpoint": base, "benchmark": "mig_bench", "root": root, "mode": "direct"}
-        asked = Evaluation(given, "evaluate-base-mig_bench-direct-*", 1000)
-    whole, scores = asked.finish(tmp_path / "whole")
+        evaluation = Evaluation(given, "evaluate-base-mig_bench-direct-*", 1000)
+    whole, scores = evaluation.finish(tmp_path / "whole")
     total = sum(map(len, whole.values()))
-    assert total == asked.answers or both_modes
+    assert total == evaluation.answers or both_modes
     if both_modes:
         direct, cot = (whole[f"predictions-generalised-{mode}.jsonl"] for mode in ("direct", "cot"))
         assert len(direct) == len(cot) == 500
     for data in (tmp_path / "whole").glob("data-*"):
         shutil.copytree(data, tmp_path / "killed" / data.name)
     moments = sorted(Random(0).sample(range(1, total - 150), KILLS))
-    kept = [asked.kill(tmp_path / "killed", moment) for moment in moments]
+    kept = [evaluation.kill(tmp_path / "killed", moment) for moment in moments]
     assert kept == sorted(kept) and kept[-1] < total, kept
-    again, after = asked.finish(tmp_path / "killed")
+    again, after = evaluation.finish(tmp_path / "killed")
     assert again == whole, kept
     for lines in again.values():
         assert len({json.loads(line)["sample"] for line in lines}) == len(lines)

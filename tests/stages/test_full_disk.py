@@ -1,4 +1,4 @@
-"""A full disk: what was being written and how much it took is told, nothing is lost, and with room again it goes on."""
+"""A full disk: the error names the file and its size, nothing is lost, and with free space the run resumes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .. import tiny_model, tiny_project
 from ..sweeps.test_launch import launch, start, until_logged
 from ..training.test_checkpointing import Stopped, sft
 
-TOLD = r"was not written: .*it takes [\d,]+ bytes, and [\d,]+ are free there. What was there before is whole"
+NOT_WRITTEN = r"was not written: .*it takes [\d,]+ bytes, and [\d,]+ are free there. What was there before is whole"
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_file_that_finds_no_room_leaves_the_one_before_and_nothing_else(disk: 
     WRITERS[name](disk, 1)
     before = contents(disk)
     ballast = fill(disk)
-    with pytest.raises(NotWritten, match=rf"{disk}/.* {TOLD}.*free some room, and the same command goes on"):
+    with pytest.raises(NotWritten, match=rf"{disk}/.* {NOT_WRITTEN}.*free some room, and the same command goes on"):
         WRITERS[name](disk, 2)
     assert contents(disk) == before
     ballast.unlink()
@@ -106,9 +106,9 @@ def test_a_log_and_predictions_go_on_where_the_disk_was_full(disk: Path) -> None
     with PredictionLog(answers, "key") as predictions:
         predictions.append([Prediction("a", "direct", "none", 1)])
         ballast = fill(disk, left=4096)
-        with pytest.raises(NotWritten, match=rf"{path} {TOLD}"):
+        with pytest.raises(NotWritten, match=rf"{path} {NOT_WRITTEN}"):
             log.append({"step": 2, "words": long})
-        with pytest.raises(NotWritten, match=rf"{answers} {TOLD}"):
+        with pytest.raises(NotWritten, match=rf"{answers} {NOT_WRITTEN}"):
             predictions.append([Prediction("b", "direct", long, 1)])
     ballast.unlink()
     Log(path).append({"step": 2})
@@ -123,9 +123,12 @@ def test_an_error_of_another_kind_stays_what_it_is(disk: Path) -> None:
     with pytest.raises(ValueError, match="shape"), writing(disk / "x", 100):
         raise ValueError("a wrong shape")
     fill(disk)
-    with pytest.raises(NotWritten, match="the disk is full; it takes more than there is") as told, writing(disk / "x"):
+    with (
+        pytest.raises(NotWritten, match="the disk is full; it takes more than there is") as raised,
+        writing(disk / "x"),
+    ):
         raise ValueError("what a library makes of it")
-    assert isinstance(told.value.__cause__, ValueError)
+    assert isinstance(raised.value.__cause__, ValueError)
 
 
 def test_a_training_goes_on_from_the_checkpoint_before_to_the_same_weights(disk: Path) -> None:
@@ -134,7 +137,7 @@ def test_a_training_goes_on_from_the_checkpoint_before_to_the_same_weights(disk:
     with pytest.raises(Stopped):
         sft(disk / "run", stop_after=3)
     ballast = fill(disk, left=200_000)
-    with pytest.raises(NotWritten, match=rf"checkpoint-4 {TOLD}"):
+    with pytest.raises(NotWritten, match=rf"checkpoint-4 {NOT_WRITTEN}"):
         sft(disk / "run")
     assert [path.name for path in (disk / "run").glob("checkpoint-*")] == ["checkpoint-2"]
     assert newest_checkpoint(disk / "run") is not None

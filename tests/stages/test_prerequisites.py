@@ -31,5 +31,5 @@ def test_missing_prerequisites_are_an_error_or_made_first(
     assert ensure(resolve(TrainParameters(mode="cot_sft", prerequisites="require"))) == made
     with pytest.raises(MissingPrerequisite, match=r"evaluate.ipynb needs sft-s0") as missing:
         ensure(resolve(EvaluateParameters(mode="hybrid", steps=3, prerequisites="require")))
-    told = f"papermill notebooks/train.ipynb OUT.ipynb -p runs {root / 'runs'} -p mode sft -p seed 0 -p steps 3"
-    assert str(missing.value).endswith(told)
+    command = f"papermill notebooks/train.ipynb OUT.ipynb -p runs {root / 'runs'} -p mode sft -p seed 0 -p steps 3"
+    assert str(missing.value).endswith(command)

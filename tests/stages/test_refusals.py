@@ -191,12 +191,12 @@ def test_a_benchmark_with_a_picture_missing(tmp_path: Path) -> None:
     picture = sorted((tmp_path / "MIG-Bench").rglob("*.png"))[0]
     picture.write_bytes(picture.read_bytes()[:40])
     shutil.copytree(tiny_model.folder(), tmp_path / "weights")
-    asked = EvaluateParameters(
+    params = EvaluateParameters(
         checkpoint=str(tmp_path / "weights"), benchmark="mig_bench", root=str(tmp_path),
         runs=str(tmp_path / "runs"),
     )  # fmt: skip
     with refused(tmp_path, "mig_bench/", ", picture", picture.name, MEND):
-        evaluate(resolve(asked))
+        evaluate(resolve(params))
 
 
 @pytest.mark.parametrize(

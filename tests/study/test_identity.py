@@ -65,11 +65,11 @@ def identify(parameters: Parameters, profile: Profile | None = None) -> Identity
 
 def ids(profile: Profile) -> dict[str, str]:
     """The ids of all runs of seed 0."""
-    found = {"data": identify(DataParameters(), profile).id}
+    ids = {"data": identify(DataParameters(), profile).id}
     for mode in TRAINED:
-        found[mode] = identify(TrainParameters(mode=mode), profile).id
-        found[f"evaluate-{mode}"] = identify(EvaluateParameters(mode=mode), profile).id
-    return found | {"evaluate-base": identify(EvaluateParameters(mode="base"), profile).id}
+        ids[mode] = identify(TrainParameters(mode=mode), profile).id
+        ids[f"evaluate-{mode}"] = identify(EvaluateParameters(mode=mode), profile).id
+    return ids | {"evaluate-base": identify(EvaluateParameters(mode="base"), profile).id}
 
 
 def moved(profile: Profile) -> set[str]:
@@ -124,8 +124,8 @@ def test_seed_and_steps_move_a_training_and_where_it_starts_from_but_not_its_dat
 
 
 def test_what_asks_only_where_and_how_does_not_move_the_id() -> None:
-    asked = [TrainParameters(), TrainParameters(runs="elsewhere"), TrainParameters(prerequisites="require")]
-    assert len({identify(a, Profile()).id for a in asked}) == 1
+    same = [TrainParameters(), TrainParameters(runs="elsewhere"), TrainParameters(prerequisites="require")]
+    assert len({identify(a, Profile()).id for a in same}) == 1
     assert len({identify(DataParameters(drawn=n), Profile()).id for n in (1, 2)}) == 1
 
 
@@ -214,9 +214,9 @@ def test_another_folder_within_a_run_is_not_the_run_s_model(tmp_path: Path) -> N
 
 def test_given_shards_are_known_by_their_content_and_the_size_that_pictures_are_scaled_to(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text('{"content": "0123"}')
-    asked = TrainParameters(data=str(tmp_path))
+    params = TrainParameters(data=str(tmp_path))
     smaller = Profile(data=Profile().parts["data"] | {"most_pixels": 1000})
-    assert identify(asked, Profile()).id != identify(asked, smaller).id
+    assert identify(params, Profile()).id != identify(params, smaller).id
 
 
 def test_composed_data_is_known_by_what_it_leaves_out_and_not_by_where_its_files_lie(tmp_path: Path) -> None:

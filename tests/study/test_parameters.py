@@ -1,4 +1,4 @@
-"""What a notebook may be asked, and how a wrong question is refused."""
+"""Parameters of notebooks: what is valid, and how a wrong one is refused."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gemvg_repro.study.paths import absolute, project_root
 
 def test_a_notebook_s_plain_globals_are_its_parameters() -> None:
     namespace: dict[str, Any] = {"mode": "hybrid", "seed": 3, "In": [], "Out": {}, "_i": "x", "Path": Path}
-    asked = TrainParameters.from_notebook(namespace)
-    assert (asked.mode, asked.seed, asked.profile, asked.prerequisites) == ("hybrid", 3, "miniature", "train")
+    params = TrainParameters.from_notebook(namespace)
+    assert (params.mode, params.seed, params.profile, params.prerequisites) == ("hybrid", 3, "miniature", "train")
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ def test_a_study_that_is_struck_in_every_stage_has_the_undisturbed_numbers(tmp_p
     """By one process a stage; `python -m tools.faults 30` strikes by all."""
     whole = faults.undisturbed(tmp_path / "undisturbed")
     blows = next(faults.faults(3))[:: len(PROCESSES)]
-    found: dict[Fault, str] = {}
-    study = faults.struck(tmp_path / "struck", whole, blows, found.__setitem__)
-    assert len(list(filter(None, found.values()))) >= len(STAGES) - 1, found  # one may come too late
+    outcomes: dict[Fault, str] = {}
+    study = faults.struck(tmp_path / "struck", whole, blows, outcomes.__setitem__)
+    assert len(list(filter(None, outcomes.values()))) >= len(STAGES) - 1, outcomes  # one may come too late
     assert len(whole.numbers()) > 20
     assert study.numbers() == whole.numbers()

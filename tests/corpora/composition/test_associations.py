@@ -47,28 +47,28 @@ ALONE = [frame("red", "red disc"), frame("none", "blue cross"), frame("one", "re
 
 
 def samples(at: Context, about: attributes.FromFrames, phrase: str, id_: str) -> list[ComposedSample]:
-    found = []
+    composed = []
     for seed in range(40):
         try:
-            found.append(attributes.compose(at, about, phrase, number(at, id_), Random(seed)))
+            composed.append(attributes.compose(at, about, phrase, number(at, id_), Random(seed)))
         except Unfit:
             continue
-    for sample in found:
+    for sample in composed:
         prove(sample, at.index, WORDS)
-    return found
+    return composed
 
 
 def test_what_has_the_colour_of_the_only_object_of_picture_1(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE)
-    found = samples(at, attributes.same_as_reference, "red object", "red")
+    composed = samples(at, attributes.same_as_reference, "red object", "red")
     counts = {"red": 1, "none": 0, "one": 1, "two": 2}
-    assert {len(s.targets) for s in found} == {0, 1, 2}
-    for sample in found:
+    assert {len(s.targets) for s in composed} == {0, 1, 2}
+    for sample in composed:
         assert sample.query == "Find every object of the same colour as the object in Picture 1."
         assert sample.chain.startswith("Picture 1 shows a red disc. red object: ")
         assert sample.pictures[0].frame == "red"
         assert len(sample.targets) == sum(counts[p.frame] for p in sample.pictures[1:])
-    known = {s.chain for s in found}
+    known = {s.chain for s in composed}
     assert "Picture 1 shows a red disc. red object: two in Picture 2." in known
     with pytest.raises(Unfit, match="no object that can be a reference"):
         attributes.compose(at, attributes.same_as_reference, "red object", number(at, "one"), Random(0))
@@ -78,11 +78,11 @@ def test_what_has_the_colour_of_the_only_object_of_picture_1(tmp_path: Path) -> 
 
 def test_two_hops_go_by_the_one_object_of_a_phrase(tmp_path: Path) -> None:
     at = bench(tmp_path, *ALONE)
-    found = samples(at, attributes.same_as_described, "red object", "one")
-    assert {s.query for s in found} == {
+    composed = samples(at, attributes.same_as_described, "red object", "one")
+    assert {s.query for s in composed} == {
         "Find every object of the same colour as the cross of Picture 1, in the other pictures."
     }
-    assert "the cross of Picture 1 is a red cross. red object: two in Picture 2." in {s.chain for s in found}
+    assert "the cross of Picture 1 is a red cross. red object: two in Picture 2." in {s.chain for s in composed}
     ambiguous = bench(tmp_path, frame("a", "red disc", "blue disc"), *ALONE)
     with pytest.raises(Unfit, match="nothing in the picture can be singled out"):
         attributes.compose(ambiguous, attributes.same_as_described, "red object", number(ambiguous, "a"), Random(0))
@@ -102,19 +102,19 @@ LINKED = [frame("key", "red disc", "blue cross"), frame("between", "red square",
 
 def test_three_hops_go_by_what_shares_an_attribute_in_another_picture(tmp_path: Path) -> None:
     at = bench(tmp_path, *LINKED)
-    found = []
+    composed = []
     for seed in range(200):
         try:
-            found.append(attributes.same_through_link(at, "square", number(at, "between"), Random(seed)))
+            composed.append(attributes.same_through_link(at, "square", number(at, "between"), Random(seed)))
         except Unfit:
             continue
-    for sample in found:
+    for sample in composed:
         prove(sample, at.index, WORDS)
-    wanted = (
+    query = (
         "Find every object of the same category as the object in Picture 2 of the same colour as the disc of"
         " Picture 1, in Picture 3."
     )
-    by_picture = {s.pictures[2].frame: s for s in found if s.query == wanted and s.pictures[0].frame == "key"}
+    by_picture = {s.pictures[2].frame: s for s in composed if s.query == query and s.pictures[0].frame == "key"}
     assert {name: len(s.targets) for name, s in by_picture.items()}.items() >= {"one": 1, "two": 2}.items()
     sample = by_picture["two"]
     assert sample.chain == (
@@ -146,14 +146,14 @@ def video(*boxes: Sequence[Box]) -> list[AnnotatedFrame]:
 
 def test_what_moves_is_found_in_every_picture_or_in_the_last(tmp_path: Path) -> None:
     at = bench(tmp_path, *video(PLACES, MOVED), rules=RULES.model_copy(update={"complete": True}), exhaustive=False)
-    found = [moving.compose(at, 1, Random(seed)) for seed in range(20)]
-    for sample in found:
+    composed = [moving.compose(at, 1, Random(seed)) for seed in range(20)]
+    for sample in composed:
         prove(sample, at.index, WORDS)
-    assert {(s.query.partition("that ")[2], s.chain, len(s.targets)) for s in found} == {
+    assert {(s.query.partition("that ")[2], s.chain, len(s.targets)) for s in composed} == {
         ("moves, in every picture.", "the red disc moves. one in Picture 1, one in Picture 2.", 2),
         ("moves, in Picture 2.", "the red disc moves. one in Picture 2.", 1),
     }
-    lie = replace(found[0], chain=found[0].chain.replace("red disc", "blue cross"))
+    lie = replace(composed[0], chain=composed[0].chain.replace("red disc", "blue cross"))
     with pytest.raises(Untrue, match="blue cross"):
         prove(lie, at.index, WORDS)
 
@@ -207,11 +207,11 @@ def test_the_letter_is_of_the_right_option(tmp_path: Path) -> None:
 def test_frames_in_time_are_asked_about_what_moves_in_both_ways_and_nothing_else(tmp_path: Path) -> None:
     at = bench(tmp_path, *video(PLACES, MOVED))
     first = moving.compose(at, 1, Random(0))
-    asked = [follow_up.compose_follow_ups(at, first, 3, Random(seed)) for seed in range(20)]
-    again = [s for more in asked for s in more]
+    rounds = [follow_up.compose_follow_ups(at, first, 3, Random(seed)) for seed in range(20)]
+    again = [s for more in rounds for s in more]
     assert len(again) > 15 and {(s.kind, s.pictures) for s in again} == {("temporal", first.pictures)}
     assert all({len(first.targets), len(s.targets)} == {1, 2} for s in again)
-    for more in asked:
+    for more in rounds:
         prove(replace(first, further=more), at.index, WORDS)
 
 

@@ -51,12 +51,12 @@ def test_any_mask_has_the_box_of_pycocotools(width: int, height: int, seed: int,
     mask = np.asfortranarray(np.random.default_rng(seed).random((height, width)) < share * share, dtype=np.uint8)
     encoded = reference.encode(mask)
     counts = counts_of(encoded["counts"])
-    found = box_of(counts, width, height)
+    box = box_of(counts, width, height)
     if not mask.any():
-        assert found is None
+        assert box is None
         return
     x, y, w, h = reference.toBbox(encoded)
-    assert found == (x, y, x + w, y + h)
+    assert box == (x, y, x + w, y + h)
     assert reference.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width) == encoded
 
 

@@ -84,10 +84,10 @@ def test_action_genome_s_two_conventions(tmp_path: Path) -> None:
     (tmp_path / "person_bbox.pkl").write_bytes(pickle.dumps({key: person}))
     (frame, question), _ = read(tmp_path, official(), None, tmp_path)
     assert isinstance(frame, AnnotatedFrame) and isinstance(question, SourceQuestion)
-    found = {i.category: i.box for i in frame.instances}
-    assert found["person"] == pytest.approx((0.05, 0.1, 0.1, 0.2))
-    assert found["closet/cabinet"] == pytest.approx((10 / 480, 20 / 270, 40 / 480, 60 / 270))
-    assert found["book"] is None
+    boxes = {i.category: i.box for i in frame.instances}
+    assert boxes["person"] == pytest.approx((0.05, 0.1, 0.1, 0.2))
+    assert boxes["closet/cabinet"] == pytest.approx((10 / 480, 20 / 270, 40 / 480, 60 / 270))
+    assert boxes["book"] is None
 
 
 def test_answers_that_are_objects(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_answers_that_are_objects(tmp_path: Path) -> None:
         {**official()[0], "question_id": f"q{n}", "answer": answer}
         for n, answer in enumerate(("The sofa/couch.", "The camera.", "Put down the book.", "The person ran."))
     ]
-    found, skips = read(tmp_path, content, dump(tmp_path, 245, 290))
-    assert [q.answer for q in found if isinstance(q, SourceQuestion)] == ["sofa/couch", "phone/camera"]
+    records, skips = read(tmp_path, content, dump(tmp_path, 245, 290))
+    assert [q.answer for q in records if isinstance(q, SourceQuestion)] == ["sofa/couch", "phone/camera"]
     assert skips.counts["question whose answer is no object"] == 2
 
 

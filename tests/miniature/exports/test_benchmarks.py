@@ -96,5 +96,5 @@ def test_a_quick_look_is_at_the_first_of_them(root: Path, name: str, most: int, 
     some = chosen.samples(part, "direct", templates_at(root / name))
     assert count <= len(some) < len(samples)
     assert {s.query for s in some} <= {s.query for s in samples}
-    said = [s.choice or format_answer(s.targets) for s in some]
-    assert chosen.score(part, chosen.parse(part, said)).headline
+    responses = [s.choice or format_answer(s.targets) for s in some]
+    assert chosen.score(part, chosen.parse(part, responses)).headline

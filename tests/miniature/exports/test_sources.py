@@ -58,11 +58,11 @@ def test_boxes_lie_on_what_is_painted(made: tuple[Path, dict[str, Any]], roots: 
         index = Index(made[0] / "indexes" / f"{name}.sqlite")
         coloured = []
         for n in index.numbers().tolist()[:40]:
-            shown = index.frame(n)
-            pixels = FilePicture(SOURCES[name].pictures(root), shown.path).pixels().astype(float)
+            frame = index.frame(n)
+            pixels = FilePicture(SOURCES[name].pictures(root), frame.path).pixels().astype(float)
             spread = pixels.max(axis=2) - pixels.min(axis=2)
             inside = np.zeros(spread.shape, dtype=bool)
-            for instance in shown.instances:
+            for instance in frame.instances:
                 if instance.box:
                     x1, y1, x2, y2 = (round(v * 64) for v in instance.box)
                     inside[y1:y2, x1:x2] = True
@@ -85,18 +85,18 @@ def test_samples_are_in_words_that_the_miniature_knows(made: tuple[Path, dict[st
 def test_kinds_targets_and_words_are_those_of_the_world(made: tuple[Path, dict[str, Any]]) -> None:
     first = [turns[0] for turns in shards.conversations(made[0] / "shards", "sft")]
     drawn = list(generate("validation", Recipe(1, 1000, 0, 0)))
-    asked: Counter[str] = Counter()
+    planned: Counter[str] = Counter()
     for cell in RECIPE.cells:
-        asked["single" if cell.rules.get("pictures") == [1, 1] else cell.kind] += cell.count
+        planned["single" if cell.rules.get("pictures") == [1, 1] else cell.kind] += cell.count
     for kind in GROUNDING_KINDS:
         ours, theirs = ([s for s in of if s.kind == kind and len(s.pictures) > 1] for of in (first, drawn))
-        assert len(ours) == pytest.approx(asked[kind] / asked.total() * len(first), abs=3)
-        assert asked[kind] > 0.03 * asked.total()
+        assert len(ours) == pytest.approx(planned[kind] / planned.total() * len(first), abs=3)
+        assert planned[kind] > 0.03 * planned.total()
         for number in range(3):
             share = [sum(min(len(s.targets), 2) == number for s in of) / len(of) for of in (ours, theirs)]
             assert share[0] == pytest.approx(share[1], abs=0.25), (kind, number)
     single = [s for s in first if len(s.pictures) == 1]
-    assert len(single) == pytest.approx(asked["single"] / asked.total() * len(first), abs=3)
+    assert len(single) == pytest.approx(planned["single"] / planned.total() * len(first), abs=3)
     spoken = {_shape(text) for s in drawn for text in (s.query, s.chain or "")}
     ours = [s for s in first if s.source != "mvtrack" and s.choice is None]  # tracking by a mark is not in the test
     strange = {text for s in ours for text in (s.query, s.chain or "") if _shape(text) not in spoken}
@@ -145,8 +145,8 @@ def test_a_target_mapped_back_is_an_annotation(made: tuple[Path, dict[str, Any]]
         for frame in map(index.frame, index.numbers().tolist()):
             known |= {(name, frame.id, i.id): i.box for i in frame.instances if i.box}
     for first, *more in _all(made[0] / "shards"):
-        for asked in (first, *more):
-            for target in asked["targets"]:
+        for question in (first, *more):
+            for target in question["targets"]:
                 frame = first["pictures"][target["picture"]]["frame"]
                 assert known[first["source"], frame, target["annotation"]] == tuple(target["box"])
 
@@ -182,7 +182,7 @@ def test_the_command_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFix
     monkeypatch.setattr(official_export, "PICTURES", dict.fromkeys(official_export.PICTURES, 60))
     assert official_export.main([str(tmp_path / "a world")]) == 0
     *_, roots = shlex.split(capsys.readouterr().out)
-    asked = DataParameters(runs=str(tmp_path), roots=roots, share=0.0002)
-    assert set(asked.sources) == {"coco", "d3", "egoexo4d", "mvtrack", "star"}
-    assert data.make(resolve(asked))["cells"]["referential-coco"]["made"] == 1
+    params = DataParameters(runs=str(tmp_path), roots=roots, share=0.0002)
+    assert set(params.sources) == {"coco", "d3", "egoexo4d", "mvtrack", "star"}
+    assert data.make(resolve(params))["cells"]["referential-coco"]["made"] == 1
     assert official_export.main([]) == official_export.main(["--help"]) == 1

@@ -26,9 +26,9 @@ def test_one_thing_first() -> None:
 
 
 def test_a_third_of_the_descriptions_fit_nothing_or_so() -> None:
-    found = [s for s in training_samples("crowds", range(300), 6, seed=0) if s.text is None]
-    assert 0.1 < sum(not s.targets for s in found) / len(found) < 0.4
-    assert {s.kind for s in found} == {"referential"}
+    singles = [s for s in training_samples("crowds", range(300), 6, seed=0) if s.text is None]
+    assert 0.1 < sum(not s.targets for s in singles) / len(singles) < 0.4
+    assert {s.kind for s in singles} == {"referential"}
 
 
 def test_names_are_those_of_the_picture_that_is_asked_for() -> None:
@@ -47,16 +47,16 @@ def test_names_are_those_of_the_picture_that_is_asked_for() -> None:
 def test_a_reference_means_one_thing_of_its_picture_and_nothing_of_another() -> None:
     referred = [s for s in training_samples("references", range(100), 6, seed=0) if s.query.startswith(REFERS)]
     assert len(referred) > 100
-    asked = set()
+    phrases = set()
     for sample in referred:
         phrase, _, picture = sample.query.removeprefix(REFERS).rstrip(".").rpartition(" Picture ")
-        shown = sample.pictures[int(picture) - 1]
-        assert isinstance(shown, Frame)
+        frame = sample.pictures[int(picture) - 1]
+        assert isinstance(frame, Frame)
         singled = phrase.rpartition(" ")[0]
-        meant = [t for t in shown.things if singled in ("object", *_parts(t.look))]
+        meant = [t for t in frame.things if singled in ("object", *_parts(t.look))]
         assert [str(Pattern(*t.look)) for t in meant] == [sample.text]
-        asked.add(singled)
-    assert {"object", "disc", "red object"} < asked
+        phrases.add(singled)
+    assert {"object", "disc", "red object"} < phrases
 
 
 def _parts(look: tuple[int, int]) -> tuple[str, str]:
