@@ -7,13 +7,12 @@ from random import Random
 
 from ...files.pictures import MAX_ASPECT, CutOut, fitted, sliver
 from ...files.validation import Refused
+from ...grounding.number_words import CARDINALS
 from ...grounding.samples import Box, Sample, Target
 from .file import AnnotatedImage, Coco
 
 _SMALLEST_REFERENCE = 14  # pixels of a side: one patch of Qwen2-VL
 _WITHOUT_TARGET = 0.1
-
-_COUNTS = "no one two three four five six seven eight nine ten eleven twelve".split()
 
 
 def samples_of(coco: Coco, train: bool, seed: int, count: int) -> list[Sample]:
@@ -139,5 +138,5 @@ def _without(coco: Coco, category: str, rng: Random, limit: int) -> list[Annotat
 
 def _evidence(targets: tuple[Target, ...], pictures: range) -> str:
     counts = {p: sum(t.picture == p for t in targets) for p in pictures}
-    words = {p: _COUNTS[n] if n < len(_COUNTS) else str(n) for p, n in counts.items()}
+    words = {p: CARDINALS[n] if n < len(CARDINALS) else str(n) for p, n in counts.items()}
     return ", ".join(f"{word} in Picture {p + 1}" for p, word in words.items()) + "."
