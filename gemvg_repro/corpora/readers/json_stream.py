@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import io
+import codecs
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import ijson
 
@@ -30,31 +33,43 @@ def pairs(file: Path, prefix: str) -> Iterator[tuple[str, Any]]:
     yield from _stream(file, lambda content: ijson.kvitems(content, prefix, use_float=True))
 
 
-def _stream(file: Path, parse: Any) -> Iterator[Any]:
+@contextmanager
+def utf8(file: Path) -> Iterator[BinaryIO]:
+    """The content of a JSON file in UTF-8, without a byte order mark. Raises Refused if it is missing or empty."""
     try:
         with file.open("rb") as content:
-            if os.fstat(content.fileno()).st_size == 0:
-                raise Refused(f"{file} is empty; expected JSON")
             encoding = json.detect_encoding(content.read(4))
-            content.seek(0)
-            yield from parse(content if encoding == "utf-8" else _Utf8(io.TextIOWrapper(content, encoding)))
+            content.seek(3 if encoding == "utf-8-sig" else 0)
+            if os.fstat(content.fileno()).st_size == content.tell():
+                raise Refused(f"{file} is empty; expected JSON")
+            if not encoding.startswith(("utf-16", "utf-32")):
+                yield content
+                return
+            with tempfile.TemporaryFile() as recoded:
+                shutil.copyfileobj(codecs.getreader(encoding)(content), codecs.getwriter("utf-8")(recoded))
+                recoded.seek(0)
+                yield recoded
     except OSError as error:
         raise Refused(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Refused(f"{file} is no JSON: {error}; is the download complete?") from error
+
+
+def first_character(file: Path) -> str:
+    """The first character that is no space, by which a list is told from an object. Raises Refused like `utf8`."""
+    with utf8(file) as content:
+        return content.read(4096).lstrip()[:1].decode("latin-1")
+
+
+def _stream(file: Path, parse: Any) -> Iterator[Any]:
+    try:
+        with utf8(file) as content:
+            yield from parse(content)
     except (ijson.JSONError, UnicodeDecodeError, ValueError, RecursionError) as error:
         if isinstance(error, Refused):
             raise
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise Refused(f"{file} is no JSON: {reason}; is the download complete?") from error
-
-
-class _Utf8:
-    """A text file as the UTF-8 that ijson reads."""
-
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text = text
-
-    def read(self, size: int = -1) -> bytes:
-        return self._text.read(size).encode()
 
 
 class Groups:
