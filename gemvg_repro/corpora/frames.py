@@ -17,6 +17,9 @@ CROSSING = 1.0
 WITHOUT_AREA = "box without area"
 """The class of fault of a box that gives no target and is no error."""
 
+PROPORTIONS = 0.02
+"""By how much the proportions of a picture may differ from those that its annotation states."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -125,6 +128,16 @@ def unit_box(xyxy: tuple[float, float, float, float], width: int, height: int) -
     if min(box[2] - box[0], box[3] - box[1]) < 1e-9 or box_error(box):
         return WITHOUT_AREA
     return box
+
+
+def other_proportions(stated: tuple[int, int], actual: tuple[int, int]) -> bool:
+    """Whether a picture of these (width, height) is no copy of the stated one at another scale.
+
+    Sides are rounded to whole pixels, and a share of PROPORTIONS is allowed: a box is off by no more than that.
+    """
+    width, height = stated
+    difference = abs(actual[0] * height - actual[1] * width)
+    return difference > width + height + PROPORTIONS * width * actual[1]
 
 
 def clean_phrase(text: object) -> str | None:

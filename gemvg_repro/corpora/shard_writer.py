@@ -17,7 +17,7 @@ from PIL import Image
 from ..files.hashing import sha256
 from .composition.composed import ComposedSample
 from .shard_schema import SCHEMA
-from .shards import referenced_picture
+from .stored_pictures import referenced_picture
 
 _CANONICAL = json.JSONEncoder(sort_keys=True)
 

@@ -7,65 +7,22 @@ were made. `datasets.load_dataset("parquet", data_files=..., streaming=True)` re
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from ..files.hashing import sha256
-from ..files.pictures import FilePicture, MarkedPicture, opened, scaled
 from ..files.validation import Refused
 from ..grounding.boxes import box_error
-from ..grounding.samples import Box, Picture, Sample, Target
+from ..grounding.samples import Sample, Target
 from .index import Split, split_of
 from .manifest import MANIFEST, manifest
-from .readers.videos import SUFFIXES, VideoPicture
 from .recipe import Stage
 from .shard_schema import PICTURE, SCHEMA
-
-
-def referenced_picture(root: Path, picture: Mapping[str, Any], most_pixels: int | None) -> Picture:
-    """The image that a row refers to, without its mark."""
-    path: str = picture["path"]
-    if picture["member"] is not None and path.endswith(SUFFIXES):
-        return VideoPicture(root, path, picture["member"], most_pixels)
-    return FilePicture(root, path, most_pixels)
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddedPicture:
-    """Picture `position` of a row of a row group of a shard, read lazily: a quarter of a million samples with embedded
-    images fit into memory. With `most_pixels`, a larger one is scaled down to so many, as a FilePicture
-    is. `pixels` raises Refused if it cannot be read or decoded, or is larger than MAX_STORED_PIXELS."""
-
-    shard: Path
-    group: int
-    row: int
-    position: int
-    most_pixels: int | None = None
-
-    def pixels(self) -> NDArray[np.uint8]:
-        """RGB, of shape (height, width, 3)."""
-        try:
-            content = _jpegs(self.shard, self.group)[self.row][self.position]
-            with opened(io.BytesIO(content)) as image:
-                return scaled(image, self.most_pixels)
-        except Exception as error:
-            raise Refused(f"picture {self.position} of row {self.row}, group {self.group} of {self.shard} cannot be "
-                          f"read: {error}") from error  # fmt: skip
-
-
-@lru_cache(maxsize=8)
-def _jpegs(shard: Path, group: int) -> list[list[bytes]]:
-    """The embedded pictures of each row of a row group."""
-    rows = pq.ParquetFile(shard).read_row_group(group, columns=["pictures"]).column("pictures").to_pylist()
-    return [[picture["jpeg"] for picture in pictures] for pictures in rows]
+from .stored_pictures import box_of, picture_of
 
 
 def verify(folder: Path) -> dict[str, Any]:
@@ -142,7 +99,7 @@ def _samples(
     row: Mapping[str, Any], at: tuple[Path, int, int] | None, roots: Mapping[str, Path], most_pixels: int | None
 ) -> list[Sample]:
     """A row as samples: the first and its follow-ups, or a conversation's turns. `at`: where embedded images are."""
-    pictures = tuple(_picture(p, n, row["source"], at, roots, most_pixels) for n, p in enumerate(row["pictures"]))
+    pictures = tuple(picture_of(p, n, row["source"], at, roots, most_pixels) for n, p in enumerate(row["pictures"]))
 
     def sample(id_: str, question: Mapping[str, Any]) -> Sample:
         targets = tuple(_target(id_, t, len(pictures)) for t in question["targets"])
@@ -161,31 +118,9 @@ def _samples(
 
 
 def _target(sample: str, target: Mapping[str, Any], pictures: int) -> Target:
-    picture, box = target["picture"], _box(target["box"])
+    picture, box = target["picture"], box_of(target["box"])
     if not 0 <= picture < pictures:
         raise Refused(f"{sample}: a target is in picture {picture}, from 0, of {pictures}; build the data anew")
     if fault := box_error(box):
         raise Refused(f"{sample}: the box {box} {fault}; build the data anew")
     return Target(picture, box)
-
-
-def _picture(
-    picture: Mapping[str, Any], position: int, source: str, at: tuple[Path, int, int] | None,
-    roots: Mapping[str, Path], most_pixels: int | None,
-) -> Picture:  # fmt: skip
-    plain: Picture
-    if at is not None:
-        plain = EmbeddedPicture(*at, position, most_pixels)
-    elif source in roots:
-        plain = referenced_picture(roots[source], picture, most_pixels)
-    else:
-        raise Refused(
-            f"the pictures of {source} are not embedded, and no folder of them is known; name it under `pictures` in "
-            f"{MANIFEST}, or build the data anew with the roots of its sources"
-        )
-    return plain if picture["mark"] is None else MarkedPicture(plain, _box(picture["mark"]))
-
-
-def _box(values: Sequence[float]) -> Box:
-    x1, y1, x2, y2 = values
-    return (x1, y1, x2, y2)

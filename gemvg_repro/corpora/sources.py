@@ -5,7 +5,8 @@ d3         d3_pkl/{images,annotations,sentences,groups}.pkl, d3_images/
 egoexo4d   annotations/relations_train.json, takes/; or, processed, <take_uid>/annotation.json
 mvtrack    <objN>/<objN>-<view>/, with mvtrack_train_split.txt or train_split.txt if there is one
 conversations   *.json or *.jsonl, pictures beside them
-star       STAR_train.json; frames/<video>.mp4/ or Charades_v1_480/<video>.mp4; Action Genome's two pickles if there
+star       STAR_train.json; frames/<video>.mp4/ or Charades_v1_480/<video>.mp4; Action Genome's two pickles, or its
+           person_bbox.pkl alone, if there
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _mvtrack(root: Path, skips: Skips, check_files: bool) -> Iterable[AnnotatedF
 
 
 def _star(root: Path, skips: Skips, check_files: bool) -> Iterable[AnnotatedFrame | SourceQuestion]:
-    pickled = root if (root / "object_bbox_and_relationship.pkl").is_file() else None
+    pickled = root if any((root / name).is_file() for name in (star.OBJECTS, star.PERSONS)) else None
     frames = _star_pictures(root) if check_files or pickled is None else None
     return star.read(root / "STAR_train.json", skips, frames, pickled)
 

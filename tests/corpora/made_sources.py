@@ -238,30 +238,31 @@ def conversations(root: Path, number: int, seed: int = 0) -> Path:
     return root
 
 
-def paint(roots: dict[str, Path], size: tuple[int, int] = (48, 32)) -> None:
-    """Small pictures of noise where COCO, D3, Ego-Exo4D and MVTrack have theirs; unit boxes do not notice the size."""
+def paint(roots: dict[str, Path]) -> None:
+    """Small pictures of noise where COCO, D3, Ego-Exo4D and MVTrack have theirs, in the annotated proportions."""
     rng = np.random.default_rng(0)
-    files: list[Path] = []
+    files: dict[Path, tuple[int, int]] = {}
     if root := roots.get("coco"):
         content = json.loads((root / "annotations" / "instances_train2017.json").read_text())
-        files += [root / "train2017" / image["file_name"] for image in content["images"]]
+        files |= {root / "train2017" / i["file_name"]: (i["width"], i["height"]) for i in content["images"]}
     if root := roots.get("d3"):
         content = pickle.loads((root / "d3_pkl" / "images.pkl").read_bytes())
-        files += [root / "d3_images" / image["file_name"] for image in content.values()]
+        files |= {root / "d3_images" / i["file_name"]: (i["width"], i["height"]) for i in content.values()}
     if root := roots.get("egoexo4d"):
         content = json.loads((root / "annotations" / "relations_train.json").read_text())["annotations"]
-        files += [
-            root / uid / camera / f"{frame}.jpg"
+        files |= {
+            root / uid / camera / f"{frame}.jpg": (1408, 1408) if camera.startswith("aria") else (3840, 2160)
             for uid, take in content.items()
             for cameras in take["object_masks"].values()
             for camera, notes in cameras.items()
             for frame in notes["annotated_frames"]
-        ]
+        }
     if root := roots.get("mvtrack"):
-        files += [f for f in root.glob("*/*/img/*.jpg") if f.stat().st_size == 0]
-    for file in files:
+        files |= {f: (640, 360) for f in root.glob("*/*/img/*.jpg") if f.stat().st_size == 0}
+    for file, (width, height) in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(file)
+        shape = round(48 * height / max(width, height)), round(48 * width / max(width, height)), 3
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(file)
 
 
 def everything(root: Path, scale: int = 1, seed: int = 0) -> dict[str, Path]:

@@ -18,9 +18,9 @@ from typing import Any
 from ...files import coco
 from ...files.box_units import BoxUnits
 from ...files.validation import Refused
-from ...grounding.boxes import duplicates
 from ..frames import EVERYTHING, AnnotatedFrame, Instance, Skips, clean_phrase
 from . import fields, json_stream
+from .duplicates import merged
 
 LICENCE = "COCO annotations: CC BY 4.0; images: Flickr's terms of use, each under the licence that its record names"
 
@@ -91,6 +91,8 @@ def _images(file: Path, groups: json_stream.Groups, folder: fields.Folder, skips
         if not folder.has(path):
             skips.add("image file missing", f"{where}: {path}")
             continue
+        if not folder.agrees(path, size, where, skips):
+            continue
         id_, stated = first.setdefault(os.path.normpath(path), (image.id, size))
         if id_ != image.id and stated == size:
             joined[image.id] = id_
@@ -144,20 +146,9 @@ def _frame(head: Any, parts: list[Any], names: Mapping[coco.Id, str], units: Box
             if earlier := instances.pop(id_, None):
                 unclear.add(earlier.category)
     return AnnotatedFrame(
-        str(image), f"image/{image}", path, width, height, tuple(_distinct(instances, skips)),
+        str(image), f"image/{image}", path, width, height, merged(instances.values(), f"image {image}", skips),
         unclear=frozenset(unclear), aliases=tuple(aliases),
     )  # fmt: skip
-
-
-def _distinct(instances: Mapping[str, Instance], skips: Skips) -> list[Instance]:
-    """Those that repeat no earlier one of their category."""
-    repeated: set[str] = set()
-    for category in {instance.category for instance in instances.values()}:
-        same = [instance for instance in instances.values() if instance.category == category]
-        repeated |= {same[n].id for n in duplicates([instance.box for instance in same if instance.box])}
-    for id_ in sorted(repeated):
-        skips.add("box that repeats another of its category", f"annotation {id_}")
-    return [instance for id_, instance in instances.items() if id_ not in repeated]
 
 
 def _name(record: Mapping[str, Any], names: Mapping[coco.Id, str]) -> str:

@@ -18,6 +18,7 @@ from ...files import pickles
 from ...files.validation import Refused
 from ..frames import EVERYTHING, AnnotatedFrame, Instance, Skips, clean_phrase
 from . import fields
+from .duplicates import merged
 
 LICENCE = "D3: CC BY-NC 4.0; images: Flickr's terms of use"
 
@@ -84,12 +85,14 @@ def _frame(
     if not files.has(path):
         skips.add("image file missing", f"{where}: {path}")
         return None
+    if not files.agrees(path, size, where, skips):
+        return None
     unclear: set[str] = set()
     instances = [i for note in notes if (i := _instance(*note, size, texts, unclear, skips))]
     flickr = fields.flickr(record.get("flickr_url"))
     group = record.get("group_id")
     return AnnotatedFrame(
-        str(key), f"group/{group if fields.is_id(group) else key}", path, *size, tuple(instances),
+        str(key), f"group/{group if fields.is_id(group) else key}", path, *size, merged(instances, where, skips),
         unclear=frozenset(unclear), aliases=(flickr,) if flickr else (),
     )  # fmt: skip
 

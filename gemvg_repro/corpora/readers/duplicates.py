@@ -9,6 +9,9 @@ from ...grounding.boxes import DUPLICATE_IOU, pairwise_iou
 from ...grounding.samples import Box
 from ..frames import Instance, Skips
 
+REPEATED = "box that repeats another of its category"
+"""The class of fault: their IoU is above DUPLICATE_IOU."""
+
 
 def merged(instances: Iterable[Instance], where: str, skips: Skips) -> tuple[Instance, ...]:
     """The instances without repetitions, each of which is counted. The first one gets what else describes it: a phrase

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ...files.validation import Refused, read_json
-from ..frames import AnnotatedFrame, Instance, Skips, clean_phrase, unit_box
+from ..frames import AnnotatedFrame, Instance, Skips, clean_phrase, other_proportions, unit_box
 from . import fields, json_stream
+from .duplicates import merged
 from .masks import MaskError, box_of, counts_of, lz_decode
 
 LICENCE = "Ego-Exo4D: licence agreement signed with the Ego4D consortium; not to be passed on"
@@ -179,11 +180,20 @@ def _frame(
             unclear.add(category)
         else:
             instances.append(Instance(f"{where}.{name}", category, box, identity=name))
-    # aria: 1408 x 1408, others 3840 x 2160; only its proportions matter where no mask states the size
-    size = sizes.pop() if sizes else ((1408, 1408) if camera.startswith("aria") else (3840, 2160))
+    size = sizes.pop() if sizes else _unstated_size(camera, path, files)
+    if not files.agrees(path, size, where, skips):
+        return None
     return AnnotatedFrame(
-        f"{uid}/{camera}/{time}", uid, path, *size, tuple(instances), camera, time, member, frozenset(unclear)
+        f"{uid}/{camera}/{time}", uid, path, *size, merged(instances, where, skips), camera, time, member,
+        frozenset(unclear),
     )  # fmt: skip
+
+
+def _unstated_size(camera: str, path: str, files: fields.Folder) -> fields.Size:
+    """Of a frame without masks: as released (aria 1408 x 1408, others 3840 x 2160), or as its picture is."""
+    released = (1408, 1408) if camera.startswith("aria") else (3840, 2160)
+    actual = files.size(path)
+    return actual if actual and other_proportions(released, actual) else released
 
 
 def _category(name: str) -> str | None:

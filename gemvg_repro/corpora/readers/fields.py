@@ -6,13 +6,15 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from ...files.pictures import MAX_STORED_PIXELS, FilePicture
 from ...files.validation import Refused, leaves_folder
 from ...grounding.samples import Box
-from ..frames import unit_box
+from ..frames import Skips, other_proportions, unit_box
+from .videos import SUFFIXES, size_of_video
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -72,6 +74,7 @@ class Folder:
     def __init__(self, root: Path | None) -> None:
         self.root = root
         self._listed: dict[str, frozenset[str]] = {}
+        self._size_of_video = lru_cache(maxsize=256)(size_of_video)  # asked for once a frame
 
     def has(self, relative: str) -> bool:
         if self.root is None:
@@ -88,10 +91,24 @@ class Folder:
         return name in self._listed[folder]
 
     def size(self, relative: str) -> Size | None:
-        """Stored width and height of an image below the root, from its header; None if it cannot be read."""
+        """Width and height of an image, as stored, or of a video, as shown; None if it cannot be read."""
         if self.root is None:
             return None
         try:
+            if relative.endswith(SUFFIXES):
+                return self._size_of_video(FilePicture(self.root, relative).file())
             return FilePicture(self.root, relative).size()
         except Refused:
             return None
+
+    def agrees(self, relative: str, stated: Size, where: str, skips: Skips) -> bool:
+        """Whether a picture or video has the proportions that its annotation states; counts it if not.
+
+        One that cannot be read is not judged here: it is refused, by name, when it is opened.
+        """
+        actual = self.size(relative)
+        if actual is None or not other_proportions(stated, actual):
+            return True
+        sizes = f"is {actual[0]}x{actual[1]}, annotated as {stated[0]}x{stated[1]}"
+        skips.add("picture of other proportions than its annotation states", f"{where}: {relative} {sizes}")
+        return False

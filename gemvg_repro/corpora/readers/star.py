@@ -4,6 +4,7 @@ A record's `situations` have, for each 6-digit frame, `bbox` (xyxy in pixels, en
 (STAR_Benchmark, code/visualization_tools/qa_visualization.py:60-71). Action Genome's object_bbox_and_relationship.pkl
 has xywh or None beside `visible`, its person_bbox.pkl xyxy arrays and the frames' size: two conventions for the same
 frames. Frames come from the pickles where both are there, else from the situations; questions always from the JSON.
+The JSON does not state the frames' size: person_bbox.pkl does, and without it they must be as released (RELEASED_SIDE).
 There are no identities: an object is followed by its class, which is unclear where a frame has it twice. The classes
 are those of STAR_classes/object_classes.txt beside the JSON (lines such as "o001 broom"); without it, as released.
 """
@@ -22,7 +23,6 @@ from ...files import pickles
 from ...files.validation import Refused
 from ..frames import AnnotatedFrame, Instance, Skips, SourceQuestion, clean_phrase
 from . import fields, json_stream
-from .videos import size_of_video
 
 LICENCE = (
     "STAR: Apache-2.0 (code and questions); Charades videos: AI2's licence, non-commercial; Action Genome: MIT (code)"
@@ -35,6 +35,9 @@ CLASSES = (
 ).split(",")
 """o000 to o036, as released."""
 
+RELEASED_SIDE = 480
+"""Pixels of the longer side of Charades_v1_480's frames, which STAR's and Action Genome's boxes refer to."""
+
 _FRAME = re.compile(r"(?P<video>[A-Za-z0-9_-]{1,32})\.mp4/(?P<number>\d{6})\.png")
 
 Things = list[tuple[str, Any]]
@@ -46,15 +49,18 @@ def read(
 ) -> Iterator[AnnotatedFrame | SourceQuestion]:
     """Frames, then questions. `root` has <video>.mp4 files, or folders of that name with 000001.png and so on.
 
-    `pickled` is the folder of Action Genome's pickles. STAR itself says no sizes: they come from person_bbox.pkl, or
-    from the pictures below `root`. Raises Refused for a file that is none of STAR, or without any way to know sizes.
+    `pickled` is the folder of Action Genome's pickles, or of person_bbox.pkl alone. STAR itself states no sizes: they
+    come from this file, or from the pictures below `root` if these are as released. Raises Refused for a file that is
+    none of STAR, or without any way to know sizes.
     """
     if root is None and pickled is None:
         raise Refused("STAR's boxes are in pixels, its files do not say of what size; give the frames' root or pickles")
-    frames = _Frames(root, skips)
+    persons = _pickled(pickled, PERSONS) if pickled else None
+    frames = _Frames(root, skips, persons)
     classes = _classes(file.parent / "STAR_classes" / "object_classes.txt")
-    if pickled:
-        yield from _of_pickles(pickled, frames, skips)
+    boxes_are_pickled = pickled is not None and (pickled / OBJECTS).is_file()
+    if pickled and persons is not None and boxes_are_pickled:
+        yield from _of_pickles(_pickled(pickled, OBJECTS), persons, frames, skips)
     seen = 0
     questions = []
     for n, record in enumerate(json_stream.items(file, "item")):
@@ -67,7 +73,7 @@ def read(
         if not isinstance(video, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", video):
             skips.add("record without a usable video_id", where)
             continue
-        if not pickled:
+        if not boxes_are_pickled:
             yield from _of_situations(video, record["situations"], where, frames, classes, skips)
         if question := _question(video, record, where, classes, skips):
             questions.append(question)
@@ -82,22 +88,36 @@ def read(
 class _Frames:
     """Makes frames of known size and place."""
 
-    def __init__(self, root: Path | None, skips: Skips) -> None:
+    def __init__(self, root: Path | None, skips: Skips, persons: dict[str, Any] | None) -> None:
         self.files, self.skips = fields.Folder(root), skips
-        self.root = root
+        self.root, self._persons = root, persons
         self._sizes: dict[str, fields.Size | None] = {}
+        self._agreeing: dict[str, bool] = {}
 
-    def size(self, video: str, number: int) -> fields.Size | None:
-        """Of all frames of a video: that of the first which is asked for."""
-        if video not in self._sizes and self.root is not None:
-            if (self.root / f"{video}.mp4").is_file():
-                self._sizes[video] = size_of_video(self.root / f"{video}.mp4")
-            else:
-                size = self.files.size(f"{video}.mp4/{number:06d}.png")
-                if size is None:
-                    return None
-                self._sizes[video] = size
-        return self._sizes.get(video)
+    def size(self, video: str, number: int) -> fields.Size | str:
+        """The size that the boxes of a frame refer to: the stated one, or as released; else the class of fault."""
+        if self._persons is not None:
+            return _stated_size(self._persons.get(f"{video}.mp4/{number:06d}.png")) or "frame of unknown size"
+        if self._sizes.get(video) is None:
+            is_file = self.root is not None and (self.root / f"{video}.mp4").is_file()
+            self._sizes[video] = self.files.size(f"{video}.mp4" if is_file else f"{video}.mp4/{number:06d}.png")
+        size = self._sizes[video]
+        if size is None:
+            return "frame of unknown size"
+        if max(size) != RELEASED_SIDE:
+            return (
+                f"frame whose longer side has not the {RELEASED_SIDE} pixels of Charades_v1_480, which its boxes refer "
+                f"to; {PERSONS} would state the size"
+            )
+        return size
+
+    def _agrees(self, video: str, path: str, size: fields.Size, where: str) -> bool:
+        """Whether the first frame of a video has the proportions that its annotation states."""
+        if video not in self._agreeing:
+            self._agreeing[video] = self.files.agrees(path, size, where, self.skips)
+        elif not self._agreeing[video]:
+            self.skips.add("picture of other proportions than its annotation states", where)
+        return self._agreeing[video]
 
     def make(self, video: str, number: int, things: Things, size: fields.Size) -> AnnotatedFrame | None:
         where = f"{video}.mp4/{number:06d}.png"
@@ -107,6 +127,8 @@ class _Frames:
                 self.skips.add("picture or video missing", where)
                 return None
             path, member = f"{video}.mp4", number - 1
+        if not self._agrees(video, path, size, where):
+            return None
         count = Counter(name for name, _ in things)
         unclear = {name for name, n in count.items() if n > 1}
         if unclear:
@@ -135,8 +157,8 @@ def _of_situations(
             skips.add("boxes and labels that do not agree", place)
         elif not all(isinstance(label, str) and _class(label, classes) for label in labels):
             skips.add("unknown class", place)
-        elif (size := frames.size(video, int(key))) is None:
-            skips.add("frame of unknown size", place)
+        elif isinstance(size := frames.size(video, int(key)), str):
+            skips.add(size, place)
         else:
             things: Things = [
                 (str(_class(label, classes)), "no box" if box is None else fields.box(box, "xyxy", size))
@@ -168,11 +190,19 @@ _GENOME = {re.sub(r"[^a-z]", "", name): name for name in CLASSES}
 """Action Genome writes the classes without slashes: "closetcabinet", "cupglassbottle", "phonecamera"."""
 
 
-def _of_pickles(folder: Path, frames: _Frames, skips: Skips) -> Iterator[AnnotatedFrame]:
-    objects = pickles.load(folder / "object_bbox_and_relationship.pkl")
-    persons = pickles.load(folder / "person_bbox.pkl")
-    if not isinstance(objects, dict) or not isinstance(persons, dict):
-        raise Refused(f"{folder} has no pickles of Action Genome: expected dicts by frame")
+OBJECTS, PERSONS = "object_bbox_and_relationship.pkl", "person_bbox.pkl"
+
+
+def _pickled(folder: Path, name: str) -> dict[Any, Any]:
+    content = pickles.load(folder / name)
+    if not isinstance(content, dict):
+        raise Refused(f"{folder / name} is no pickle of Action Genome: expected a dict by frame")
+    return content
+
+
+def _of_pickles(
+    objects: dict[Any, Any], persons: dict[Any, Any], frames: _Frames, skips: Skips
+) -> Iterator[AnnotatedFrame]:
     for key, records in objects.items():
         named = _FRAME.fullmatch(key) if isinstance(key, str) else None
         person = persons.get(key)

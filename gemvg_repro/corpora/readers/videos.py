@@ -1,4 +1,8 @@
-"""How is frame n of a video decoded? By PyAV (FFmpeg), counted from 0 in the order of presentation."""
+"""How is frame n of a video decoded? By PyAV (FFmpeg), counted from 0 in the order of presentation.
+
+Frames are turned by the file's display matrix (a phone held upright stores them lying), as FFmpeg's command line does,
+which extracted the frames that were annotated.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +38,24 @@ def _opened(file: Path) -> Iterator[Any]:
 
 
 def size_of_video(file: Path) -> tuple[int, int] | None:
-    """Width and height as stated in the file's head; None if it cannot be read."""
+    """Width and height of the frames as they are shown, by the first one; None if it cannot be read."""
     try:
         with _opened(file) as stream:
-            return stream.width, stream.height
+            for frame in stream.container.decode(stream):
+                return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
     except Refused:
-        return None
+        pass
+    return None
+
+
+_TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, -180: Image.Transpose.ROTATE_180,
+          -90: Image.Transpose.ROTATE_270}  # fmt: skip
+"""By the degrees, counterclockwise, of a display matrix."""
+
+
+def _upright(frame: Any) -> Image.Image:
+    image: Image.Image = frame.to_image()
+    return image.transpose(_TURNS[frame.rotation]) if frame.rotation in _TURNS else image
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,7 @@ class VideoPicture:
                 if frame.pts is not None and frame.pts >= target_pts - half:
                     if frame.pts > target_pts + half:
                         break
-                    return self._scaled(frame.to_image())
+                    return self._scaled(_upright(frame))
         raise Refused(f"{file} has no frame {self.member}, counted from 0; are annotation and video of one release?")
 
     def _scaled(self, image: Image.Image) -> NDArray[np.uint8]:

@@ -260,7 +260,7 @@ def _mvtrack(root: Path, rng: Random, pictures: int) -> None:
 
 def _star(root: Path, rng: Random, pictures: int) -> None:
     """Videos with looks as classes; for each the question which object moves, or stands leftmost if none does."""
-    records = []
+    records, persons = [], {}
     for n in range(max(1, pictures // _STEPS)):
         frames, mover = _video(rng, _STEPS, rng.random() >= _STILL)
         video, situations = f"W{n:05d}", {}
@@ -268,6 +268,11 @@ def _star(root: Path, rng: Random, pictures: int) -> None:
             _save(picture, root / "frames" / f"{video}.mp4" / f"{k:06d}.png")
             corners = [[t.x, t.y, t.x + t.w, t.y + t.h] for t in picture.things]
             labels = [f"o{LOOKS.index(t.look):03d}" for t in picture.things]
+            persons[f"{video}.mp4/{k:06d}.png"] = {
+                "bbox": np.zeros((0, 4)),
+                "bbox_size": (SIDE, SIDE),
+                "bbox_mode": "xyxy",
+            }
             situations[f"{k:06d}"] = {"bbox": corners, "bbox_labels": labels, "rel_pairs": [], "rel_labels": []}
         things = frames[0].things
         question = "Which object moves?" if mover is not None else "Which object stands leftmost?"
@@ -280,6 +285,7 @@ def _star(root: Path, rng: Random, pictures: int) -> None:
             }
         )  # fmt: skip
     _json(root / "STAR_train.json", records)
+    (root / "person_bbox.pkl").write_bytes(pickle.dumps(persons))  # states the size of the frames
     classes = root / "STAR_classes" / "object_classes.txt"
     classes.parent.mkdir(parents=True, exist_ok=True)
     classes.write_text("".join(f"o{n:03d} {Pattern(*look)}\n" for n, look in enumerate(LOOKS)))

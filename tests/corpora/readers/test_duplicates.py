@@ -13,7 +13,7 @@ from gemvg_repro.corpora.readers.duplicates import merged
 from .test_d3 import write as write_d3
 from .test_egoexo import official
 
-FAULT = "object annotated twice (IoU above 0.95)"
+FAULT = "box that repeats another of its category"
 BOX = (0.1, 0.1, 0.5, 0.5)
 
 

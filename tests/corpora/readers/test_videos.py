@@ -46,3 +46,21 @@ def test_a_frame_that_is_not_there_and_broken_files_are_refused(video: Path, tmp
     with pytest.raises(Refused, match="cannot be read as a video"):
         VideoPicture(tmp_path, "cut.mp4", 0).pixels()
     assert size_of_video(cut) is None
+
+
+@pytest.mark.parametrize(("turned", "shape"), [(0, (48, 64)), (90, (64, 48)), (180, (48, 64)), (-90, (64, 48))])
+def test_a_frame_is_turned_as_it_is_shown(tmp_path: Path, turned: int, shape: tuple[int, int]) -> None:
+    """A phone held upright stores its frames lying, and by how much they are to be turned, counterclockwise."""
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:24, :32] = 220  # the upper left quarter
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"crf": "12"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_rotation(turned)
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(stored, format="rgb24")))
+        container.mux(stream.encode())
+    pixels = VideoPicture(tmp_path, "a.mp4", 1).pixels()
+    assert pixels.shape[:2] == shape and size_of_video(tmp_path / "a.mp4") == shape[::-1]
+    expected = np.rot90(stored, turned // 90)
+    assert np.abs(pixels.astype(int) - expected).mean() < 10

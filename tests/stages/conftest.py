@@ -1,0 +1,3 @@
+from ..corpora.conftest import indexes, roots
+
+__all__ = ["indexes", "roots"]
