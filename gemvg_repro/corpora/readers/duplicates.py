@@ -22,9 +22,7 @@ def merged(instances: Iterable[Instance], where: str, skips: Skips) -> tuple[Ins
             if {*earlier.phrases} & {*instance.phrases} and _same_box(earlier.box, instance.box):
                 others = (p for p in instance.phrases if p != earlier.category)
                 kept[n] = replace(earlier, attributes=tuple(dict.fromkeys([*earlier.attributes, *others])))
-                skips.add(
-                    f"object annotated twice (IoU above {DUPLICATE_IOU})", f"{where}: {earlier.id}, {instance.id}"
-                )
+                skips.add(REPEATED, f"{where}: {earlier.id}, {instance.id}")
                 break
         else:
             kept.append(instance)
