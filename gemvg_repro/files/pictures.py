@@ -199,6 +199,11 @@ class CutOut:
         left, top, right, bottom = self.corners(whole.shape[1], whole.shape[0])
         return whole[top:bottom, left:right]
 
+    def sliver(self, width: int, height: int, most_pixels: int | None) -> str | None:
+        """Why Qwen2-VL cannot take it of a whole of this size, scaled to at most `most_pixels`; None if it can."""
+        left, top, right, bottom = self.corners(*fitted(width, height, most_pixels))
+        return sliver(right - left, bottom - top)
+
     def corners(self, width: int, height: int) -> tuple[int, int, int, int]:
         """Left, top, right and bottom in pixels of a whole of this width and height."""
         left, top = math.floor(self.box[0] * width), math.floor(self.box[1] * height)

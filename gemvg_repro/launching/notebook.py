@@ -18,9 +18,9 @@ import psutil
 
 from ..files.validation import printable
 from ..runs.directory import Interrupted
-from ..runs.executions import take_job
 from ..runs.layout import NOTEBOOK, REPORT_NOTEBOOK
-from ..runs.ownership import Owner, owner_of
+from ..runs.owner import Owner
+from ..runs.ownership import owner_of, take_job
 from ..study.plan import Job
 
 KERNELS = Path(__file__).parent / "jupyter"

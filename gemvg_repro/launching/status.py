@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..files.validation import printable
-from ..runs.executions import current_owner
 from ..runs.layout import REPORT_PAGE
+from ..runs.ownership import current_owner
 from ..runs.progress import progress_of
 from ..study.plan import Job
 from .notebook import ANSI, failure_text

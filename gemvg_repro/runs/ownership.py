@@ -16,20 +16,19 @@ import errno
 import fcntl
 import json
 import os
-import platform
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from random import random
 from typing import IO, Literal, Self
-from uuid import uuid4
-
-import psutil
 
 from ..files.file_system import NETWORK, file_system
+from .layout import JobFiles
+from .owner import Owner, this_process
 
 BEAT_S = 5.0
 SILENCE_S = 60.0
@@ -37,41 +36,6 @@ SILENCE_S = 60.0
 
 _held: dict[Path, Lock] = {}
 """The locks of this process: it may take one again (a notebook cell that is run twice), others may not."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """A process, distinguishable from a later one with its process number and from one on another machine.
-
-    Attributes:
-        host: for people; containers and cloned machines share names.
-        place: within which a process number identifies a process: a boot of a kernel, and a container.
-        started: seconds from the boot to the start of the process; setting the clock does not change it.
-        tenure: unique to one acquisition of the lock.
-    """
-
-    host: str
-    pid: int
-    place: str
-    started: float
-    since: str
-    tenure: str
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, since {self.since}"
-
-    @property
-    def here(self) -> bool:
-        """Whether it is in this place, so that `lives` is certain."""
-        return self.place == _place()
-
-    @property
-    def lives(self) -> bool:
-        """Whether the process is known to live: true only for one of this place."""
-        try:
-            return self.here and abs(_started(self.pid) - self.started) < 0.1
-        except (psutil.Error, OSError):
-            return False
 
 
 class OwnedError(RuntimeError):
@@ -120,7 +84,7 @@ class Lock:
     @classmethod
     def _begin(cls, path: Path, file: IO[str]) -> Self | None:
         """Writes this process into the file; None if another did so at the same time, since flock let both."""
-        lock = cls(path, file, _myself())
+        lock = cls(path, file, this_process())
         file.seek(0)
         file.write(json.dumps(asdict(lock._owner)))
         file.truncate()
@@ -201,6 +165,28 @@ class _Watch:
         return "beats" if self._moved else "undecided"
 
 
+def current_owner(files: JobFiles) -> Owner | None:
+    """The process that executes a run's notebook now, on this machine or another; None if none does."""
+    owners = (owner_of(lock) for lock in (files.owner_lock, files.lock))
+    return next((owner for owner in owners if owner is not None), None)
+
+
+def take_job(files: JobFiles, on_wait: Callable[[Owner], None]) -> Lock:
+    """Owns the executions of a run's notebook, after whoever executes it now, who is told to `on_wait`."""
+    files.folder.mkdir(parents=True, exist_ok=True)
+    if (owner := current_owner(files)) is not None:
+        on_wait(owner)
+    lock = Lock.take(files.lock, patience_s=None)
+    try:
+        files.stop.unlink(missing_ok=True)
+        while owner_of(files.owner_lock) is not None:
+            time.sleep(0.5)  # for a notebook that a person executes, or for the kernel of a killed one
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
 def owner_of(path: Path) -> Owner | None:
     """The owner that holds this lock file now, or None; nothing is changed, and nothing is waited for.
 
@@ -252,33 +238,6 @@ def _is_local(path: Path) -> bool:
 
 
 @cache
-def _place() -> str:
-    try:
-        spaces = (os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", "time"))
-        return " ".join([Path("/proc/sys/kernel/random/boot_id").read_text().strip(), *spaces])
-    except OSError:
-        return platform.node()  # not Linux
-
-
-def _started(pid: int) -> float:
-    """Seconds from the boot to the start of a process: psutil's own number moves when the clock is set.
-
-    Raises:
-        psutil.Error, OSError: there is none, or it is a zombie.
-    """
-    if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-        raise psutil.ZombieProcess(pid)
-    if not Path("/proc/self/stat").exists():
-        return float(psutil.Process(pid).create_time())
-    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()  # proc(5): starttime is the 22nd
-    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
-
-
-def _myself() -> Owner:
-    since = time.strftime("%Y-%m-%d %H:%M:%S")
-    return Owner(platform.node(), os.getpid(), _place(), _started(os.getpid()), since, uuid4().hex)
-
-
 def _read(file: IO[str]) -> Owner | None:
     file.seek(0)
     try:

@@ -18,7 +18,8 @@ import pytest
 
 from gemvg_repro.runs import ownership
 from gemvg_repro.runs.directory import Run
-from gemvg_repro.runs.ownership import Lock, OwnedError, Owner, owner_of
+from gemvg_repro.runs.owner import Owner
+from gemvg_repro.runs.ownership import Lock, OwnedError, owner_of
 
 SOON_S = 0.6
 """In place of SILENCE_S."""

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from tools.parameter_path import Step, path_of
+from tools.parameter_path import FUNCTION, Step, path_of
 
 FILES = {
     "__init__.py": "",
@@ -128,3 +128,9 @@ def test_a_function_that_does_not_exist_is_refused(project: Path) -> None:
     for name in ("small.start:end", "small.missing:begin", "small.start"):
         with pytest.raises(ValueError, match="has no function"):
             path_of(project, name)
+
+
+def test_the_parameters_of_train_return_to_few_files() -> None:
+    """At fc20201 they passed 31 files and came back 46 times."""
+    steps = path_of(Path(__file__).parents[2], FUNCTION)
+    assert sum(step.is_return for step in steps) <= 15

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from ...files.pictures import MAX_ASPECT, CutOut, fitted, sliver
+from ...files.pictures import MAX_ASPECT, CutOut
 from ...files.validation import Refused
 from ...grounding.number_words import CARDINALS
 from ...grounding.samples import Box, Sample, Target
@@ -95,9 +95,7 @@ def _can_be_shown(image: AnnotatedImage, box: Box) -> bool:
     """Whether the part of an image in a box is large enough to be an image of its own, and not too slender."""
     if min((box[2] - box[0]) * image.width, (box[3] - box[1]) * image.height) < _SMALLEST_REFERENCE:
         return False
-    whole = fitted(image.width, image.height, image.picture.most_pixels)
-    left, top, right, bottom = CutOut(image.picture, box).corners(*whole)
-    return sliver(right - left, bottom - top) is None
+    return CutOut(image.picture, box).sliver(image.width, image.height, image.picture.most_pixels) is None
 
 
 def _semantic(coco: Coco, pools: list[_Pool], rng: Random, number: int, most_pictures: int) -> Sample:
