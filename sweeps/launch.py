@@ -146,11 +146,11 @@ def check_data(jobs: tuple[Job, ...]) -> None:
             "as --set steps=20 does, or launch without the report: --only '!report'"
         )
     job_by_data = {
-        job.parameters["data"]: job  # the last of each, which needs most of it
+        (job.parameters["data"], job.parameters["images"]): job  # the last of each, which needs most of it
         for job in jobs
         if job.kind not in ("evaluate", "report") and job.parameters["data"] and not job.finished
     }
-    for data, job in job_by_data.items():
+    for (data, _), job in job_by_data.items():
         from gemvg_repro.stages.data import check
 
         print(f"reading {data} and its images", file=sys.stderr)

@@ -73,5 +73,5 @@ def refused(facts: Mapping[str, Any]) -> pd.DataFrame:
         for name, cell in facts.get("cells", {}).items()
         for reason, count in cell["not_made"].items()
     ]
-    rows += [("the given file", reason, 1, "") for reason in facts.get("left_out", [])]
+    rows += [("the given file", reason, 1, "") for reason in (*facts.get("notes", []), *facts.get("left_out", []))]
     return pd.DataFrame(rows, columns=["source or cell", "reason", "times", "for example"])

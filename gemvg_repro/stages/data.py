@@ -52,18 +52,25 @@ def check(spec: RunSpec[Any]) -> dict[str, Any]:
     Raises:
         Refused: with the record and key of every fault, or it has too few prompts for the GRPO that needs it.
     """
-    if (given := spec.data.parameters.given) is None:
+    params = spec.data.parameters
+    if (given := params.given) is None:
         return {}
-    facts = spec.data.result or _facts_of(given, spec.data.parameters.data, spec.profile.data)
+    facts = spec.data.result or _facts_of(given, params, spec.profile.data)
+    for note in facts.get("notes", ()):
+        print(f"{params.data}: {note}", flush=True)  # noqa: T201  a notebook shows it
     if any(each.variant and each.variant.parent == "cot_sft" for each in spec.chain()):
         _check_prompts(given, facts["counts"], spec)
     return {} if spec.data.result else facts
 
 
-def _facts_of(given: Path, data: str, settings: DataSettings) -> dict[str, Any]:
+def _facts_of(given: Path, params: DataParameters, settings: DataSettings) -> dict[str, Any]:
     if given.is_dir():
-        return {"source": data, **_facts_of_shards(given), "shards": str(given)}
-    return {"source": data, **_facts_of_file(given, settings)}
+        return {"source": params.data, **_facts_of_shards(given), "shards": str(given)}
+    coco = user_coco.load(given, settings.most_pixels, params.images_folder)
+    if settings.composed:
+        user_coco.check_trainable(coco)
+    notes = {"notes": list(coco.notes)} if coco.notes else {}
+    return {"source": params.data, "counts": {"images": len(coco.images)}, "left_out": list(coco.left_out), **notes}
 
 
 def _check_prompts(file_or_folder: Path, counts: Mapping[str, int], spec: RunSpec[Any]) -> None:
@@ -77,11 +84,6 @@ def _check_prompts(file_or_folder: Path, counts: Mapping[str, int], spec: RunSpe
             f"{grpo.steps * grpo.prompts:,} distinct ones; give more data, or at most {prompts // grpo.prompts} steps: "
             "-p steps (of every stage), or `steps` in section grpo of the profile"
         )
-
-
-def _facts_of_file(file: Path, settings: DataSettings) -> dict[str, Any]:
-    coco = user_coco.load(file, settings.most_pixels)
-    return {"counts": {"images": len(coco.images)}, "left_out": list(coco.left_out)}
 
 
 def check_pictures(file: Path, samples: Sequence[Sample]) -> None:

@@ -48,7 +48,7 @@ def load(spec: RunSpec[Any], split: index.Split) -> list[Sample]:
         stage = spec.variant.stage if spec.variant and split == "train" else "sft"
         roots = world_pictures(folder) if not params.given and drawn.is_file() else None
         return _of_shards(source, stage, split, settings, roots)
-    coco = user_coco.load(source, settings.most_pixels)
+    coco = user_coco.load(source, settings.most_pixels, params.images_folder)
     return user_coco.samples_of(coco, split == "train", settings.seed, settings.composed)
 
 

@@ -12,6 +12,8 @@ from ..benchmarks.fingerprint import fingerprint
 from ..benchmarks.prompts import templates_at
 from ..benchmarks.registry import benchmark
 from ..corpora import recipe
+from ..corpora.user_coco import READER_VERSION
+from ..files import image_folder
 from ..files.hashing import sha256
 from ..files.pictures import FilePicture
 from ..grounding.samples import Mode, Picture
@@ -40,14 +42,19 @@ def hash_of_sizes(folder: Path) -> str:
     return run_id({path.relative_to(folder).as_posix(): path.stat().st_size for path in files})
 
 
-def hash_of_coco(file: Path) -> dict[str, str]:
-    """A COCO-format file and its images, by content."""
+def hash_of_coco(file: Path, images: Path | None = None) -> dict[str, str]:
+    """A COCO-format file and its images, by content; they lie in the folder `images`, or where they are found.
+
+    Raises:
+        Refused: several folders can be that of the images.
+    """
     try:
         names = sorted(str(image["file_name"]) for image in json.loads(file.read_bytes())["images"])
     except (ValueError, KeyError, TypeError, RecursionError):
         names = []  # the reader of the data says what is wrong with the file
-    images = {name: sha256(image) for name in names if (image := file.parent / name).is_file()}
-    return {"annotations": sha256(file), "images": run_id(images)}
+    folder = image_folder.find(file, names, images).path
+    hashes = {name: sha256(path) for name in names if (path := folder / image_folder.as_posix(name, folder)).is_file()}
+    return {"annotations": sha256(file), "images": run_id(hashes), "reader": READER_VERSION}
 
 
 def hash_of_recipe(file: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from .paths import absolute
 from .resources import Resources
 from .variants import TRAINED
 
-AXES = ("mode", "seed", "profile", "data", "steps", "samples")
+AXES = ("mode", "seed", "profile", "data", "images", "steps", "samples")
 """What a grid may vary or fix."""
 
 Values = Annotated[list[str | int], Field(min_length=1)]
@@ -33,12 +33,15 @@ class Grid(BaseModel):
 
     @field_validator("scientific", "nuisance", "fixed")
     @classmethod
-    def _data_is_absolute(cls, axes: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _paths_are_absolute(cls, axes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Its report reads the grid elsewhere."""
-        if not (given := axes.get("data")):
-            return axes
-        paths = [str(absolute(str(path))) if path else "" for path in (given if isinstance(given, list) else [given])]
-        return {**axes, "data": paths if isinstance(given, list) else paths[0]}
+
+        def absolute_path(value: Any) -> Any:
+            if isinstance(value, list):
+                return [absolute_path(each) for each in value]
+            return str(absolute(str(value))) if value else ""
+
+        return {**axes, **{axis: absolute_path(axes[axis]) for axis in ("data", "images") if axis in axes}}
 
     @classmethod
     def load(cls, file: Path, seeds: Sequence[int] | None = None, settings: Sequence[str] = ()) -> Self:

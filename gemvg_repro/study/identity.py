@@ -94,7 +94,11 @@ def data_identity(parameters: DataParameters, profile: SomeProfile) -> Identity:
         return Identity("data", {"kind": "data", **moving})
     if given:
         settings = {name: section.get(name) for name in ("composed", "seed", "most_pixels")}
-        moving = {"results_version": RESULTS_VERSION, "settings": settings, "file": content.hash_of_coco(given)}
+        moving = {
+            "results_version": RESULTS_VERSION,
+            "settings": settings,
+            "file": content.hash_of_coco(given, parameters.images_folder),
+        }
         return Identity("data", {"kind": "data", **moving})
     return Identity("data", _moving("data", ("data",), profile) | {"recipe": _recipe(section)})
 

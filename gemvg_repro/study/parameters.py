@@ -70,6 +70,12 @@ class Parameters(BaseModel):
         data: str = getattr(self, "data", "")
         return absolute(data) if data else None
 
+    @property
+    def images_folder(self) -> Path | None:
+        """The folder of the images of `data`, absolute; None where it is to be found."""
+        images: str = getattr(self, "images", "")
+        return absolute(images) if images else None
+
     def shared_with(self, kind: type[P]) -> P:
         """The parameters of another notebook that have the same values, where both have them."""
         return kind(**{k: v for k, v in dict(self).items() if k in kind.model_fields})
@@ -96,6 +102,19 @@ class Parameters(BaseModel):
             )
         return data
 
+    @field_validator("images", check_fields=False)
+    @classmethod
+    def _images_exist(cls, images: str) -> str:
+        if images and not absolute(images).is_dir():
+            raise ValueError(f"{images!r} is no folder; expected the one that the images' paths in `data` start in")
+        return images
+
+    @model_validator(mode="after")
+    def _images_are_those_of_a_file(self) -> Self:
+        if getattr(self, "images", "") and not getattr(self, "data", "").endswith(".json"):
+            raise ValueError("images goes with data, a COCO-format .json file, of whose images it is the folder")
+        return self
+
 
 class DataParameters(Parameters):
     """Of data.ipynb: make the data, and draw so many samples of each kind with their boxes.
@@ -108,6 +127,7 @@ class DataParameters(Parameters):
     notebook: ClassVar[str] = "data.ipynb"
 
     data: str = ""
+    images: str = ""
     roots: str | dict[str, str] = ""
     exclude: str | dict[str, str] = ""
     share: float = Field(default=1.0, gt=0, le=1)
@@ -164,6 +184,7 @@ class TrainParameters(Parameters):
     mode: str = "sft"
     seed: int = Field(default=0, ge=0)
     data: str = ""
+    images: str = ""
     steps: int = Field(default=0, ge=0)
     prerequisites: Literal["train", "require"] = "train"
 
@@ -197,6 +218,7 @@ class EvaluateParameters(Parameters):
     mode: str = "sft"
     seed: int = Field(default=0, ge=0)
     data: str = ""
+    images: str = ""
     steps: int = Field(default=0, ge=0)
     checkpoint: str = ""
     samples: int = Field(default=0, ge=0)

@@ -88,11 +88,12 @@ def job_of(spec: RunSpec[Any], root: Path, runs: Path) -> Job:
     It runs elsewhere than where it was planned: what is given relative to the project becomes absolute.
     """
     parameters = spec.parameters
-    data = {"data": str(parameters.given)} if parameters.given else {}
+    given = {"data": parameters.given, "images": parameters.images_folder}
+    paths = {name: str(path) for name, path in given.items() if path}
     return Job(
         name=spec.identity.name,
         notebook=root / "notebooks" / parameters.notebook,
-        parameters={**dict(parameters), "runs": str(runs), **data},
+        parameters={**dict(parameters), "runs": str(runs), **paths},
         folder=runs / spec.identity.folder_name,
         needs=tuple(need.identity.folder_name for need in spec.needs),
         threads=spec.threads,

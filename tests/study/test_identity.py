@@ -268,3 +268,19 @@ def test_what_is_only_tested_on_moves_the_data_and_its_evaluations_and_no_traini
     assert {run for run in before if before[run] != after[run]} == {"data", *(f"evaluate-{m}" for m in TRAINED)} | BASE
     more = {"recipe": recipe | {"validation": 6}}  # GRPO watches its rewards on validation
     assert ids(Profile(data=data | more))["hybrid"] != before["hybrid"]
+
+
+def test_the_folder_of_the_images_is_in_the_id_as_what_it_leads_to(tmp_path: Path) -> None:
+    def id_of(folder: str, **more: str) -> str:
+        return identify(TrainParameters(data=str(tmp_path / folder / "boxes.json"), **more), Profile()).id
+
+    for folder, images in (("beside", "beside"), ("below", "below/images"), ("apart", "elsewhere")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / images).mkdir(exist_ok=True)
+        (tmp_path / folder / "boxes.json").write_text('{"images": [{"file_name": "a.jpg"}]}')
+        (tmp_path / images / "a.jpg").write_bytes(b"12345")
+    elsewhere = str(tmp_path / "elsewhere")
+    same = [id_of("beside"), id_of("below"), id_of("apart", images=elsewhere), id_of("beside", images=elsewhere)]
+    assert len(set(same)) == 1 and id_of("apart") != same[0]
+    (tmp_path / "elsewhere" / "a.jpg").write_bytes(b"54321")
+    assert id_of("beside", images=elsewhere) != same[0]

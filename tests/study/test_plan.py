@@ -48,6 +48,7 @@ def test_the_whole_grid_in_order(tmp_path: Path) -> None:
         "mode": "hybrid",
         "seed": 0,
         "data": "",
+        "images": "",
         "steps": 0,
         "prerequisites": "require",
     }

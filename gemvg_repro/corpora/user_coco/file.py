@@ -30,6 +30,9 @@ from ...grounding.samples import Box, Target
 from ..frames import WITHOUT_AREA, unit_box
 from .image_files import open_images
 
+READER_VERSION = 2
+"""Part of the id of a file's data; raised by hand when the samples of a file change."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
