@@ -1,0 +1,1 @@
+"""Reading, checking and writing of files that every other package uses."""

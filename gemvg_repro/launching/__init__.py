@@ -1,0 +1,1 @@
+"""Notebooks as processes: here, or as arrays on Slurm; their status. Never imports torch."""

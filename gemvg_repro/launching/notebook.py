@@ -18,7 +18,7 @@ import psutil
 
 from ..files.validation import printable
 from ..runs.directory import Interrupted
-from ..runs.layout import NOTEBOOK, REPORT_NOTEBOOK
+from ..runs.layout import NOTEBOOK, REPORT_NOTEBOOK, RESULT
 from ..runs.owner import Owner
 from ..runs.ownership import owner_of, take_job
 from ..study.plan import Job
@@ -212,4 +212,4 @@ def _failure_message(job: Job, part: Path, status: int) -> str:
                 return f"{where} in cell [{cell['execution_count']}]: {text}\n{half}"
     if status:
         return f"{where}: papermill ended with status {status}, without an error; was its kernel killed?\n{half}"
-    return f"{where}: it was executed to its end and wrote no {job.folder / 'result.json'}\n{half}"
+    return f"{where}: it was executed to its end and wrote no {job.folder / RESULT}\n{half}"

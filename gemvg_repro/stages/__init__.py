@@ -1,0 +1,1 @@
+"""The work of a run: data, training, evaluation, and their prerequisites."""

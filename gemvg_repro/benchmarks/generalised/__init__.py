@@ -1,0 +1,1 @@
+"""The generalised test set: scores of samples, difficulty, shortcut baselines."""

@@ -1,0 +1,1 @@
+"""The published benchmarks, one or two modules each: annotation file, prompts, official score."""

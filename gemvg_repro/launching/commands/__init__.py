@@ -1,0 +1,1 @@
+"""The commands of sweeps/launch.py, one a module."""

@@ -1,0 +1,1 @@
+"""The world written in the official formats of sources and benchmarks."""

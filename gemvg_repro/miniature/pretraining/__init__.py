@@ -1,0 +1,1 @@
+"""The pre-training of the miniature's base."""

@@ -1,0 +1,1 @@
+"""Run directories -> one table of all numbers, with intervals."""

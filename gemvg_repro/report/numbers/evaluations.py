@@ -55,7 +55,7 @@ def _differences(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
 
 
 def _slices(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
-    """F1 by slice, and what asking for CoT changes in it: on the same samples, with the seeds of both modes."""
+    """F1 by slice, and the effect of CoT prompts on it: on the same samples, with the seeds of both modes."""
     generalised = {(scores.mode, scores.variant): scores for scores in evaluated if scores.benchmark == "generalised"}
     for (mode, variant), scores in generalised.items():
         sliced = replace(scores, benchmark="slices")

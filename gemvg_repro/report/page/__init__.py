@@ -1,0 +1,1 @@
+"""How numbers, tables and figures become HTML, LaTeX and files."""

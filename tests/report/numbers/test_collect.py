@@ -51,6 +51,15 @@ def test_only_a_result_says_that_a_run_is_finished(tmp_path: Path) -> None:
     assert "step 7 of 9" in notes["cot-s0"] and "ValueError: no" in notes["direct-s0"]
 
 
+@pytest.mark.parametrize("name", ["result", "parameters", "environment"])
+def test_a_damaged_file_makes_a_run_unreadable(tmp_path: Path, name: str) -> None:
+    folder = make(tmp_path, "sft-s0-0123456789", result=DONE, parameters={}, environment={})
+    assert states(tmp_path) == {"sft-s0-0123456789": "finished"}
+    (folder / f"{name}.json").write_text('{"id": "01234')
+    assert states(tmp_path) == {"sft-s0-0123456789": "unreadable"}
+    assert f"{name}.json" in completeness(collect(tmp_path))["note"].iloc[0]
+
+
 def test_names(tmp_path: Path) -> None:
     for name in ("data", "hybrid-s12", "evaluate-hybrid-s12", "evaluate-my-model.2"):
         make(tmp_path, f"{name}-0123456789", result=DONE)
