@@ -1,4 +1,4 @@
-"""Which process owns a lock file? One that can be told from a later one with its number, and from one elsewhere."""
+"""Which process owns a lock file? Distinguishable from a later one with its number, and from one elsewhere."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ..files.validation import Refused
 from ..models.checkpoints import missing_files
 from .paths import absolute
 
-_WANTED = ("*.json", "*.safetensors", "*.txt", "*.jinja")
+_PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.jinja")
 _INDEX = "model.safetensors.index.json"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
@@ -39,14 +39,14 @@ def checkpoint_folder(checkpoint: str) -> Path:
         return folder
     from huggingface_hub import snapshot_download
 
-    said: Exception | str = "files are missing"
+    cause: Exception | str = "files are missing"
     try:
-        folder = Path(snapshot_download(checkpoint, allow_patterns=list(_WANTED)))
+        folder = Path(snapshot_download(checkpoint, allow_patterns=list(_PATTERNS)))
         if _whole(folder):
             return folder
     except Exception as error:  # the hub's client raises errors of several HTTP libraries
-        said = error
-    raise _refusal(checkpoint, said)
+        cause = error
+    raise _refusal(checkpoint, cause)
 
 
 def commit_of(name: str) -> str:
@@ -54,7 +54,7 @@ def commit_of(name: str) -> str:
     downloaded, since planning asks.
 
     Raises:
-        Refused: neither can be told.
+        Refused: there is neither.
     """
     if (folder := _cached(name)) is not None:
         return folder.name
@@ -78,11 +78,11 @@ def _cached(name: str) -> Path | None:
     return None
 
 
-def _refusal(name: str, why: Exception | str) -> Refused:
-    said = (str(why).strip() or type(why).__name__).splitlines()[0]
+def _refusal(name: str, cause: Exception | str) -> Refused:
+    reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
     return Refused(
         f"{name!r} is no folder here, and as a model of the Hugging Face hub it is not whole in this machine's"
-        f" cache and cannot be downloaded: {said:.200}\n"
+        f" cache and cannot be downloaded: {reason:.200}\n"
         f"Where there is a network, `hf download {name}` fetches it; then copy the cache here (HF_HOME, else"
         " ~/.cache/huggingface), or give a folder of weights: -p checkpoint DIR, or `base` of a profile"
     )

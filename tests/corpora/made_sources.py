@@ -231,8 +231,13 @@ def conversations(root: Path, number: int, seed: int = 0) -> Path:
         for name, shade in zip(names, shades, strict=True):
             Image.new("RGB", (32, 24), (shade, 90, 90)).save(root / name)
         redder = "AB"[shades[1] > shades[0]]
-        said = [f"<image>\n<image>\nWhich is redder? A. the first B. the second ({n})", redder, "Why?", f"By {shades}."]
-        turns = [{"from": ("human", "gpt")[k % 2], "value": text} for k, text in enumerate(said)]
+        texts = [
+            f"<image>\n<image>\nWhich is redder? A. the first B. the second ({n})",
+            redder,
+            "Why?",
+            f"By {shades}.",
+        ]
+        turns = [{"from": ("human", "gpt")[k % 2], "value": text} for k, text in enumerate(texts)]
         records.append({"id": "x", "image": names, "conversations": turns})
     (root / "understanding.json").write_text(json.dumps(records))
     return root

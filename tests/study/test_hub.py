@@ -74,14 +74,14 @@ def test_a_base_given_by_name_is_its_commit_too(cache: Path, monkeypatch: pytest
     snapshot = fill(cache)
     profile = load_profile("miniature").model_copy(update={"base": NAME})
     assert base_of(profile) == snapshot
-    asked = TrainParameters.check({"mode": "sft"})
+    params = TrainParameters.check({"mode": "sft"})
     resolve_with = Resolver(lambda name: profile)
-    first = resolve_with(asked).identity
+    first = resolve_with(params).identity
     assert first.parameters["base"] == f"{NAME}@{COMMIT}"
     fill(cache, COMMIT[::-1])
-    assert Resolver(lambda name: profile)(asked).identity.id != first.id
+    assert Resolver(lambda name: profile)(params).identity.id != first.id
     shutil.rmtree(cache)
-    for missing in (lambda: Resolver(lambda name: profile)(asked).identity, lambda: base_of(profile)):
+    for missing in (lambda: Resolver(lambda name: profile)(params).identity, lambda: base_of(profile)):
         with pytest.raises(Refused, match=rf"hf download {NAME}.*`base` of a profile"):
             missing()
 

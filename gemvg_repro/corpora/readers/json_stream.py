@@ -56,7 +56,7 @@ def utf8(file: Path) -> Iterator[BinaryIO]:
 
 
 def first_character(file: Path) -> str:
-    """The first character that is no space, by which a list is told from an object. Raises Refused like `utf8`."""
+    """The first character that is no space, which distinguishes a list from an object. Raises Refused like `utf8`."""
     with utf8(file) as content:
         return content.read(4096).lstrip()[:1].decode("latin-1")
 

@@ -176,8 +176,8 @@ def test_a_file_that_is_one_object_is_skipped_by_name(tmp_path: Path, indent: in
     info = {"demo": {"file_name": "understanding.json", "formatting": "sharegpt", "columns": {"messages": "messages"}}}
     (root / "dataset_info.json").write_text(json.dumps(info, indent=indent))
     skips = Skips()
-    found = list(conversations.read_folder(root, skips))
-    assert sum(isinstance(record, Conversation) for record in found) == 3
+    records = list(conversations.read_folder(root, skips))
+    assert sum(isinstance(record, Conversation) for record in records) == 3
     assert skips.places == {"file that is one JSON object, no list of conversations": ["dataset_info.json"]}
     (root / "understanding.json").unlink()
     with pytest.raises(Refused, match=r"dataset_info\.json is one JSON object; expected records with `conversations`"):
@@ -199,11 +199,11 @@ def test_a_folder_s_pictures_are_frames_before_what_is_said_of_them(tmp_path: Pa
     root = made_sources.conversations(tmp_path / "talk", 3)
     (root / "images" / "0001-0.jpg").write_bytes(b"no picture")
     skips = Skips()
-    found = list(conversations.read_folder(root, skips))
-    assert [type(record) for record in found] == [AnnotatedFrame, AnnotatedFrame, Conversation] * 2
-    assert found[0] == AnnotatedFrame("images/0000-0.jpg", "picture/images/0000-0.jpg", "images/0000-0.jpg", 32, 24)
+    records = list(conversations.read_folder(root, skips))
+    assert [type(record) for record in records] == [AnnotatedFrame, AnnotatedFrame, Conversation] * 2
+    assert records[0] == AnnotatedFrame("images/0000-0.jpg", "picture/images/0000-0.jpg", "images/0000-0.jpg", 32, 24)
     assert skips.counts == {"picture that cannot be read": 1}
-    assert len({record.id for record in found}) == 6  # though all conversations have the id "x"
+    assert len({record.id for record in records}) == 6  # though all conversations have the id "x"
     with pytest.raises(Refused, match="has no"):
         list(conversations.read_folder(tmp_path, Skips()))
 

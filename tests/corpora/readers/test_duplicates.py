@@ -30,8 +30,8 @@ BOX = (0.1, 0.1, 0.5, 0.5)
 )
 def test_how_near_two_boxes_are(other: tuple[float, float, float, float] | None, kept: int) -> None:
     skips = Skips()
-    found = merged([Instance("1", "dog", BOX), Instance("2", "dog", other)], "image 7", skips)
-    assert [i.id for i in found] == ["1", "2"][:kept]
+    instances = merged([Instance("1", "dog", BOX), Instance("2", "dog", other)], "image 7", skips)
+    assert [i.id for i in instances] == ["1", "2"][:kept]
     assert skips.counts == ({FAULT: 1} if kept == 1 else {})
     assert skips.places == ({FAULT: ["image 7: 1, 2"]} if kept == 1 else {})
     assert len(merged([Instance("1", "dog", BOX), Instance("2", "cat", other)], "", Skips())) == 2
