@@ -70,17 +70,14 @@ def build(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     indexes_by_source = {source: Index(file) for source, file in indexes.items()}
+    roots = {name: root.resolve() for name, root in (pictures or {}).items()}
     cells = []
     with pool(workers) as submit:
         buckets = Buckets(partial, recipe.shards)
         for cell in recipe.cells:
-            cells.append(
-                _compose_cell(
-                    recipe, cell, indexes.get(cell.source), indexes_by_source, buckets, submit, workers, progress
-                )
-            )
+            source = indexes.get(cell.source), roots.get(cell.source), indexes_by_source
+            cells.append(_compose_cell(recipe, cell, *source, buckets, submit, workers, progress))
         buckets.close()
-        roots = {name: root.resolve() for name, root in (pictures or {}).items()}
         entries = _finish(buckets, partial, roots if embed else None, most_pixels, submit, progress)
     content = hashlib.sha256("".join(e["content"] for e in entries).encode()).hexdigest()
     manifest = {
@@ -127,8 +124,8 @@ def _source_entry(index: Index) -> dict[str, Any]:
 
 
 def _compose_cell(
-    recipe: CompositionRecipe, cell: Cell, file: Path | None, opened: Mapping[str, Index], buckets: Buckets,
-    submit: Submit, workers: int, progress: Progress | None,
+    recipe: CompositionRecipe, cell: Cell, file: Path | None, images: Path | None, opened: Mapping[str, Index],
+    buckets: Buckets, submit: Submit, workers: int, progress: Progress | None,
 ) -> CellProgress:  # fmt: skip
     """Composes a cell until its quota is full or its anchors are exhausted."""
     progress_of_cell = CellProgress(cell)
@@ -140,7 +137,7 @@ def _compose_cell(
     pending = tasks(recipe, cell, opened[cell.source])
     running: deque[Future[Any]] = deque()
     for task in islice(pending, 0 if cell.count == 0 else workers * 2 if workers > 1 else 1):
-        running.append(submit(compose_anchors, file, recipe, cell, licence, *task))
+        running.append(submit(compose_anchors, file, recipe, cell, licence, images, *task))
     while running:
         rows, keys, unfit = running.popleft().result()
         _accept(recipe, progress_of_cell, rows, keys, seen_keys, buckets)
@@ -152,7 +149,7 @@ def _compose_cell(
                 future.cancel()
             break
         for task in islice(pending, 1):
-            running.append(submit(compose_anchors, file, recipe, cell, licence, *task))
+            running.append(submit(compose_anchors, file, recipe, cell, licence, images, *task))
     return progress_of_cell
 
 

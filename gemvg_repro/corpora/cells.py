@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..files.validation import Refused
 from .composition import attributes, conversations, moving, multiple_choice, reasoning, referential, semantic, tracking
 from .composition.checker import check
 from .composition.composed import ComposedSample, Context, Rules, Unfit
@@ -23,9 +25,12 @@ from .composition.wording import FILE
 from .index import Index
 from .recipe import Cell, CompositionRecipe
 from .shard_writer import record_batch, row
+from .stored_pictures import referenced_picture
 
 _CHUNK = 256
 """Anchors of one task; the result does not depend on it."""
+
+_DECODED_PIXELS = 1024  # of an image that is decoded only to see whether it can be
 
 
 def tasks(recipe: CompositionRecipe, cell: Cell, index: Index) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -62,9 +67,18 @@ _OPEN: dict[tuple[str, int, Rules, Path], tuple[Context, list[str]]] = {}
 
 
 def compose_anchors(
-    file: Path, recipe: CompositionRecipe, cell: Cell, licence: str, number: int, anchors: NDArray[np.int64]
+    file: Path,
+    recipe: CompositionRecipe,
+    cell: Cell,
+    licence: str,
+    images: Path | None,
+    number: int,
+    anchors: NDArray[np.int64],
 ) -> tuple[pa.RecordBatch, list[int], Counter[str]]:
-    """The checked samples of some anchors: rows, their keys, and counts of the reasons why others gave none."""
+    """The checked samples of some anchors: rows, their keys, and counts of the reasons why others gave none.
+
+    Every image of a sample is decoded once in a process, below the folder `images` of its source; None: none is.
+    """
     key = (str(file), file.stat().st_mtime_ns, recipe.rules_of(cell), recipe.wording)
     if key not in _OPEN:
         _OPEN.clear()
@@ -78,6 +92,8 @@ def compose_anchors(
             sample = compose(cell, bench, phrases, anchor, rng)
             if recipe.turns > 1:
                 sample = replace(sample, further=compose_follow_ups(bench, sample, recipe.turns - 1, rng))
+            if images and not all(_is_readable(images, picture.path, picture.member) for picture in sample.pictures):
+                raise Unfit("a picture that cannot be read")
         except Unfit as reason:
             unfit[str(reason)] += 1
             continue
@@ -85,6 +101,17 @@ def compose_anchors(
         rows.append(row(cell.name, licence, sample))
         keys.append(sample.key)
     return record_batch(rows), keys, unfit
+
+
+@lru_cache(maxsize=2**18)
+def _is_readable(images: Path, path: str, member: int | None) -> bool:
+    """Whether an image can be decoded to its end: one that cannot would stop a training."""
+    picture = referenced_picture(images, {"path": path, "member": member, "width": 0, "height": 0}, _DECODED_PIXELS)
+    try:
+        picture.pixels()
+    except Refused:
+        return False
+    return True
 
 
 def compose(cell: Cell, bench: Context, phrases: list[str], anchor: Any, rng: Random) -> ComposedSample:

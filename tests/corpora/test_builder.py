@@ -25,6 +25,7 @@ from gemvg_repro.corpora.composition.wording import FILE, wording
 from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.manifest import MANIFEST, manifest
 from gemvg_repro.corpora.shard_schema import SCHEMA
+from gemvg_repro.corpora.sources import index_source
 from gemvg_repro.files import pictures
 from gemvg_repro.files.pictures import MarkedPicture
 from gemvg_repro.files.validation import Refused
@@ -335,3 +336,26 @@ def test_another_process_makes_the_same_of_the_same_files(tmp_path: Path) -> Non
         subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": seed})
         manifests.append(manifest(tmp_path / seed / "shards"))
     assert manifests[0] == manifests[1] and manifests[0]["rows"] > 20
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None])
+def test_a_picture_that_cannot_be_read_is_left_out_and_counted(tmp_path: Path, content: bytes | None) -> None:
+    """Empty, no image, or cut off in the middle: it would end a training on the shards midway."""
+    made_sources.coco(tmp_path, 12, categories=2)
+    made_sources.paint({"coco": tmp_path})
+    folder = tmp_path / "train2017"
+    broken = sorted(folder.iterdir())[:4]
+    for picture in broken:
+        picture.write_bytes(picture.read_bytes()[:-40] if content is None else content)
+    index = index_source("coco", tmp_path, tmp_path / "coco.sqlite")
+    files, roots = {"coco": index.file}, {"coco": folder}
+    manifests = [
+        builder.build(SMALL, files, tmp_path / f"data-{workers}", pictures=roots, workers=workers) for workers in (1, 2)
+    ]
+    assert manifests[0]["content"] == manifests[1]["content"]
+    reasons = [cell["not_made"].get("a picture that cannot be read", 0) for cell in manifests[0]["cells"].values()]
+    assert sum(reasons) > 0
+    samples = list(shards.samples(tmp_path / "data-1", "sft"))
+    assert samples
+    for sample in samples:
+        assert all(picture.pixels().size for picture in sample.pictures)
