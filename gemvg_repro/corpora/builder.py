@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
@@ -79,6 +79,9 @@ def build(
             cells.append(_compose_cell(recipe, cell, *source, buckets, submit, workers, progress))
         buckets.close()
         entries = _finish(buckets, partial, roots if embed else None, most_pixels, submit, progress)
+    if not any(entry["rows"] for entry in entries):
+        shutil.rmtree(partial)
+        raise Refused(_empty(cells, indexes_by_source))
     content = hashlib.sha256("".join(e["content"] for e in entries).encode()).hexdigest()
     manifest = {
         "version": SHARDS_VERSION, "content": content, "rows": sum(e["rows"] for e in entries),
@@ -93,6 +96,26 @@ def build(
     _write(partial / MANIFEST, manifest)
     partial.replace(folder)
     return manifest
+
+
+def _empty(cells: Sequence[CellProgress], indexes: Mapping[str, Index]) -> str:
+    """Why there is no sample: each cell's foremost reason, and what the readers left out."""
+    of_cells = [
+        f"{c.cell.name}: {foremost_reason(c.entry())}" for c in cells if c.cell.count and c.cell.source in indexes
+    ]
+    skipped = [f"{name}: {what}: {n}" for name, index in indexes.items() for what, n in index.skips().counts.items()]
+    if not of_cells:
+        of_cells = [f"no cell of the recipe with a count above 0 is from {', '.join(sorted(indexes))}"]
+    return "\n  ".join(["no sample could be composed; nothing is written:", *of_cells, *skipped])
+
+
+def foremost_reason(cell: Mapping[str, Any]) -> str:
+    """Of a cell's entry in a manifest: why the most anchors gave no sample; empty if nothing is short."""
+    reasons: Mapping[str, int] = cell["not_made"]
+    if not cell["short"]:
+        return ""
+    why = max(reasons, key=lambda reason: reasons[reason], default="")
+    return f"{why}: {reasons[why]}" if why else "its source has no anchors for this kind"
 
 
 TERMS = "LICENCES.txt"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -124,24 +125,58 @@ def _drop(base: sqlite3.Connection, id_: str) -> None:
     base.execute("DELETE FROM frames WHERE id = ?", (id_,))
 
 
-def exclude(file: Path, ids: Iterable[str], reason: str) -> int:
-    """Excludes frames from an index, and of a frame of a video the whole scene; returns the number of frames."""
-    base = sqlite3.connect(file, isolation_level=None)
-    try:
-        base.execute("BEGIN")
+def exclude(file: Path, ids: Iterable[str], reason: str, *, whole_scenes: bool = True) -> int:
+    """Excludes frames from an index, and of a frame of a video the whole scene; returns the number of frames.
+
+    The number is added to the skips of the index under the reason, with the first ids.
+    """
+    ids = list(dict.fromkeys(ids))
+    with _opened(file) as base:
         before = base.execute("SELECT count(*) FROM frames").fetchone()[0]
         for id_ in ids:
             row = base.execute("SELECT scene, view FROM frames WHERE id = ?", (id_,)).fetchone()
-            if row and row[1]:
+            if row and row[1] and whole_scenes:
                 base.execute("DELETE FROM occurs WHERE n IN (SELECT n FROM frames WHERE scene = ?)", (row[0],))
                 base.execute("DELETE FROM frames WHERE scene = ?", (row[0],))
             elif row:
                 _drop(base, id_)
         removed: int = before - base.execute("SELECT count(*) FROM frames").fetchone()[0]
-        skips = json.loads(base.execute("SELECT value FROM facts WHERE key = 'skips'").fetchone()[0])
-        skips["counts"][reason] = skips["counts"].get(reason, 0) + removed
-        base.execute("UPDATE facts SET value = ? WHERE key = 'skips'", (json.dumps(skips),))
+        skips = _skips(base)
+        skips.counts[reason] = skips.counts.get(reason, 0) + removed
+        if ids:
+            skips.places[reason] = [*skips.places.get(reason, []), *ids][:_FIRST]
+        _keep(base, skips)
+    return removed
+
+
+def note(file: Path, reason: str, places: Sequence[str]) -> None:
+    """Sets how many records of a kind the skips of an index count, with the first places; nothing for none."""
+    if places:
+        with _opened(file) as base:
+            skips = _skips(base)
+            skips.counts[reason], skips.places[reason] = len(places), [*places[:_FIRST]]
+            _keep(base, skips)
+
+
+_FIRST = 5
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """The index, for one transaction."""
+    base = sqlite3.connect(file, isolation_level=None)
+    try:
+        base.execute("BEGIN")
+        yield base
         base.execute("COMMIT")
     finally:
         base.close()
-    return removed
+
+
+def _skips(base: sqlite3.Connection) -> Skips:
+    return Skips(**json.loads(base.execute("SELECT value FROM facts WHERE key = 'skips'").fetchone()[0]))
+
+
+def _keep(base: sqlite3.Connection, skips: Skips) -> None:
+    content = json.dumps({"counts": skips.counts, "places": skips.places})
+    base.execute("UPDATE facts SET value = ? WHERE key = 'skips'", (content,))

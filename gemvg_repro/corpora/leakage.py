@@ -2,40 +2,26 @@
 
 A file name counts if it has at least eight characters: "1.jpg" and "00001.jpg" name a picture in every other folder.
 An id is COCO's 12-digit number, whatever stands around it (RefCOCO, MC-Bench and COCO itself write it differently), or
-a Flickr number in a URL. The hash is the 64-bit pHash of imagehash; it finds scaled and re-encoded copies. A picture
-that is all of one colour has no hash, since it would resemble too many.
+a Flickr number in a URL. Copies under other names are found by their pixels (image_hashes.py).
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
-from pathlib import Path
-
-import imagehash
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from pathlib import Path, PurePosixPath
 
 from ..files import pickles
-from ..files.pictures import FilePicture
 from ..files.validation import Refused, read_json
+from .image_hashes import ONE_COLOUR, UNREADABLE, Hashes, Place, hash_pictures, near_duplicates
 from .index import Index
-from .index_builder import exclude
+from .index_builder import exclude, note
 from .readers import fields
-from .readers.videos import VideoPicture
+from .readers.fields import Folder
 
 _LEAST_NAME = 8
-_GLANCE = 128 * 128
-_FLAT = 4.0  # standard deviation of grey levels
-
-MAX_DIFFERENT_BITS = 4
-"""Bits of 64 by which the hashes of two copies may differ."""
 
 
 def identifiers(path: str) -> set[str]:
@@ -87,99 +73,107 @@ def matches_by_name(index: Index, benchmarks: Mapping[str, Iterable[str]]) -> di
     return ids
 
 
-def picture_hash(read: Callable[[], NDArray[np.uint8]]) -> int | None:
-    """The 64-bit pHash of a picture's pixels; None if it has no structure or cannot be read."""
-    try:
-        image = Image.fromarray(read()).convert("L")
-    except Refused:
-        return None
-    if float(np.asarray(image).std()) < _FLAT:
-        return None
-    return int(str(imagehash.phash(image)), 16)
-
-
-Place = tuple[str, int | None]
-"""Path of an image, and None; or of a video, and the number of its frame."""
-
-
-def _hash_place(root: Path, place: Place) -> int | None:
-    path, member = place
-    picture = FilePicture(root, path, _GLANCE) if member is None else VideoPicture(root, path, member, _GLANCE)
-    return picture_hash(picture.pixels)
-
-
 @dataclass(frozen=True, slots=True)
-class Hashes:
-    """Names of pictures and their hashes, of shape (N,) and type uint64; and how many had none."""
+class Benchmark:
+    """What frames are compared with: the image paths of a benchmark, and its images' hashes if there is a folder."""
 
-    names: tuple[Place, ...]
-    values: NDArray[np.uint64]
-    without: int
-
-
-def hash_pictures(
-    root: Path, places: Sequence[Place], workers: int = 1, progress: Callable[[int, int], None] | None = None
-) -> Hashes:
-    """Hashes images below a root: a pass over their pixels, decoded small, in `workers` processes."""
-    task = partial(_hash_place, root)
-    values_or_none: list[int | None] = []
-    with ExitStack() as stack:
-        hashed: Iterable[int | None] = map(task, places)
-        if workers > 1:
-            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
-            hashed = pool.map(task, places, chunksize=64)
-        for n, value in enumerate(hashed, 1):
-            values_or_none.append(value)
-            if progress and (n % 256 == 0 or n == len(places)):
-                progress(n, len(places))
-    hashed_places = [(place, value) for place, value in zip(places, values_or_none, strict=True) if value is not None]
-    values = np.array([value for _, value in hashed_places], dtype=np.uint64)
-    return Hashes(tuple(place for place, _ in hashed_places), values, len(places) - len(hashed_places))
+    paths: Sequence[str]
+    images: Hashes | None
 
 
-def near_duplicates(
-    own: Hashes, benchmark: Hashes, most_bits: int = MAX_DIFFERENT_BITS
-) -> list[tuple[Place, Place, int]]:
-    """(own place, nearest place of the benchmark, differing bits) of every own image that duplicates one of it."""
-    pairs = []
-    for start in range(0, len(own.values), 1024):
-        block = own.values[start : start + 1024]
-        if not benchmark.values.size:
-            break
-        bits = np.bitwise_count(block[:, None] ^ benchmark.values[None, :])
-        nearest = bits.argmin(axis=1)
-        for n in np.flatnonzero(bits.min(axis=1) <= most_bits).tolist():
-            other = int(nearest[n])
-            pairs.append((own.names[start + n], benchmark.names[other], int(bits[n, other])))
-    return pairs
+def read_benchmarks(benchmarks: Mapping[str, tuple[Path, Path | None]], workers: int = 1) -> dict[str, Benchmark]:
+    """Reads benchmarks to exclude: by name, the annotation file and the folder of its images, or None for names only.
+
+    Raises Refused if the folder lacks an image, if no image can be compared, or, without a folder, if no name
+    identifies an image ("1.jpg" is in every other folder): such an exclusion would exclude nothing, unnoticed.
+    """
+    read: dict[str, Benchmark] = {}
+    for name, (file, folder) in benchmarks.items():
+        paths = benchmark_paths(file)
+        if folder is None:
+            if not any(map(identifiers, paths)):
+                raise Refused(f"{name}: no image name in {file} identifies an image, such as {paths[0]!r}; add the "
+                              f"folder of its images, to compare their pixels: {name}={file},FOLDER")  # fmt: skip
+            read[name] = Benchmark(paths, None)
+            continue
+        hashes = hash_pictures(folder, [(path, None) for path in images_below(name, file, folder)], workers)
+        if not hashes.names:
+            reasons = ", ".join(f"{len(places)} {why}" for why, places in hashes.without.items() if places)
+            raise Refused(f"{name}: no image of {file} below {folder} can be compared: {reasons}")
+        read[name] = Benchmark(paths, hashes)
+    return read
+
+
+def images_below(name: str, file: Path, folder: Path) -> list[str]:
+    """The paths, below a folder, of the images that a benchmark's annotation file names.
+
+    The folder is the one in which the annotation's paths start, or one that they lead through (MIG-Bench's begin with
+    "./MIG-Bench/images/"): as many leading names are dropped from all paths as find the most files. Raises Refused
+    unless all are found.
+    """
+    files = Folder(folder)
+    parts = [_parts(path) for path in dict.fromkeys(benchmark_paths(file)) if "://" not in path]
+    depth = max(len(names) for names in parts)
+    found = [sum(_is_there(files, names[dropped:]) for names in parts) for dropped in range(depth)]
+    dropped = found.index(max(found))
+    missing = ["/".join(names) for names in parts if not _is_there(files, names[dropped:])]
+    if missing:
+        raise Refused(
+            f"{name}: {len(missing)} of the {len(parts)} images that {file} names are not below {folder}, such as "
+            f"{', '.join(missing[:3])}; give the folder in which these paths start, whole: {name}={file},FOLDER"
+        )
+    return sorted({"/".join(names[dropped:]) for names in parts})
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """The names of a path; RefCOCO's refs name an image with the annotation's number after COCO's."""
+    plain = re.sub(r"(COCO_\w+_\d{12})_\d+(\.jpg)$", r"\1\2", path.replace("\\", "/"))
+    return tuple(part for part in PurePosixPath(os.path.normpath(plain)).parts if part != "/")
+
+
+def _is_there(files: Folder, names: Sequence[str]) -> bool:
+    return bool(names) and names[0] != os.pardir and files.has("/".join(names))
 
 
 def remove(
-    index: Index, root: Path | None, benchmarks: Mapping[str, tuple[Path, Path | None]], workers: int = 1,
+    index: Index, root: Path | None, benchmarks: Mapping[str, Benchmark], workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Index, dict[str, int]]:  # fmt: skip
     """Excludes every frame that occurs in a benchmark; returns the index anew and the number excluded by reason.
 
-    `benchmarks` has, by name, the annotation file and the folder of its images (None: no pass over pixels). `root` is
-    the folder of the source's own pictures (None: likewise). Of a video the whole scene goes.
+    `root` is the folder of the source's own pictures (None: no pass over pixels). Of a video the whole scene goes.
+    Frames whose own picture cannot be read go too. Pictures that could not be compared, of either side, are counted
+    among the index's skips, with their places. Raises Refused if none of the own pictures can be read.
     """
-    paths = {name: benchmark_paths(file) for name, (file, _) in benchmarks.items()}
     removed = {}
-    for name, ids in matches_by_name(index, paths).items():
+    for name, ids in matches_by_name(index, {name: known.paths for name, known in benchmarks.items()}).items():
         removed[f"in {name}, by name"] = exclude(index.file, ids, f"in {name}, by name")
     index = Index(index.file)
-    folders = {name: folder for name, (_, folder) in benchmarks.items() if folder is not None}
-    if root is None or not folders:
+    hashed = {name: known.images for name, known in benchmarks.items() if known.images is not None}
+    if root is None or not hashed:
         return index, removed
     frames_at: dict[Place, list[str]] = {}
     for n in index.numbers().tolist():
         frame = index.frame(n)
         frames_at.setdefault((frame.path, frame.member), []).append(frame.id)
-    own_hashes = hash_pictures(root, list(frames_at), workers, progress)
-    for name, folder in folders.items():
-        benchmark_hashes = hash_pictures(
-            folder, [(path, None) for path in sorted(set(paths[name])) if "://" not in path], workers
-        )
-        ids = [id_ for place, _, _ in near_duplicates(own_hashes, benchmark_hashes) for id_ in frames_at[place]]
+    own = hash_pictures(root, list(frames_at), workers, progress)
+    if frames_at and len(own.without[UNREADABLE]) == len(frames_at):
+        raise Refused(f"{index.source}: none of its {len(frames_at)} pictures below {root} can be read, such as "
+                      f"{next(iter(frames_at))[0]}; they are to be compared with {', '.join(hashed)}")  # fmt: skip
+    for name, theirs in hashed.items():
+        ids = [id_ for place, _, _ in near_duplicates(own, theirs) for id_ in frames_at[place]]
         removed[f"in {name}, by picture"] = exclude(index.file, ids, f"in {name}, by picture")
+        for why, places in theirs.without.items():
+            note(index.file, f"picture of {name} that {why}, not compared with", _texts(places))
+    unreadable = [id_ for place in own.without[UNREADABLE] for id_ in frames_at[place]]
+    if unreadable:
+        removed[UNREADABLE_OWN] = exclude(index.file, unreadable, UNREADABLE_OWN, whole_scenes=False)
+    note(index.file, "picture of one colour, kept without a comparison", _texts(own.without[ONE_COLOUR]))
     return Index(index.file), removed
+
+
+UNREADABLE_OWN = "picture that cannot be read"
+
+
+def _texts(places: Iterable[Place]) -> list[str]:
+    return [path if member is None else f"{path}, frame {member}" for path, member in places]

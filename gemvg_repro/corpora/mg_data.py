@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ..files.validation import Refused
 from . import builder, leakage, recipe
+from .builder import foremost_reason
 from .composition.wording import wording
 from .index import Index
 from .sources import SOURCES, annotation_files, index_source
@@ -58,6 +59,7 @@ def make(
             )
     if (folder / SHARDS).exists():
         raise Refused(f"{folder / SHARDS} exists; remove it to make the data anew, or give another folder")
+    compared = leakage.read_benchmarks(benchmarks, workers)
     (folder / INDEXES).mkdir(parents=True, exist_ok=True)
     files = {}
     families = wording(mixture.wording).get("attributes", {})
@@ -74,7 +76,7 @@ def make(
             progress(f"reading {name}", 1, 1)
         if benchmarks:
             hashing = partial(progress, f"pictures of {name}") if progress else None
-            leakage.remove(index, SOURCES[name].pictures(root), benchmarks, workers, hashing)
+            leakage.remove(index, SOURCES[name].pictures(root), compared, workers, hashing)
         files[name] = file
     pictures = {name: SOURCES[name].pictures(root) for name, root in roots.items()}
     return builder.build(
@@ -103,10 +105,12 @@ class ProgressBars:
 
 
 def table(manifest: Mapping[str, Any]) -> str:
-    """Each cell's quota and samples, the paper's counts, and records left out."""
+    """Each cell's quota, samples and foremost reason of a shortfall, the paper's counts, and records left out."""
     lines = [f"{'cell':24} {'quota':>8} {'made':>8} {'short':>8}"]
     for name, cell in manifest["cells"].items():
-        lines.append(f"{name:24} {cell['quota']:8} {cell['made']:8} {cell['short']:8}")
+        lines.append(
+            f"{name:24} {cell['quota']:8} {cell['made']:8} {cell['short']:8}  {foremost_reason(cell)}".rstrip()
+        )
     for name, count in manifest["paper"].items():
         lines.append(f"{'paper: ' + name:24} {count['wanted']:8} {count['made']:8} {count['wanted'] - count['made']:8}")
     for name, source in manifest["sources"].items():

@@ -292,6 +292,25 @@ def test_what_the_command_cannot_do_it_says(
     assert message in capsys.readouterr().err
 
 
+def test_a_command_that_composes_nothing_fails_and_says_why(
+    roots: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gemvg_repro.corpora import mg_data
+
+    content = recipe.load().model_dump(mode="json", exclude={"wording"})
+    content["rules"] = {"smallest_target": 1.0, "smallest_reference": 1.0}
+    (tmp_path / "recipe.yaml").write_text(json.dumps({**content, "wording": str(FILE)}))
+    command = [str(tmp_path / "mg"), "--root", f"star={roots['star']}", "--share", "0.001", "--workers", "1"]
+    assert mg_data.main([*command, "--recipe", str(tmp_path / "recipe.yaml")]) == 1
+    message = capsys.readouterr().err
+    assert "no sample could be composed; nothing is written" in message
+    assert re.search(r"temporal-star: no object that can be a reference: 1\d\d\n", message)
+    assert re.search(r"star: no box: \d+\n", message)
+    assert sorted(path.name for path in (tmp_path / "mg").iterdir()) == ["indexes"]
+    assert mg_data.main(command) == 0
+    assert re.search(r"temporal-star +10 +10 +0\n", capsys.readouterr().out)
+
+
 def test_a_file_of_wordings_that_lacks_something_is_refused(tmp_path: Path) -> None:
     content = {**recipe.load().model_dump(mode="json", exclude={"wording"}), "wording": "words.yaml"}
     file, words = tmp_path / "recipe.yaml", tmp_path / "words.yaml"

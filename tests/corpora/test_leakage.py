@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gemvg_repro.corpora import leakage
+from gemvg_repro.corpora import image_hashes, leakage, mg_data, recipe
+from gemvg_repro.corpora.manifest import manifest
 from gemvg_repro.corpora.sources import index_source
 from gemvg_repro.files.validation import Refused
 
@@ -53,13 +54,13 @@ def test_marks_are_ids_and_names_that_say_something() -> None:
 
 def test_copies_are_found_scaled_and_compressed_and_others_are_not() -> None:
     def of(image: Image.Image) -> int | None:
-        return leakage.picture_hash(lambda: np.asarray(image.convert("RGB")))
+        return image_hashes.picture_hash(lambda: np.asarray(image.convert("RGB")))
 
     originals = [of(photograph(n)) for n in range(60)]
     scaled = [of(photograph(n).resize((160, 120), Image.Resampling.BOX)) for n in range(60)]
     bits = np.bitwise_count(np.array(originals, np.uint64)[:, None] ^ np.array(scaled, np.uint64)[None, :])
-    assert (bits.diagonal() <= leakage.MAX_DIFFERENT_BITS).all()
-    assert (bits[~np.eye(60, dtype=bool)] > leakage.MAX_DIFFERENT_BITS).all()
+    assert (bits.diagonal() <= image_hashes.MAX_DIFFERENT_BITS).all()
+    assert (bits[~np.eye(60, dtype=bool)] > image_hashes.MAX_DIFFERENT_BITS).all()
     assert of(Image.new("RGB", (50, 50), (90, 90, 90))) is None
 
 
@@ -79,7 +80,8 @@ def test_frames_of_a_benchmark_leave_the_index(tmp_path: Path) -> None:
         "MIG-Bench": (write(tmp_path / "mig.json", [{"images": ["1.jpg", "2.jpg"]}]), benchmark),
         "RefCOCO": (write(tmp_path / "i.json", {"images": [{"file_name": "COCO_train2014_000000000009.jpg"}]}), None),
     }
-    index, gone = leakage.remove(index_source("coco", root, tmp_path / "coco.sqlite"), images, files)
+    compared = leakage.read_benchmarks(files)
+    index, gone = leakage.remove(index_source("coco", root, tmp_path / "coco.sqlite"), images, compared)
     assert gone == {"in MIG-Bench, by name": 0, "in RefCOCO, by name": 1, "in MIG-Bench, by picture": 1}
     left = {index.frame(n).id for n in index.numbers().tolist()}
     assert left == {str(n) for n in range(9, 17)} - {"9", "12"}
@@ -91,10 +93,10 @@ def test_a_picture_is_found_by_its_flickr_url_whatever_it_is_called(tmp_path: Pa
     made_sources.d3(tmp_path / "d3", 1, 4)
     url = "http://farm4.staticflickr.com/3153/1000002_164f0c0b83_z.jpg"
     images = [{"file_name": "1.jpg", "flickr_url": url}, {"file_name": "2.jpg", "flickr_url": ""}]
-    benchmark = {"MC-Bench": (write(tmp_path / "mc.json", {"images": images}), tmp_path)}
+    benchmark = {"MC-Bench": (write(tmp_path / "mc.json", {"images": images}), None)}
     index = index_source("d3", tmp_path / "d3", tmp_path / "d3.sqlite", check_files=False)
     (known,) = [f for n in index.numbers().tolist() if "flickr:1000002" in (f := index.frame(n)).aliases]
-    left, gone = leakage.remove(index, None, benchmark)
+    left, gone = leakage.remove(index, None, leakage.read_benchmarks(benchmark))
     assert gone == {"in MC-Bench, by name": 1} and left.by_id(known.id) is None
     with pytest.raises(Refused, match="names no images"):
         leakage.benchmark_paths(write(tmp_path / "x.json", {"images": [{"flickr_url": url}]}))
@@ -128,7 +130,126 @@ def test_a_frame_of_a_video_is_found_by_its_picture(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     before = index_source("egoexo4d", root, tmp_path / "index.sqlite")
     of_take = len(before.in_scene("take-0000"))
-    after, gone = leakage.remove(before, root, benchmark, progress=lambda done, of: seen.append((done, of)))
+    after, gone = leakage.remove(
+        before, root, leakage.read_benchmarks(benchmark), progress=lambda done, of: seen.append((done, of))
+    )
     assert gone["in MIG-Bench, by picture"] == of_take > 1
     assert not after.in_scene("take-0000") and after.in_scene("take-0001")
     assert seen[-1][0] == seen[-1][1]
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> Path:
+    """COCO's ten images as photographs, and a MIG-Bench with a smaller copy of the fourth and another picture."""
+    file = made_sources.coco(tmp_path / "coco", 10, categories=2)
+    (tmp_path / "coco" / "train2017").mkdir()
+    for n, image in enumerate(json.loads(file.read_text())["images"]):
+        size = image["width"], image["height"]
+        photograph(n, size).save(tmp_path / "coco" / "train2017" / image["file_name"])
+    folder = tmp_path / "MIG-Bench" / "images" / "common"
+    folder.mkdir(parents=True)
+    photograph(3, (200, 150)).save(folder / "1.jpg")
+    photograph(99, (200, 150)).save(folder / "2.jpg")
+    paths = [f"./MIG-Bench/images/common/{n}.jpg" for n in (1, 2)]
+    write(tmp_path / "MIG-Bench" / "MIG_data.json", [{"images": paths, "task": "common_object"}])
+    return tmp_path
+
+
+def composed(roots: Path, benchmark: tuple[Path, Path | None], out: str = "out") -> dict[str, Any]:
+    """The manifest of COCO composed without what is in the benchmark."""
+    mixture = recipe.load().scaled(0.0001)
+    return mg_data.make(roots / out, {"coco": roots / "coco"}, mixture, {"mig_bench": benchmark})
+
+
+@pytest.mark.parametrize("folder", [".", "MIG-Bench", "MIG-Bench/images", "MIG-Bench/images/common"])
+def test_the_folder_is_where_paths_start_or_one_that_they_lead_through(roots: Path, folder: str) -> None:
+    """The README's own exclusion gives MIG-Bench/images, in which "./MIG-Bench/images/common/1.jpg" does not start."""
+    source = composed(roots, (roots / "MIG-Bench" / "MIG_data.json", roots / folder))["sources"]["coco"]
+    assert source["skipped"] == {"crowd": 1, "in mig_bench, by name": 0, "in mig_bench, by picture": 1}
+    assert source["examples"]["in mig_bench, by picture"] == ["12"] and source["frames"] == 9
+
+
+@pytest.mark.parametrize("folder", ["coco", "coco/train2017", "elsewhere"])
+def test_a_folder_without_the_images_is_refused_before_work(roots: Path, folder: str) -> None:
+    (roots / "elsewhere").mkdir()
+    with pytest.raises(Refused, match=r"mig_bench: 2 of the 2 images .* are not below .*such as MIG-Bench/images/comm"):
+        composed(roots, (roots / "MIG-Bench" / "MIG_data.json", roots / folder))
+    assert not (roots / "out").exists()
+
+
+def test_a_benchmark_that_is_half_unpacked_is_refused(roots: Path) -> None:
+    (roots / "MIG-Bench" / "images" / "common" / "2.jpg").unlink()
+    with pytest.raises(Refused, match=r"1 of the 2 images .* such as MIG-Bench/images/common/2\.jpg"):
+        composed(roots, (roots / "MIG-Bench" / "MIG_data.json", roots))
+
+
+def test_names_that_identify_nothing_need_the_images(roots: Path) -> None:
+    with pytest.raises(
+        Refused, match=r"no image name .* identifies an image, such as '\./MIG-Bench/images/common/1\.jpg'"
+    ):
+        composed(roots, (roots / "MIG-Bench" / "MIG_data.json", None))
+
+
+def test_pictures_of_a_benchmark_that_cannot_be_compared_are_named(roots: Path) -> None:
+    images = roots / "MIG-Bench" / "images" / "common"
+    (images / "2.jpg").write_bytes(b"no picture")
+    source = composed(roots, (roots / "MIG-Bench" / "MIG_data.json", images))["sources"]["coco"]
+    assert source["skipped"]["in mig_bench, by picture"] == 1
+    assert source["skipped"]["picture of mig_bench that cannot be read, not compared with"] == 1
+    assert source["examples"]["picture of mig_bench that cannot be read, not compared with"] == ["2.jpg"]
+    Image.new("RGB", (90, 90), "red").save(images / "1.jpg")
+    with pytest.raises(Refused, match="can be compared: 1 cannot be read, 1 is all of one colour"):
+        composed(roots, (roots / "MIG-Bench" / "MIG_data.json", images), "again")
+
+
+def test_own_pictures_that_cannot_be_compared_are_named(roots: Path) -> None:
+    own, benchmark = roots / "coco" / "train2017", (roots / "MIG-Bench" / "MIG_data.json", roots)
+    (own / "000000000009.jpg").write_bytes(b"no picture")
+    with Image.open(own / "000000000010.jpg") as image:
+        size = image.size
+    Image.new("RGB", size, "red").save(own / "000000000010.jpg")
+    manifest = composed(roots, benchmark)
+    source = manifest["sources"]["coco"]
+    assert source["skipped"] == {
+        "crowd": 1,
+        "in mig_bench, by name": 0,
+        "in mig_bench, by picture": 1,
+        "picture that cannot be read": 1,
+        "picture of one colour, kept without a comparison": 1,
+    }
+    assert source["examples"]["picture that cannot be read"] == ["9"] and source["frames"] == 8
+    assert source["examples"]["picture of one colour, kept without a comparison"] == ["000000000010.jpg"]
+    assert "coco: picture that cannot be read: 1" in mg_data.table(manifest)
+    for file in own.iterdir():
+        file.write_bytes(b"no picture")
+    with pytest.raises(Refused, match=r"coco: none of its 10 pictures below .*train2017 can be read"):
+        composed(roots, benchmark, "again")
+
+
+def test_refcoco_s_refs_name_an_image_with_the_number_of_an_annotation(roots: Path) -> None:
+    image = "COCO_train2014_000000000012.jpg"
+    (roots / "train2014").mkdir()
+    photograph(3, (300, 200)).save(roots / "train2014" / image)
+    refs = roots / "refs(unc).p"
+    refs.write_bytes(pickle.dumps([{"file_name": image.replace(".jpg", "_77.jpg"), "split": "val"}]))
+    assert leakage.images_below("refcoco", refs, roots / "train2014") == [image]
+
+
+def test_excluding_again_counts_the_same(roots: Path) -> None:
+    benchmark = roots / "MIG-Bench" / "MIG_data.json", roots
+    first = composed(roots, benchmark)
+    (roots / "out" / "shards").rename(roots / "shards")
+    again = composed(roots, benchmark)
+    assert again["sources"] == first["sources"] and again["content"] == first["content"]
+    assert manifest(roots / "shards")["rows"] == again["rows"]
+
+
+CASE = Path(__file__).parents[3] / "shared" / "cases" / "exclude_finds_nothing"
+
+
+@pytest.mark.skipif(not CASE.is_dir(), reason="only where the shared cases lie beside the project")
+def test_the_shared_case(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CASE)
+    command = [str(tmp_path / "mg"), "--root", "coco=coco", "--share", "0.0005", "--workers", "1"]
+    assert mg_data.main([*command, "--exclude", "mig_bench=MIG-Bench/MIG_data.json,MIG-Bench/images"]) == 0
+    assert "coco: in mig_bench, by picture: 1" in capsys.readouterr().out
