@@ -55,7 +55,7 @@ TERMS = {"format": 0.97, "picture": 0.75, "localisation": 0.52, "count": 0.8}
 BEFORE = {"sft": "data", "cot_sft": "sft"}
 """The parent of each training; of those not listed, cot_sft."""
 
-STUDY = Planned((), (0,), {"profile": "miniature", "data": "", "steps": 0, "samples": 0})
+STUDY = Planned((), (0,), {"profile": "miniature", "data": "", "images": "", "steps": 0, "samples": 0})
 """As the default grid plans it, without its runs."""
 
 VARIANTS = ("base", "sft", "cot_sft", "sft_more", "cot", "direct", "hybrid")

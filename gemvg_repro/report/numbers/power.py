@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from scipy import optimize, stats
 
+from ...study.parameters import EvaluateParameters
 from ..expected import SETTINGS
 
 PILOT = Path(__file__).with_name("pilot.yaml")
@@ -55,13 +56,19 @@ def load(path: Path = PILOT) -> Pilot | None:
     content: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
     try:
         deviations = {(d["mode"], d["variant"], d["against"]): float(d["deviation"]) for d in content["differences"]}
-        settings = {axis: content["settings"][axis] for axis in SETTINGS}
+        settings = {axis: content["settings"].get(axis, _default(axis)) for axis in SETTINGS}
         seeds = tuple(map(int, content["seeds"]))
         return Pilot(seeds, settings, int(content["samples"]), str(content["source"]), deviations)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is no pilot ({error!r}); `python -m gemvg_repro.report.numbers.pilot` makes it from finished runs"
         ) from None
+
+
+def _default(axis: str) -> str | int:
+    """The value of a setting that did not exist when the pilot was stored."""
+    default: str | int = EvaluateParameters.model_fields[axis].default
+    return default
 
 
 def power(difference: float, deviation: float, seeds: int) -> float:

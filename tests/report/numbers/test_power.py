@@ -124,6 +124,7 @@ def test_the_table_of_detectable_differences(measured_seeds: pd.DataFrame) -> No
         ({"steps": 20}, "steps: the profile's own, here 20"),
         ({"samples": 500}, "samples: the profile's own, here 500"),
         ({"data": "/mine.json"}, "data: the profile's own, here /mine.json"),
+        ({"images": "/mine"}, "images: the profile's own, here /mine"),
     ],
 )
 def test_a_pilot_of_other_settings_does_not_apply(
