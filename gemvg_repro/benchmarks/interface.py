@@ -92,6 +92,10 @@ class Benchmark(ABC, Generic[Data, Parsed]):
     def samples(self, data: Data, mode: Mode, templates: PromptTemplates | None = None) -> list[Sample]:
         """One sample a prompt, in order, in the authors' words by default; the id of the n-th is "<name>/<n>"."""
 
+    def max_new_tokens(self, mode: Mode, templates: PromptTemplates) -> int | None:
+        """The most tokens of an answer, by the authors' own script; None where that has no figure."""
+        return templates.max_new_tokens(self.name, mode)
+
     @abstractmethod
     def parse(self, data: Data, texts: Sequence[str]) -> Parsed:
         """Parses one response for each of `samples`, in order; each is as `responses.visible_text` leaves it."""

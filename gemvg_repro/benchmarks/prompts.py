@@ -1,5 +1,8 @@
 """Which prompt does a benchmark use? Its authors' template, in asking.yaml with its source, or one of the user's own.
 
+An entry may also say how long an answer may be (`max_new_tokens`, with its `limit_source`): the figure of the authors'
+own script. Without one the profile's limit holds, raised where the longest true answer needs more.
+
 A file asking.yaml in the folder of a benchmark's files overrides the entries that it has. So other prompts can be
 tried, and the miniature's exports have prompts in the words of its tokenizer.
 """
@@ -21,14 +24,20 @@ from ..grounding.samples import MODES, Mode
 
 FILE = "asking.yaml"
 
+MAX_NEW_TOKENS = 2**15
+"""No benchmark allows longer answers: it is Qwen2-VL's whole context."""
+
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True)
 class PromptTemplates:
-    """Templates by name and mode: {text, source}. `files`: where they were read, the overriding file last."""
+    """Templates by name and mode: {text, source}, and perhaps {max_new_tokens, limit_source}.
 
-    templates: Mapping[str, Mapping[Mode, Mapping[str, str]]]
+    `files`: where they were read, the overriding file last.
+    """
+
+    templates: Mapping[str, Mapping[Mode, Mapping[str, Any]]]
     files: tuple[Path, ...]
 
     def fill(self, template: str, mode: Mode, **values: str) -> str:
@@ -36,13 +45,18 @@ class PromptTemplates:
 
         Raises Refused for a field without a value.
         """
-        text = self.templates[template][mode]["text"]
+        text: str = self.templates[template][mode]["text"]
         if unknown := set(_FIELD.findall(text)) - values.keys():
             raise Refused(
                 f"{self.files[-1]}: {template}.{mode}.text: has {', '.join(sorted(unknown))} in braces; "
                 f"the fields of this benchmark are {', '.join(sorted(values))}"
             )
         return _FIELD.sub(lambda field: values[field[1]], text)
+
+    def max_new_tokens(self, template: str, mode: Mode) -> int | None:
+        """The most tokens of an answer, in the script that the template is from; None where it has no figure."""
+        limit: int | None = self.templates[template][mode].get("max_new_tokens")
+        return limit
 
 
 @cache
@@ -76,5 +90,15 @@ def _read(file: Path) -> PromptTemplates:
                 template = expect(modes and modes[mode], f"{name}.{mode}", {"text": str, "source": str}, faults)
                 if template:
                     unmarked(template["text"], f"{name}.{mode}.text", faults)
+                    _check_limit(template, f"{name}.{mode}", faults)
     faults.refuse()
     return PromptTemplates(content, (file,))
+
+
+def _check_limit(template: Mapping[str, Any], where: str, faults: Faults) -> None:
+    if "max_new_tokens" not in template:
+        return
+    limit = template["max_new_tokens"]
+    if type(limit) is not int or not 1 <= limit <= MAX_NEW_TOKENS:
+        faults.add(f"{where}.max_new_tokens", f"expected an integer from 1 to {MAX_NEW_TOKENS}, got {limit!r:.80}")
+    expect(template, where, {"limit_source": str}, faults)

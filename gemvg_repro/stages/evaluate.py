@@ -26,7 +26,7 @@ from ..grounding.predictions import Prediction
 from ..grounding.samples import MODES, Mode, Sample
 from ..models.generation import Prompt, generate
 from ..models.loading import load
-from ..models.processor import ImageOnlyProcessor
+from ..models.processor import ImageOnlyProcessor, load_processor
 from ..runs import gallery
 from ..runs.directory import Run, result_of
 from ..runs.layout import GALLERY, MODEL, OFFICIAL, PREDICTIONS, SCORES
@@ -34,10 +34,11 @@ from ..runs.progress import ProgressPrinter
 from ..study.hub import checkpoint_folder
 from ..study.parameters import EvaluateParameters
 from ..study.paths import absolute
-from ..study.profiles import EvaluationSettings, Profile
+from ..study.profiles import Profile
 from ..study.spec import RunSpec
 from ..study.variants import BASE
 from . import samples
+from .answer_limits import longest_true_answer, reached
 from .data import check_pictures
 from .prerequisites import ensure
 from .validation_rewards import write_table
@@ -49,7 +50,8 @@ class Task:
     """Samples put to the model in one mode, and how the answers are scored.
 
     `table` makes one row a sample from the texts and their numbers of tokens; `official` makes the authors' score from
-    what the texts say to their script. A task has one of them or both.
+    what the texts say to their script. A task has one of them or both. `max_new_tokens`: the authors' figure for the
+    longest answer; without one the profile's holds, or what the longest true answer needs.
     """
 
     benchmark: str
@@ -57,6 +59,7 @@ class Task:
     samples: Sequence[Sample]
     table: Callable[[Sequence[str], Sequence[int]], pd.DataFrame] | None = None
     official: Callable[[Sequence[str]], dict[str, Any]] | None = None
+    max_new_tokens: int | None = None
 
     @property
     def name(self) -> str:
@@ -81,8 +84,9 @@ def evaluate(spec: RunSpec[EvaluateParameters]) -> Path:
     with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters) as run:
         if run.finished is None:
             tasks = _tasks(spec, test)
-            answers = _answer(run, weights, tasks, spec.profile)
-            summaries = _score(run, tasks, answers)
+            limits = _limits(tasks, weights, spec.profile)
+            answers = _answer(run, weights, tasks, spec.profile, limits)
+            summaries = _score(run, tasks, answers, limits)
             grounding = [s for s in test if s.choice is None]
             _model_free(run, validation, grounding[: spec.parameters.samples or None])
             _draw(run, tasks, answers)
@@ -106,8 +110,9 @@ def _evaluate_published(spec: RunSpec[EvaluateParameters]) -> Path:
     with Run.open(params.runs_folder, spec.identity.name, spec.identity.parameters) as run:
         if run.finished is None:
             started = time.monotonic()
-            answers = _answer(run, checkpoint, [task], spec.profile)
-            summaries = _score(run, [task], answers)
+            limits = _limits([task], checkpoint, spec.profile)
+            answers = _answer(run, checkpoint, [task], spec.profile, limits)
+            summaries = _score(run, [task], answers, limits)
             about = _about(params, {}, checkpoint)
             run.finish(about | _result(summaries, answers, time.monotonic() - started))
         return run.folder
@@ -152,6 +157,7 @@ def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None
             "official": score.official,
             "beside": score.beside,
             "rows": score.rows,
+            "notes": [*score.notes],
             "fingerprint": fingerprint(name, file, chosen.counts(data)).as_json(),
             "asked_in": "its own asking.yaml" if len(templates.files) > 1 else "its authors' words",
         }
@@ -159,14 +165,25 @@ def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None
     def table(texts: Sequence[str], tokens: Sequence[int]) -> pd.DataFrame:
         return mig_bench.score(data, texts, mode, tokens)
 
-    return Task(name, mode, chosen.samples(data, mode, templates), table if name == "mig_bench" else None, official)
+    limit = chosen.max_new_tokens(mode, templates)
+    questions = chosen.samples(data, mode, templates)
+    return Task(name, mode, questions, table if name == "mig_bench" else None, official, limit)
 
 
 Answers = dict[str, dict[str, tuple[str, int]]]
 """By the task's name and the sample's id: the text, and its number of tokens."""
 
 
-def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile) -> Answers:
+def _limits(tasks: Sequence[Task], weights: Path, profile: Profile) -> dict[str, int]:
+    """By the task's name: the most tokens of an answer, by the benchmark's authors, or by the profile and the data."""
+    tokenizer, limits = load_processor(weights, profile.max_pixels).tokenizer, profile.evaluate.max_new_tokens
+    more = {
+        t.name: longest_true_answer(t.samples, tokenizer, profile.coordinate_step) - limits["direct"] for t in tasks
+    }
+    return {task.name: task.max_new_tokens or limits[task.mode] + max(0, more[task.name]) for task in tasks}
+
+
+def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile, limits: Mapping[str, int]) -> Answers:
     """All answers, from the predictions files as far as they go; the model is loaded only if any is missing.
 
     The modes of a benchmark are asked together, for they share its pictures and most of each prompt.
@@ -188,7 +205,8 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile)
             known = {(id, mode) for mode, log in logs.items() for id in log.done}
             if loaded is None and not all((s.id, mode) in known for s, mode in questions):
                 loaded = load(checkpoint, profile.dtype, profile.max_pixels)
-            for batch in _batches(loaded, questions, known, settings):
+            by_mode = {task.mode: limits[task.name] for task in together}
+            for batch in _batches(loaded, questions, known, settings.batch, by_mode):
                 for mode, log in logs.items():
                     log.append(said for said in batch if said.mode == mode)
                 fresh += len(batch)
@@ -212,14 +230,14 @@ def _batches(
     loaded: tuple[Any, ImageOnlyProcessor] | None,
     questions: Sequence[Prompt],
     done: Collection[tuple[str, Mode]],
-    settings: EvaluationSettings,
+    batch: int,
+    limits: Mapping[Mode, int],
 ) -> Iterator[list[Prediction]]:
     if loaded is not None:
-        limits = settings.max_new_tokens
-        yield from generate(*loaded, questions, batch=settings.batch, max_new_tokens=limits, done=done)
+        yield from generate(*loaded, questions, batch=batch, max_new_tokens=limits, done=done)
 
 
-def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[str, float]]:
+def _score(run: Run, tasks: Sequence[Task], answers: Answers, limits: Mapping[str, int]) -> dict[str, dict[str, float]]:
     """Writes the scores of each task, by sample and as the authors have them, and returns what they sum up to."""
     summaries = {}
     for task in tasks:
@@ -230,6 +248,7 @@ def _score(run: Run, tasks: Sequence[Task], answers: Answers) -> dict[str, dict[
             summaries[task.name] = generalised.summary(scores) if not task.official else {}
         if task.official:
             content = task.official([visible_text(text, task.mode) for text in texts])
+            content |= reached(texts, limits[task.name], content["notes"])
             run.write(OFFICIAL.name(task.name), content)
             summaries[task.name] = {name: each["value"] for name, each in content["headline"].items()}
     return summaries

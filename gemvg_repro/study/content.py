@@ -116,6 +116,11 @@ def hash_of_benchmark(name: str, root: Path, mode: Mode) -> str:
     return run_id({"annotations": fingerprint(name, file, {}).sha256, "samples": rows})
 
 
+def answer_limit_of_benchmark(name: str, root: Path, mode: Mode) -> int | None:
+    """The longest answer in tokens by the benchmark's authors; None: by the profile, which is in the identity too."""
+    return benchmark(name).max_new_tokens(mode, templates_at(root))
+
+
 def _picture(picture: Picture) -> str:
     """An image file by its content; an image within a table by its place, since the table's hash is there."""
     if not isinstance(picture, FilePicture):

@@ -189,6 +189,7 @@ def benchmark_identity(parameters: EvaluateParameters, profile: SomeProfile) -> 
         "mode": prompting,
         "most_pixels": (profile.model_dump().get("data") or {}).get("most_pixels"),
         "asked": content.hash_of_benchmark(benchmark, absolute(parameters.root), prompting),
+        "max_new_tokens": content.answer_limit_of_benchmark(benchmark, absolute(parameters.root), prompting),
     }
     return Identity(f"evaluate-{model}-{benchmark.replace('+', 'plus')}-{prompting}", moving)
 

@@ -39,6 +39,14 @@ def test_own_words_stand_before_the_authors(tmp_path: Path) -> None:
         ("mig_bench: {direct: {text: a, source: b}}", "mig_bench.cot: expected an object, it is missing"),
         (OWN.replace("source: here", "source: 7"), "mig_bench.direct.source: expected text, got 7"),
         (OWN.replace("{question}!", "<|im_end|>"), "control token '<|im_end|>'"),
+        (
+            OWN.replace("source: here", "source: here, max_new_tokens: 0", 1),
+            "mig_bench.direct.max_new_tokens: expected",
+        ),
+        (
+            OWN.replace("source: here", "source: here, max_new_tokens: 9", 1),
+            "mig_bench.direct.limit_source: expected text",
+        ),
         ("a: [", "cannot be read"),
         ("!!python/object/apply:os.system ['true']", "cannot be read"),
         ("[" * 5000, "cannot be read"),
@@ -50,6 +58,20 @@ def test_words_that_are_not_in_order_are_refused(tmp_path: Path, content: str, c
     with pytest.raises(Refused) as caught:
         templates_at(tmp_path)
     assert str(tmp_path / "asking.yaml") in str(caught.value) and culprit in str(caught.value)
+
+
+def test_the_longest_answer_is_that_of_the_authors(tmp_path: Path) -> None:
+    names = ("mig_bench", "mc_bench", "odinw13", "odinw13_all", "refcoco+")
+    limits = {name: benchmark(name).max_new_tokens("direct", authors_templates()) for name in names}
+    assert limits == {"mig_bench": 128, "mc_bench": None, "odinw13": 1024, "odinw13_all": 8192, "refcoco+": None}
+    for entry in authors_templates().templates.values():
+        assert all(mode.keys() >= {"max_new_tokens", "limit_source"} for mode in entry.values() if len(mode) > 2)
+    (tmp_path / "asking.yaml").write_text(
+        OWN.replace("source: here", "source: here, max_new_tokens: 9, limit_source: x")
+    )
+    assert benchmark("mig_bench").max_new_tokens("direct", templates_at(tmp_path)) == 9
+    (tmp_path / "asking.yaml").write_text(OWN)
+    assert benchmark("mig_bench").max_new_tokens("direct", templates_at(tmp_path)) is None
 
 
 def test_a_field_that_a_benchmark_does_not_have_is_refused(tmp_path: Path) -> None:

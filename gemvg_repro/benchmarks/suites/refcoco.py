@@ -96,6 +96,9 @@ class RefCoco(TextBenchmark[Expression]):
             for n, expression in enumerate(data)
         ]
 
+    def max_new_tokens(self, mode: Mode, templates: PromptTemplates) -> int | None:
+        return templates.max_new_tokens("refcoco", mode)
+
     def counts(self, data: Sequence[Expression]) -> dict[str, int]:
         return dict(Counter(expression.split for expression in data))
 

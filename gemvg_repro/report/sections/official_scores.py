@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 from ..labels import MODES, look, position
+from ..numbers.collect import Collection
 from ..numbers.estimates import Estimate
-from ..numbers.official_scores import KIND
+from ..numbers.official_scores import KIND, cut_off
 from ..page.table import Table, blocks, percent
 
 LABELS = {
@@ -23,8 +26,8 @@ LABELS = {
 """In the order in which they stand; others follow by their own names."""
 
 
-def table(numbers: pd.DataFrame) -> Table:
-    """Benchmarks and their official metrics against the variants."""
+def table(numbers: pd.DataFrame, collection: Collection | None = None) -> Table:
+    """Benchmarks and their official metrics against the variants; with the runs, also which answers were cut off."""
     scores = numbers[(numbers["kind"] == KIND) & numbers["seed"].isna()]
     keys = list(dict.fromkeys(zip(scores["benchmark"], scores["metric"], strict=True)))
     order = list(LABELS)
@@ -52,4 +55,17 @@ def table(numbers: pd.DataFrame) -> Table:
         "and image_accuracy are those of MC-Bench's script, including its errors; all our boxes are in group 1, so a "
         "perfect answer scores below 100 where there are more groups.",
         "Small print: Wilson's 95 % intervals, of proportions of samples; AP and means over tasks have none.",
+        *_cut_off(collection),
     )
+
+
+def _cut_off(collection: Collection | None) -> Iterator[str]:
+    """A note on the answers that reached their limit, in runs that have any."""
+    counts = cut_off(collection) if collection else {}
+    parts = [
+        f"{LABELS.get(benchmark, benchmark)}, {MODES.get(mode, mode)} prompts, {reached:,} of {responses:,} "
+        f"(limit {limit:,} tokens)"
+        for (benchmark, mode), (reached, responses, limit) in sorted(counts.items())
+    ]
+    if parts:
+        yield f"Answers that were cut off at their limit, in the runs that have any: {'; '.join(parts)}."
