@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ _LEAST_FREE = 65_536  # bytes: with less than this a disk counts as full, whatev
 
 
 class NotWritten(OSError):
-    """A file was not written because the disk is full; its previous content is intact."""
+    """A file was not written: the disk is full, or a quota or limit reached. Its previous content is intact."""
 
 
 @contextmanager
@@ -31,19 +32,34 @@ def writing(path: Path, size: int | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except NotWritten:
-        raise
     except Exception as error:
+        if isinstance(error, NotWritten) and size is None:
+            raise  # it says which file of `path`, and its size
         free = shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
-        disk_error = isinstance(error, OSError) and error.errno in _FULL
-        if not disk_error and free >= max(_LEAST_FREE, size or 0):
+        why = _why_full(error)
+        if why is None and free >= max(_LEAST_FREE, size or 0):
             raise
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "the disk is full"
         takes = f"it takes {size:,} bytes" if size is not None else "it takes more than there is"
         raise NotWritten(
-            f"{path} was not written: {why}; {takes}, and {free:,} are free there. What was there before is whole:"
-            " free some room, and the same command goes on"
+            f"{path} was not written: {why or 'the disk is full'}; {takes}, and {free:,} are free there. What was there"
+            " before is whole: free some room, and the same command goes on"
         ) from error
+
+
+def _why_full(error: BaseException) -> str | None:
+    """Why no more could be written, by the errors of Python, of Rust's libraries and of torch; None: another error.
+
+    safetensors says "(os error 27)"; torch's writer keeps the reason to itself.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if match := re.search(r"\(os error (\d+)\)", str(error)):
+        number = int(match[1])
+    if number in _FULL:
+        return os.strerror(number)
+    if isinstance(error, RuntimeError) and "PytorchStreamWriter failed writing" in str(error):
+        return "torch could not write it all"
+    cause = error.__cause__ or error.__context__
+    return None if cause is None else _why_full(cause)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
-from ..files.atomic import NotWritten, writing
+from ..files.atomic import writing
 from ..files.validation import Refused
 from .packing import remove_padding
 from .processor import ImageOnlyProcessor, load_processor
@@ -70,7 +70,7 @@ def save(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor, 
             model.save_pretrained(partial)
             processor.tokenizer.save_pretrained(partial)
             processor.image_processor.save_pretrained(partial)
-    except NotWritten:
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     partial.rename(folder)

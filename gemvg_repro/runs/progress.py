@@ -24,16 +24,24 @@ def progress_of(run: Path) -> dict[str, Any]:
 
 
 class ProgressFile:
-    """A run's progress.json, rewritten at most four times a second, and at the last step."""
+    """A run's progress.json, rewritten at most four times a second; at the last step, and for a new checkpoint, always.
+
+    Of a training it has two keys for whoever may end it: `sealed_step`, the step of the last sealed checkpoint (0: none
+    yet), which is what survives, and once it is known `save_seconds`, how long the last checkpoint took.
+    """
 
     def __init__(self, run: Path) -> None:
         self._path = run / PROGRESS
         self._written_at = -math.inf
+        self._sealed_step: Any = None
 
     def write(self, step: int, total: int, seconds_left: float | None, measures: Mapping[str, SupportsFloat]) -> None:
         """Writes the state, unless the file is too new; `measures` are such as loss or reward."""
-        if step < total and time.monotonic() - self._written_at < _INTERVAL_S:
+        sealed_step = measures.get("sealed_step")
+        due = step >= total or sealed_step != self._sealed_step
+        if not due and time.monotonic() - self._written_at < _INTERVAL_S:
             return
+        self._sealed_step = sealed_step
         self._written_at = time.monotonic()
         state = {"step": step, "total": total, "seconds_left": seconds_left, **measures, "updated": time.time()}
         write_json(self._path, state)

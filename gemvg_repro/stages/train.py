@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ..runs.progress import ProgressPrinter
 from ..study.parameters import TrainParameters
 from ..study.spec import RunSpec
 from ..study.variants import FORMS, ancestors
-from ..training.checkpointing import newest_checkpoint
+from ..training.checkpointing import SealedCheckpoint, resume_point
 from ..training.collator import Conversation, ConversationCollator
 from ..training.compute_matching import compute_matched_steps, flops_per_token
 from ..training.grpo import prompt_dataset, train_grpo
@@ -35,9 +35,6 @@ from . import samples
 from .prerequisites import ensure
 from .validation_rewards import sampled_rewards, write_table
 from .weights import initial_weights
-
-Record = Callable[[dict[str, Any]], None]
-"""Takes what is logged of a step."""
 
 
 def train(spec: RunSpec[TrainParameters]) -> Path:
@@ -58,34 +55,61 @@ def _carry_out(run: Run, spec: RunSpec[TrainParameters], start: Path, prerequisi
     started = time.monotonic()
     log = run.log()
     checkpoints = run.folder / CHECKPOINTS
-    log.rewind(_steps_of(newest_checkpoint(checkpoints)))
-    seconds_before = float((log.records() or [{"seconds": 0.0}])[-1]["seconds"])
-    record = _recorder(run, log, spec.kind, seconds_before)
+    resumed = SealedCheckpoint.at(resume_point(checkpoints))
+    log.rewind(resumed.step)
+    recorder = _Recorder(run, log, spec.kind, resumed)
     model, processor = load(start, spec.profile.dtype, spec.profile.max_pixels)
     stage = _train_grpo if spec.kind in FORMS else _train_sft
-    flops_of_token = stage(run, spec, model, processor, record)
+    flops_of_token = stage(run, spec, model, processor, recorder)
     partial = run.folder / f"{MODEL}.part"
     shutil.rmtree(partial, ignore_errors=True)
     if not (run.folder / MODEL).is_dir():
         save(model, processor, run.folder / MODEL)
-    seconds = seconds_before + time.monotonic() - started
+    seconds = recorder.seconds_before + time.monotonic() - started
     flops = flops_of_token * sum(p.numel() for p in model.parameters())
     result = _result(spec, log, seconds, flops)
     run.finish({**result, "prerequisites": prerequisites, "weights": hashes(run.folder / MODEL)})
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def _recorder(run: Run, log: Log, mode: str, seconds_before: float) -> Record:
-    """What a trainer calls after a step: it logs, and shows the progress."""
-    announce = ProgressPrinter(mode)
+class _Recorder:
+    """Passes on each step to the run's log, to progress.json and to the notebook's output, and each checkpoint to
+    progress.json: whoever may end the training needs to know what survives it, and how long a save takes.
 
-    def record(entry: dict[str, Any]) -> None:
-        log.append({**entry, "seconds": round(entry["seconds"] + seconds_before, 3)})
+    Attributes:
+        seconds_before: those of the steps of earlier attempts.
+    """
+
+    def __init__(self, run: Run, log: Log, mode: str, resumed: SealedCheckpoint) -> None:
+        self._run = run
+        self._log = log
+        self._print = ProgressPrinter(mode)
+        self.seconds_before = float((log.records() or [{"seconds": 0.0}])[-1]["seconds"])
+        self._last: dict[str, Any] | None = None
+        self._checkpoint: dict[str, float] = {}
+        self.sealed(resumed)
+
+    def step(self, entry: dict[str, Any]) -> None:
+        """Called with the log entry of a step."""
+        self._log.append({**entry, "seconds": round(entry["seconds"] + self.seconds_before, 3)})
+        self._last = entry
+        measures = self._write_progress(entry)
+        self._print(entry["step"], entry["total_steps"], entry["seconds_left"], measures)
+
+    def sealed(self, checkpoint: SealedCheckpoint) -> None:
+        """Called with each checkpoint, after the entry of its step."""
+        self._checkpoint["sealed_step"] = checkpoint.step
+        if checkpoint.seconds is not None:
+            self._checkpoint["save_seconds"] = checkpoint.seconds
+        if self._last is not None:
+            self._write_progress(self._last)
+
+    def _write_progress(self, entry: dict[str, Any]) -> dict[str, float]:
+        """Writes progress.json; returns the measures of the step."""
         measures: dict[str, float] = {k: entry[k] for k in ("loss", "reward") if k in entry}
-        run.progress(entry["step"], entry["total_steps"], entry["seconds_left"], **measures)
-        announce(entry["step"], entry["total_steps"], entry["seconds_left"], measures)
-
-    return record
+        step, total, seconds_left = (entry[key] for key in ("step", "total_steps", "seconds_left"))
+        self._run.progress(step, total, seconds_left, **measures, **self._checkpoint)
+        return measures
 
 
 def _train_sft(
@@ -93,14 +117,14 @@ def _train_sft(
     spec: RunSpec[TrainParameters],
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
-    record: Record,
+    recorder: _Recorder,
 ) -> int:
     """A supervised stage; returns the FLOPs of a token and parameter."""
     settings, batches = supervised_stage(spec, samples.load(spec, "train"), processor)
     train_sft(
         model, processor, batches, settings,
         coordinate_step=spec.profile.coordinate_step, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
-        record=record, stop=run.stop_requested,
+        record=recorder.step, stop=run.stop_requested, on_sealed=recorder.sealed,
     )  # fmt: skip
     run.stop_if_requested()
     return flops_per_token(settings)
@@ -137,7 +161,7 @@ def _train_grpo(
     spec: RunSpec[TrainParameters],
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
-    record: Record,
+    recorder: _Recorder,
 ) -> int:
     """GRPO, with the reward of answers to fixed validation prompts before and after; returns the FLOPs of a token and
     parameter."""
@@ -152,7 +176,7 @@ def _train_grpo(
     train_grpo(
         model, processor, prompts, watched[: settings.divergence_samples], form, settings,
         coordinate_step=spec.profile.coordinate_step, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
-        record=record, stop=run.stop_requested,
+        record=recorder.step, stop=run.stop_requested, on_sealed=recorder.sealed,
     )  # fmt: skip
     run.stop_if_requested()
     write_table(run.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), measure("after")]))
@@ -165,10 +189,6 @@ def first_of_each_scene(train_samples: Sequence[Sample]) -> list[Sample]:
     for sample in train_samples:
         first.setdefault(sample.scene, sample)
     return list(first.values())
-
-
-def _steps_of(checkpoint: Path | None) -> int:
-    return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
 
 
 def _result(spec: RunSpec[TrainParameters], log: Log, seconds: float, flops_of_token: int) -> dict[str, Any]:

@@ -1,26 +1,55 @@
-"""Checkpoints from which an interrupted training resumes to bit-identical weights."""
+"""Checkpoints from which an interrupted training resumes to bit-identical weights.
+
+A checkpoint is written, brought to the disk, sealed, and only then is an older one removed: a kill at any moment leaves
+the newest sealed one whole. What has no seal was not finished, and is removed when the training begins again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
-from ..files.atomic import NotWritten, write_bytes, writing
+from ..files.atomic import write_bytes, writing
+from ..files.hashing import sha256
 from ..files.validation import Refused, read_json
 from ..models.checkpoints import hashes
 
 SEAL = "seal.json"
-"""Written into a checkpoint after everything else, as the sign that it is complete: the hash of the live weights, and
-that of every file by name."""
+"""Written into a checkpoint after everything else, as the sign that it is complete: the hash of the live weights, that
+of every file by name, and the seconds that saving took."""
+
+KEPT = 2
+"""Sealed checkpoints that are kept: the newest, and one before it should the newest turn out to be damaged."""
+
+
+@dataclass(frozen=True)
+class SealedCheckpoint:
+    """The optimiser step of a sealed checkpoint, and the seconds from the start of its writing to its seal."""
+
+    step: int
+    seconds: float | None
+
+    @classmethod
+    def at(cls, checkpoint: Path | None) -> SealedCheckpoint:
+        """Of a checkpoint folder; step 0 where there is none. Seals of earlier versions have no seconds."""
+        if checkpoint is None:
+            return cls(0, None)
+        return cls(_step_of(checkpoint), read_json(checkpoint / SEAL).get("seconds"))
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -32,14 +61,24 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def resume_point(folder: Path) -> Path | None:
+    """The checkpoint to resume from, see `newest_checkpoint`; removes those that were not finished.
+
+    Only for the owner of the run: a training that is writing into `folder` would lose its checkpoint.
+    """
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / SEAL).is_file():
+            shutil.rmtree(checkpoint)
+    return newest_checkpoint(folder)
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The complete checkpoint of the most steps; one without seal was half written and is passed over.
+    """The sealed checkpoint of the most steps, verified by the hashes of its files.
 
     Raises:
         Refused: a file of it is missing or has changed since it was sealed.
     """
-    whole = [path.parent for path in folder.glob(f"checkpoint-*/{SEAL}")]
-    newest = max(whole, key=lambda path: int(re.findall(r"\d+", path.name)[-1]), default=None)
+    newest = max(_sealed(folder), key=_step_of, default=None)
     if newest is not None:
         sealed = read_json(newest / SEAL)["files"]
         current = {name: digest for name, digest in hashes(newest).items() if name != SEAL}
@@ -51,18 +90,12 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return newest
 
 
-class SealCheckpoints(TrainerCallback):  # type: ignore[misc]
-    """Seals each checkpoint once the trainer has written all of it."""
+def _sealed(folder: Path) -> list[Path]:
+    return [seal.parent for seal in folder.glob(f"checkpoint-*/{SEAL}")]
 
-    def __init__(self, model: nn.Module):
-        self._model = model
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if not state.is_world_process_zero:
-            return
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        sealed = {"weights": weights_hash(self._model), "files": hashes(folder)}
-        write_bytes(folder / SEAL, json.dumps(sealed, indent=1).encode())
+def _step_of(checkpoint: Path) -> int:
+    return int(re.findall(r"\d+", checkpoint.name)[-1])
 
 
 class StopOnRequest(TrainerCallback):  # type: ignore[misc]
@@ -86,19 +119,27 @@ def never() -> bool:
     return False
 
 
+def ignore(checkpoint: SealedCheckpoint) -> None:
+    """The `on_sealed` of a training whose checkpoints nobody follows."""
+
+
 class ResumesExactly:
-    """Mixin for a transformers Trainer: loads a checkpoint's weights by `from_pretrained`, and verifies them.
+    """Mixin for a transformers Trainer: writes sealed checkpoints, loads their weights exactly, and verifies them.
 
-    A checkpoint that does not fit on the disk is an error that says so, and leaves nothing behind.
-
-    transformers 5.23 saves a Qwen2-VL under other names than its live weights have, and its own
-    `_load_from_checkpoint` loads them with strict=False: training would silently continue from the start's weights.
+    transformers 5.23 removes an old checkpoint before the new one can be sealed, and counts unfinished ones: two kills
+    could leave none. So `save_total_limit` is None, and checkpoints are removed here. And it saves a Qwen2-VL under
+    other names than its live weights have, and loads them with strict=False: training would silently continue from the
+    start's weights.
     """
 
     model: PreTrainedModel
     args: TrainingArguments
     state: TrainerState
     optimizer: torch.optim.Optimizer
+    lr_scheduler: LRScheduler
+    on_sealed: Callable[[SealedCheckpoint], None] = staticmethod(ignore)
+    """Called whenever a checkpoint has been sealed."""
+    _hashing: _Hashing
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)
@@ -113,16 +154,119 @@ class ResumesExactly:
             )
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Writes and seals a checkpoint, then removes the oldest.
+
+        Raises:
+            NotWritten: the disk is full, or a quota or limit reached; nothing of the checkpoint is left.
+        """
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        started = time.monotonic()
         try:
-            with writing(folder, self._checkpoint_bytes()):
+            with writing(folder, self._checkpoint_bytes()), _Hashing(self.model, folder) as self._hashing:
                 super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
-        except NotWritten:
+                sealed = self._hashing.results()
+                _sync(folder)
+                seconds = round(time.monotonic() - started, 3)
+                write_bytes(folder / SEAL, json.dumps({**sealed, "seconds": seconds}, indent=1).encode())
+        except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        self.on_sealed(SealedCheckpoint(self.state.global_step, seconds))
+        for checkpoint in sorted(_sealed(folder.parent), key=_step_of)[:-KEPT]:
+            (checkpoint / SEAL).unlink()  # first, so that what a kill leaves of it is no checkpoint
+            shutil.rmtree(checkpoint, ignore_errors=True)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """As transformers' for one process; the weights are hashed meanwhile, and the optimiser as it is written."""
+        self._hashing.start()
+        self._hashing.save(self.optimizer.state_dict(), OPTIMIZER_NAME)
+        torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
     def _checkpoint_bytes(self) -> int:
         """Bytes of weights and optimiser state; the rest is small beside these."""
         states = [value for state in self.optimizer.state.values() for value in state.values()]
         tensors = [*self.model.parameters(), *(value for value in states if isinstance(value, torch.Tensor))]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+class _Hashing:
+    """Hashes a checkpoint while it is written: at 7B it has 93 GB, of which SHA-256 takes 1.4 GB a second.
+
+    The live weights are hashed from the beginning, their files once they are written, the optimiser's as it is written.
+    """
+
+    def __init__(self, model: nn.Module, folder: Path):
+        self._model = model
+        self._folder = folder
+        self._digests: dict[str, str] = {}
+        self._pool = ThreadPoolExecutor(3)
+
+    def __enter__(self) -> _Hashing:
+        self._weights = self._pool.submit(weights_hash, self._model)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def start(self) -> None:
+        """Hashes the files that are in the folder now, in the background."""
+        self._files: Future[dict[str, str]] = self._pool.submit(hashes, self._folder)
+
+    def save(self, value: Any, name: str) -> None:
+        """torch.save, hashed as it is written."""
+        with (self._folder / name).open("wb") as content:
+            file: Any = _HashedFile(content, self._pool)
+            torch.save(value, file)
+            self._digests[name] = str(file.digest())
+
+    def results(self) -> dict[str, Any]:
+        """The live weights' hash, and that of every file by name; those that are not known yet are hashed now."""
+        known = {**self._files.result(), **self._digests}
+        files = {path.name: known.get(path.name) or sha256(path) for path in sorted(self._folder.iterdir())}
+        return {"weights": self._weights.result(), "files": files}
+
+
+class _HashedFile:
+    """What torch.save writes to: hashes the content in another thread while it is written.
+
+    An error of writing is kept until `digest`: torch's writer would end the process, should it meet one in its end.
+    """
+
+    def __init__(self, file: Any, pool: ThreadPoolExecutor):
+        self._file = file
+        self._pool = pool
+        self._sha256 = hashlib.sha256()
+        self._error: OSError | None = None
+
+    def write(self, content: memoryview) -> int:
+        hashed = self._pool.submit(self._sha256.update, content)
+        try:
+            if self._error is None:
+                self._file.write(content)
+        except OSError as error:
+            self._error = error
+        hashed.result()  # the memory is torch's, and only during this call
+        return len(content)
+
+    def flush(self) -> None:
+        try:
+            if self._error is None:
+                self._file.flush()
+        except OSError as error:
+            self._error = error
+
+    def digest(self) -> str:
+        """The hash in hex. Raises the OSError that writing met."""
+        if self._error is not None:
+            raise self._error
+        return self._sha256.hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    """Brings all files of a folder to the disk, and their names: a seal must not outlive them in a crash."""
+    for path in (*folder.iterdir(), folder, folder.parent):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -19,7 +19,7 @@ from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from ..grounding.rewards import TERMS, Term
 from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
-from .checkpointing import ResumesExactly, SealCheckpoints, StopOnRequest, never, newest_checkpoint
+from .checkpointing import ResumesExactly, SealedCheckpoint, StopOnRequest, ignore, never, resume_point
 from .collator import ConversationCollator, Turn
 from .grpo_variants import FormMixin
 from .kl import KLFromStart
@@ -139,6 +139,7 @@ def train_grpo(
     folder: Path,
     record: Record,
     stop: Callable[[], bool] = never,
+    on_sealed: Callable[[SealedCheckpoint], None] = ignore,
 ) -> None:
     """Trains the model in place by GRPO, resuming from the newest checkpoint in `folder` if there is one.
 
@@ -156,6 +157,7 @@ def train_grpo(
         folder: of the checkpoints.
         record: receives the log entry of each step.
         stop: asked after each step; True ends the training with a checkpoint.
+        on_sealed: called after each checkpoint.
     """
     modes = form.modes
     collate = ConversationCollator(processor, coordinate_step)
@@ -175,10 +177,11 @@ def train_grpo(
         train_dataset=prompt_dataset(samples, modes, settings.steps * settings.prompts, seed),
         processing_class=processor,
         optimizers=(stage_optimiser(model, settings), None),
-        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED, measure), StopOnRequest(stop, settings.iterations)],
+        callbacks=[StepLog(record, _LOGGED, measure), StopOnRequest(stop, settings.iterations)],
     )
     trainer.form = form
     score_labelled_tokens_only(model, ("log_probs", "entropy"), settings.temperature)
     trainer.remove_callback(PrinterCallback)
     trainer.data_collator = image_collator(samples)
-    trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
+    trainer.on_sealed = on_sealed
+    trainer.train(resume_from_checkpoint=resume_point(folder))

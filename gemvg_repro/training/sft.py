@@ -13,7 +13,7 @@ from trl import SFTConfig, SFTTrainer
 
 from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
-from .checkpointing import ResumesExactly, SealCheckpoints, StopOnRequest, never, newest_checkpoint
+from .checkpointing import ResumesExactly, SealedCheckpoint, StopOnRequest, ignore, never, resume_point
 from .collator import Conversation, ConversationCollator, Turn
 from .optimisers import stage_optimiser
 from .settings import SFTSettings
@@ -100,6 +100,7 @@ def train_sft(
     folder: Path,
     record: Record,
     stop: Callable[[], bool] = never,
+    on_sealed: Callable[[SealedCheckpoint], None] = ignore,
 ) -> None:
     """Trains the model in place on the conversations, in their order, resuming from the newest checkpoint in `folder`.
 
@@ -112,6 +113,7 @@ def train_sft(
         folder: of the checkpoints.
         record: receives the log entry of each step.
         stop: asked after each step; True ends the training with a checkpoint.
+        on_sealed: called after each checkpoint.
     """
     collate = ConversationCollator(processor, coordinate_step)
     trainer = ConversationSFTTrainer(
@@ -121,8 +123,9 @@ def train_sft(
         train_dataset=Dataset.from_dict({"index": range(len(conversations))}),
         processing_class=processor,
         optimizers=(stage_optimiser(model, settings), None),
-        callbacks=[SealCheckpoints(model), StepLog(record, _LOGGED), StopOnRequest(stop)],
+        callbacks=[StepLog(record, _LOGGED), StopOnRequest(stop)],
     )
     score_labelled_tokens_only(model, ("log_probs", "entropy", "is_top1"))
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
+    trainer.on_sealed = on_sealed
+    trainer.train(resume_from_checkpoint=resume_point(folder))

@@ -37,7 +37,7 @@ def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: i
         "gradient_checkpointing": settings.gradient_checkpointing,
         "save_strategy": "steps",
         "save_steps": settings.save_every,
-        "save_total_limit": 2,
+        "save_total_limit": None,  # ResumesExactly removes them
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "report_to": [],

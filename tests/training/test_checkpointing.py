@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from gemvg_repro.files.atomic import NotWritten
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.study.variants import FORMS
-from gemvg_repro.training.checkpointing import SEAL, newest_checkpoint, weights_hash
+from gemvg_repro.training.checkpointing import SEAL, SealedCheckpoint, newest_checkpoint, resume_point, weights_hash
 from gemvg_repro.training.grpo import train_grpo
 from gemvg_repro.training.sft import train_sft, training_conversations
 
@@ -26,23 +29,27 @@ class Stopped(Exception):
     """Stands for a kill: nothing after it runs."""
 
 
-def sft(folder: Path, stop_after: int | None = None, stop_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+def sft(
+    folder: Path, stop_after: int | None = None, stop_in: int | None = None, **more: Any
+) -> tuple[str, list[dict[str, Any]]]:
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
     train_sft(
         model, processor, training_conversations(samples(), SFT, 0), SFT, coordinate_step=20, seed=0, folder=folder,
-        record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == stop_in,
+        record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == stop_in, **more,
     )  # fmt: skip
     return weights_hash(model), entries
 
 
-def grpo(folder: Path, stop_after: int | None = None, stop_in: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+def grpo(
+    folder: Path, stop_after: int | None = None, stop_in: int | None = None, **more: Any
+) -> tuple[str, list[dict[str, Any]]]:
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
     train_grpo(
         model, processor, samples(), samples("validation")[:2], FORMS["hybrid"], GRPO,
         coordinate_step=20, seed=0, folder=folder,
-        record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == stop_in,
+        record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == stop_in, **more,
     )  # fmt: skip
     return weights_hash(model), entries
 
@@ -87,6 +94,56 @@ def test_a_checkpoint_without_seal_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-2" / SEAL).write_text('{"files": {}}')
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
     assert newest_checkpoint(tmp_path / "none") is None
+
+
+def test_unfinished_checkpoints_are_removed_before_a_training_resumes(tmp_path: Path) -> None:
+    """transformers would count them, and remove a sealed one in their place."""
+    undisturbed, _ = sft(tmp_path / "undisturbed")
+    with pytest.raises(Stopped):
+        sft(tmp_path / "stopped", stop_after=3)
+    half = tmp_path / "stopped" / "checkpoint-3"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    assert sft(tmp_path / "stopped")[0] == undisturbed
+    assert not half.exists()
+    assert resume_point(tmp_path / "none") is None
+
+
+def test_a_checkpoint_is_sealed_before_an_older_one_goes(tmp_path: Path) -> None:
+    moments: list[tuple[SealedCheckpoint, list[str]]] = []
+
+    def on_sealed(checkpoint: SealedCheckpoint) -> None:
+        moments.append((checkpoint, sorted(seal.parent.name for seal in tmp_path.glob(f"*/{SEAL}"))))
+
+    sft(tmp_path, on_sealed=on_sealed)
+    names = [f"checkpoint-{step}" for step in (2, 4, 6)]
+    assert [sealed for _, sealed in moments] == [names[:1], names[:2], names]
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == names[1:]
+    assert [checkpoint.step for checkpoint, _ in moments] == [2, 4, 6]
+    assert all(checkpoint.seconds is not None and checkpoint.seconds > 0 for checkpoint, _ in moments)
+    assert SealedCheckpoint.at(newest_checkpoint(tmp_path)) == moments[-1][0]
+
+
+@pytest.mark.parametrize("stage", [sft, grpo], ids=["sft", "grpo"])
+@pytest.mark.parametrize(("name", "cause"), [("model.safetensors", SafetensorError), ("optimizer.pt", OSError)])
+def test_a_save_over_a_limit_says_so_and_leaves_nothing(
+    stage: Callable[..., Any], name: str, cause: type[Exception], tmp_path: Path
+) -> None:
+    undisturbed, _ = stage(tmp_path / "undisturbed")
+    newest = newest_checkpoint(tmp_path / "undisturbed")
+    assert newest is not None
+    limit = (newest / name).stat().st_size - 1
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        message = r"checkpoint-2 was not written: .*; it takes [\d,]+ bytes, and [\d,]+ are free"
+        with pytest.raises(NotWritten, match=message) as error:
+            stage(tmp_path / "limited")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert isinstance(error.value.__cause__, cause)
+    assert list((tmp_path / "limited").glob("checkpoint-*")) == []
+    assert stage(tmp_path / "limited")[0] == undisturbed
 
 
 def test_an_altered_checkpoint_is_refused(tmp_path: Path) -> None:
