@@ -25,7 +25,7 @@ _SPLITS = {"train", "test", "dev", *_VALIDATION}
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """The folder that the paths of a file are relative to, and all folders that were looked into, this one first."""
+    """The folder that the paths of a file are relative to, and all folders that were searched for it."""
 
     path: Path
     searched: tuple[Path, ...]
@@ -36,16 +36,15 @@ class ImageFolder:
         return f"images were looked for in {_listed(self.searched)}; if they lie elsewhere: -p images FOLDER"
 
 
-def find(file: Path, names: Sequence[str], given: Path | None = None) -> ImageFolder:
+def find(file: Path, names: Sequence[str], images: Path | None = None) -> ImageFolder:
     """The folder with the most of a file's first images; of several, its own, the one named most like it, the highest.
 
-    `names` are the paths of the images as the file has them. A folder that is `given` is taken as it is.
+    `names` are the paths of the images as the file has them. The folder `images` is taken as it is.
     Raises Refused where several folders whose names say nothing have as many.
     """
-    if given is not None:
-        return ImageFolder(given, (given,))
+    if images is not None:
+        return ImageFolder(images, (images,))
     probes = [name for name in names if not leaves_folder(name)][:_PROBED]
-
     if _count(probes, file.parent) == len(probes):
         return ImageFolder(file.parent, (file.parent,))
     unique = {
@@ -54,10 +53,10 @@ def find(file: Path, names: Sequence[str], given: Path | None = None) -> ImageFo
     ranked = sorted(unique.values())
     searched = tuple(folder for _, folder in ranked)
     counts = [_count(probes, folder) for folder in searched]
-    most = max(counts)
-    if not most:
+    highest = max(counts)
+    if not highest:
         return ImageFolder(file.parent, searched)
-    best = [pair for pair, count in zip(ranked, counts, strict=True) if count == most]
+    best = [pair for pair, count in zip(ranked, counts, strict=True) if count == highest]
     equal = [folder for rank, folder in best if rank == best[0][0]]
     if len(equal) > 1:
         raise Refused(f"{file}: its images can be those of {_listed(equal)}; say which: -p images {equal[0]}")

@@ -47,15 +47,6 @@ def identifier(record: Mapping[str, Any], where: str, taken: Mapping[int, Any], 
     return None
 
 
-def side(record: Mapping[str, Any], key: str, where: str, faults: Faults) -> int | None:
-    """The width or height of an image, in pixels."""
-    value = record.get(key)
-    if type(value) is int and 1 <= value <= 1_000_000:
-        return value
-    faults.add(f"{where}.{key}", f"expected a number of pixels, got {value!r:.80}")
-    return None
-
-
 def inner_path(value: Any, where: str, faults: Faults) -> str | None:
     """A path that stays below the folder it is relative to."""
     if isinstance(value, str) and value and "\0" not in value and not leaves_folder(value):

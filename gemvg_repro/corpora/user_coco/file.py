@@ -157,17 +157,17 @@ def _objects(
         if image is None or category is None or crowd is None or xywh is None:
             continue
         units.add(xywh, *sizes[image])
-        box, there = _box(xywh, sizes[image], where, faults), objects[joined.get(image, image)]
+        box, image_objects = _box(xywh, sizes[image], where, faults), objects[joined.get(image, image)]
         if crowd or box is None:
-            there.unclear.add(names[category])
+            image_objects.unclear.add(names[category])
             left_out[n] = "a crowd" if crowd else "a box without area"
         else:
-            there.boxes[n] = names[category], box
+            image_objects.boxes[n] = names[category], box
     if units.not_pixels:
         raise Refused(f"{faults.file}: {units.not_pixels}")
     faults.hint(units.other_reading)
-    for there in objects.values():
-        left_out |= _take_duplicates(there.boxes)
+    for image_objects in objects.values():
+        left_out |= _take_duplicates(image_objects.boxes)
     return objects, [f"annotations[{n}]: {why}" for n, why in sorted(left_out.items())]
 
 

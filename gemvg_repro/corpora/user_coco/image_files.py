@@ -18,7 +18,7 @@ from ...files.pictures import FilePicture, Header, fitted, sliver
 from ...files.validation import Faults, Refused
 
 _CHECKED_PIXELS = 1024  # enough to decode a file to its end
-_LISTED = 10  # images of a note
+_MAX_LISTED = 10  # images of a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,14 @@ def _notes(opened: Sequence[_Opened], turned: bool, joined: Mapping[Id, Id]) -> 
     by_id = {each.record.id: each for each in opened}
     if joined:
         pairs = [f"{by_id[key].where} with {by_id[first].where} ({by_id[first].path})" for key, first in joined.items()]
-        yield f"{len(joined):,} images are files that an earlier one has, and are joined with it: {_first(pairs)}"
+        yield f"{len(joined):,} images are files that an earlier one has, and are joined with it: {_listed(pairs)}"
     if exif := [f"{e.where} ({e.path}: {e.header.orientation})" for e in opened if e.header.orientation > 1]:
-        frame = "turned, as their width and height are" if turned else "stored, not turned"
-        yield f"{len(exif):,} images have an EXIF orientation; boxes are taken to be in them as {frame}: {_first(exif)}"
+        frame = "as turned, like width and height" if turned else "as stored, not turned"
+        yield f"{len(exif):,} images have an EXIF orientation; boxes are taken to be in them {frame}: {_listed(exif)}"
     if deep := [f"{e.where} ({e.path})" for e in opened if is_deep(e.header.mode)]:
-        yield f"{len(deep):,} images are grey of more than 8 bits, scaled by their brightest pixel: {_first(deep)}"
+        yield f"{len(deep):,} images are grey of more than 8 bits, scaled by their brightest pixel: {_listed(deep)}"
 
 
-def _first(items: Sequence[str]) -> str:
-    more = f", and {len(items) - _LISTED:,} more" if len(items) > _LISTED else ""
-    return ", ".join(items[:_LISTED]) + more
+def _listed(items: Sequence[str]) -> str:
+    more = f", and {len(items) - _MAX_LISTED:,} more" if len(items) > _MAX_LISTED else ""
+    return ", ".join(items[:_MAX_LISTED]) + more
