@@ -7,7 +7,8 @@ examples:
   python sweeps/launch.py --only 'hybrid*'              these runs, and the unfinished ones that they need
   python sweeps/launch.py --only '!evaluate-*'          all but these
   python sweeps/launch.py --set steps=20 --set partition=gpu
-  python sweeps/launch.py --status                      how a study stands, from any shell; --watch to follow it
+  python sweeps/launch.py --status                      how what was launched last stands, from any shell; --watch
+                                                        to follow it, --launches for what was launched before
   python sweeps/launch.py --logs sft-s0                 what a run last printed
   python sweeps/launch.py --retry                       on Slurm: the failed ones too
 
@@ -31,10 +32,15 @@ from rich.console import Console
 from gemvg_repro.files.validation import Refused, printable
 from gemvg_repro.launching.commands import run_here, submit
 from gemvg_repro.launching.commands.cancel import cancel
+from gemvg_repro.launching.commands.clean import clean
+from gemvg_repro.launching.commands.list_launches import print_launches
 from gemvg_repro.launching.commands.submit import SubmitOptions
+from gemvg_repro.launching.commands.terminal import Terminal
 from gemvg_repro.launching.commands.watch import print_logs, watch
+from gemvg_repro.launching.launches import LaunchRecords, Request
 from gemvg_repro.launching.slurm import SlurmError, unavailable_reason
 from gemvg_repro.launching.slurm_submission import Submitter
+from gemvg_repro.launching.weights import check_weights
 from gemvg_repro.runs.json_files import RunError
 from gemvg_repro.runs.layout import snapshots
 from gemvg_repro.runs.snapshot import Snapshot
@@ -54,9 +60,15 @@ def arguments() -> argparse.Namespace:
     what.add_argument("-n", "--dry-run", action="store_true", help="show plan and sbatch scripts; start, write nothing")
     what.add_argument("--status", action="store_true", help="show how the runs stand")
     what.add_argument("--watch", action="store_true", help="show it until nothing waits or runs; Ctrl-C stops looking")
+    what.add_argument("--launches", action="store_true", help="list what was launched, and how it stands")
     what.add_argument("--logs", metavar="RUN", help="print what this run last printed; * and ? as in --only")
     what.add_argument(
         "--cancel", action="store_true", help="end what runs or waits, or --only some; what was done is kept"
+    )
+    parser.add_argument(
+        "--clean",
+        action="store_true",
+        help="remove checkpoints and weights that nothing needs any more; -n counts them",
     )
     which = parser.add_argument_group("which runs, and where")
     add = which.add_argument
@@ -78,6 +90,8 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.jobs is not None and options.jobs < 1:
         parser.error(f"-j {options.jobs}: expected 1 or more runs side by side")
+    if options.clean and (options.status or options.watch or options.launches or options.cancel or options.logs):
+        parser.error("--clean: expected no other command beside it but -n")
     return options
 
 
@@ -86,40 +100,64 @@ def main() -> int:
     options = arguments()
     grid_file, runs = options.grid.resolve(), options.runs.resolve()
     os.chdir(ROOT)  # from here on relative paths, such as a grid's data, count from the project
-    console = Console(width=None if sys.stdout.isatty() else 180)
     try:
-        grid = Grid.load(grid_file, options.seeds, options.set)
-        jobs = plan(grid, grid_file, ROOT, runs)
-        if options.logs is not None:
-            return print_logs(named(jobs, [options.logs]))
-        if options.cancel:
-            return cancel(jobs, options.only, options.yes, options.json)
-        selected = select(jobs, options.only)
-        if options.status or options.watch:
-            return watch(selected, options.watch, options.json, console)
-        return launch(selected, grid, options, runs, console)
+        exit_status = carry_out(options, grid_file, runs, Terminal())
+        sys.stdout.flush()
+        return exit_status
+    except BrokenPipeError:  # whoever read the output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt as interrupt:
+        print("\n".join(["stopped", *getattr(interrupt, "__notes__", ())]), file=sys.stderr)
+        return 130
     except (ParameterError, RunError, SlurmError, Refused, OSError) as error:
         print(printable("\n".join([str(error), *getattr(error, "__notes__", ())])), file=sys.stderr)
         return 2
 
 
-def launch(jobs: tuple[Job, ...], grid: Grid, options: argparse.Namespace, runs: Path, console: Console) -> int:
-    """Runs the jobs here or submits them to Slurm, or shows the plan of either; returns the exit status."""
+def carry_out(options: argparse.Namespace, grid_file: Path, runs: Path, console: Console) -> int:
+    """Does what the options say; returns the exit status."""
+    records = LaunchRecords(runs, ROOT)
+    if options.launches:
+        return print_launches(records, options.json, console)
+    launches = not (options.status or options.watch or options.cancel or options.clean or options.logs is not None)
+    as_launched = not (launches or options.seeds or options.set)
+    jobs = records.launched_jobs(grid_file) if as_launched else ()
+    if not jobs:
+        grid = Grid.load(grid_file, options.seeds, options.set)
+        jobs = plan(grid, grid_file, ROOT, runs)
+        if launches:
+            return launch(jobs, Request(grid_file, grid, options.seeds or [], options.set), options, runs, console)
+    if options.logs is not None:
+        return print_logs(named(jobs, [options.logs]))
+    if options.cancel:
+        return cancel(jobs, options.only, options.yes, options.json)
+    if options.clean:
+        return clean(jobs, options.only, records, options.dry_run, options.yes)
+    return watch(select(jobs, options.only), options.watch, options.json, console)
+
+
+def launch(
+    whole_plan: tuple[Job, ...], request: Request, options: argparse.Namespace, runs: Path, console: Console
+) -> int:
+    """Runs the selected jobs here or submits them to Slurm, or shows the plan of either; returns the exit status."""
+    jobs, grid = select(whole_plan, options.only), request.grid
     cluster, reason = choose_cluster(options.cluster or grid.resources.cluster)
     if reason and not options.json:
         print(f"cluster: {cluster}, since {reason}")
     check_data(jobs)
+    check_weights(jobs, whole_plan)
     code = Snapshot.of(ROOT, snapshots(runs))
     if cluster == "local":
         if options.dry_run:
             return run_here.dry_run(jobs, options.json, console)
         resources = grid.resources.model_copy(update={"jobs": options.jobs or grid.resources.jobs})
-        return run_here.run_here(jobs, grid, resources, code, options.json, console)
+        return run_here.run_here(jobs, whole_plan, request, resources, code, options.json, console)
     resources = grid.resources.model_copy(update={"parallel": options.jobs} if options.jobs else {})
     words = SubmitOptions(options.retry, options.yes, options.json)
     if options.dry_run:
         return submit.dry_run(jobs, resources, Submitter(runs, code), words, console)
-    return submit.submit(jobs, grid, resources, Submitter(runs, code), words, console)
+    return submit.submit(jobs, whole_plan, request, resources, Submitter(runs, code), words, console)
 
 
 def choose_cluster(cluster: str) -> tuple[str, str]:

@@ -38,6 +38,8 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 STAGES = ("data", "sft-s0", "cot_sft-s0", "hybrid-s0", "evaluate-hybrid-s0", "report")
 """In the order in which they run: a study of hybrid and of all that it needs."""
 
+REPORT_FOLDER = "report-small"  # of small.yaml
+
 PROCESSES = ("launcher", "controller", "job", "papermill", "kernel")
 """From the top down. `controller` is submitit's, which outlives the launcher; `job` is what it started: it owns the
 job, and executes the notebook."""
@@ -144,7 +146,7 @@ class Study:
     def folder(self, stage: str) -> Path | None:
         """The run directory of a stage, or None before it began."""
         if stage == "report":
-            return self.runs / "report"
+            return self.runs / REPORT_FOLDER
         folders = [path for path in self.runs.glob(f"{stage}-*") if path.name.rpartition("-")[0] == stage]
         return folders[0] if folders else None
 
@@ -155,7 +157,7 @@ class Study:
     def family(self, stage: str, launcher: int) -> dict[str, psutil.Process]:
         """The living processes that are at work on a stage, by what they are; empty while there is no job."""
         desks = [path for path in self.runs.glob(f".jobs/{stage}*") if path.name.rpartition("-")[0] == stage]
-        desk = self.runs / ".jobs" / "report" if stage == "report" else desks[0] if desks else None
+        desk = self.runs / ".jobs" / REPORT_FOLDER if stage == "report" else desks[0] if desks else None
         owner = owner_of(desk / "job.lock") if desk else None
         if owner is None or not owner.pid:
             return {}
@@ -299,7 +301,7 @@ class Striker:
 def undisturbed(folder: Path) -> Study:
     """A study that is left alone; one that is there already, and finished, is taken."""
     study = Study(folder) if folder.exists() else Study.lay_out(folder)
-    if not (study.runs / "report" / "report.html").is_file():
+    if not (study.runs / REPORT_FOLDER / "report.html").is_file():
         study.finish()
     return study
 

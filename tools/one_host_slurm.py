@@ -36,7 +36,7 @@ GPUS = 8
 # cred_expire: a requeued job waits until its old credential has expired, 120 s by default.
 # DefMemPerCPU: without it a job that asks for no memory gets a whole node's.
 _CONF = """
-ClusterName=lab
+ClusterName={name}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
@@ -118,14 +118,14 @@ class Cluster:
         """What a process needs in its environment for sbatch and the rest to find this cluster."""
         return {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
-    def up(self, array: int = 1001, accounting: bool = False) -> None:
+    def up(self, array: int = 1001, accounting: bool = False, name: str = "lab") -> None:
         """Starts all daemons and waits for the nodes; raises RuntimeError with the log's end otherwise.
 
-        `array` is MaxArraySize.
+        `array` is MaxArraySize, `name` the cluster's.
         """
         (port,) = _free_ports(1)
         kept = _WITH_ACCOUNTING.format(port=port, folder=self.folder) if accounting else _WITHOUT_ACCOUNTING
-        self._configure(array, kept)
+        self._configure(array, kept, name)
         self._munge()
         if accounting:
             self._account(port)
@@ -208,9 +208,9 @@ class Cluster:
         self.start("env", f"MYSQL_UNIX_PORT={socket_file}", "slurmdbd")
         self._until("the accounts are open", lambda: self.ask("sacctmgr", "-i", "add", "cluster", "lab"))
 
-    def _configure(self, array: int, accounting: str) -> None:
-        for name in ("state", *(f"spool.{node}" for node in NODES)):
-            (self.folder / name).mkdir(parents=True)
+    def _configure(self, array: int, accounting: str, name: str) -> None:
+        for folder in ("state", *(f"spool.{node}" for node in NODES)):
+            (self.folder / folder).mkdir(parents=True)
         port, *ports = _free_ports(1 + len(NODES))
         host = platform.node().split(".")[0]
         for gpu in range(GPUS):
@@ -224,7 +224,9 @@ class Cluster:
             f" CoresPerSocket={CPUS} ThreadsPerCore=1 RealMemory=16000 Gres=gpu:{GPUS} Feature=h200 State=UNKNOWN"
             for node, p in zip(NODES, ports, strict=True)
         )
-        conf = _CONF.format(host=host, port=port, folder=self.folder, nodes=nodes, array=array, accounting=accounting)
+        conf = _CONF.format(
+            host=host, port=port, folder=self.folder, nodes=nodes, array=array, accounting=accounting, name=name
+        )
         (self.folder / "slurm.conf").write_text(conf)
 
     def _munge(self) -> None:

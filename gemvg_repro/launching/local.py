@@ -68,7 +68,7 @@ class LocalSchedule:
             with writing(attempts):
                 executor = submitit.LocalExecutor(folder)
                 executor.update_parameters(**parameters)
-                status.submission = executor.submit(execute, status.job, self._root)
+                status.submission = executor.submit(execute, status.job, self._root, needs)
         except NotWritten as error:
             status.state, status.note = "failed", str(error)
         else:

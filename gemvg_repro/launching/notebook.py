@@ -22,6 +22,8 @@ from ..runs.layout import NOTEBOOK, REPORT_NOTEBOOK, RESULT
 from ..runs.owner import Owner
 from ..runs.ownership import owner_of, take_job
 from ..study.plan import Job
+from ..study.resources import Needs
+from .gpus import check_gpus
 
 KERNELS = Path(__file__).parent / "jupyter"
 """Where Jupyter looks for `python3` first, so that no kernel of that name installed elsewhere is taken.
@@ -69,7 +71,7 @@ def launcher_of(job: Job) -> psutil.Process | None:
     return next((p for p in parents if any(Path(part).name == "launch.py" for part in p.cmdline())), None)
 
 
-def execute(job: Job, root: Path) -> None:
+def execute(job: Job, root: Path, needs: Needs | None = None) -> None:
     """Executes the job's notebook unless the run is finished, waiting for whoever executes it already.
 
     The executed notebook ends up in the run directory. The process that calls this owns the job all along;
@@ -78,6 +80,7 @@ def execute(job: Job, root: Path) -> None:
     Args:
         job: what to execute.
         root: the project; the notebook runs in it.
+        needs: what was requested of the machine for it; the run does not begin without its GPUs.
 
     Raises:
         NotebookFailed: with the error of the failing cell, and the paths of the log and the half notebook.
@@ -88,6 +91,7 @@ def execute(job: Job, root: Path) -> None:
     try:
         failure.unlink(missing_ok=True)
         if not job.finished:
+            check_gpus(needs)
             _execute(job, root, job.files.partial_notebook)
     except Interrupted:
         raise

@@ -1,25 +1,36 @@
 """Asking Slurm: is it there, how do our jobs stand, would it take a script?
 
-Only squeue, sacct, scontrol, sinfo and scancel are asked, each at most once a question, however many the runs.
+Only sbatch, squeue, sacct, scontrol, sinfo and scancel are asked, the last five at most once a question, however many
+the runs.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import re
+import pwd
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-
-from ..files.file_system import NETWORK, file_system
 
 ENDED = tuple("COMPLETED FAILED CANCELLED TIMEOUT NODE_FAIL OUT_OF_MEMORY BOOT_FAIL DEADLINE PREEMPTED".split())
 """A job in one of these states runs no more: one that is requeued, after a preemption too, is PENDING."""
 
+READ_BY_SLURM = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_", "SCONTROL_")
+"""Prefixes of the variables that Slurm's commands read (sbatch(1), srun(1), INPUT ENVIRONMENT VARIABLES)."""
+
+WHERE_SLURM_IS = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
+"""Those of them that say how to reach it."""
+
 _SEPARATOR = "\x1f"
+_SQUEUE_FIELDS = ("JobArrayID", "State", "NodeList", "Reason", "exit_code", "Name", "UserName", "Comment")
+_SACCT_FIELDS = ("JobID", "State", "NodeList", "Reason", "ExitCode", "JobName", "User", "Comment", "Cluster", "WorkDir")
+_RETRIES = "sleeping and retrying"
+"""What sbatch prints while the queue is full (MaxJobCount); it tries for some two minutes."""
 
 
 class SlurmError(RuntimeError):
@@ -35,19 +46,34 @@ class QueuedJob:
         state: as Slurm calls it, such as RUNNING.
         node: where it runs or ran.
         reason: why it waits or ended, as Slurm calls it.
-        comment: the launcher's.
+        exit_code: `3:0`, the code and the signal that ended it.
+        comment: the launcher's; empty where the accounting does not keep comments.
+        cluster, work_dir: known of jobs from the accounting only.
     """
 
     id: str
     state: str
     node: str = ""
     reason: str = ""
+    exit_code: str = "0:0"
+    name: str = ""
+    user: str = ""
     comment: str = ""
+    cluster: str = ""
+    work_dir: str = ""
 
     @property
     def ended(self) -> bool:
         """Whether it runs no more, and is not requeued either."""
         return self.state.startswith(ENDED)
+
+
+def user_name() -> str:
+    """The user whose jobs these are, as Slurm names it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def unavailable_reason() -> str:
@@ -61,13 +87,14 @@ def unavailable_reason() -> str:
     return ""
 
 
-def queued_jobs() -> dict[str, QueuedJob]:
-    """All our jobs that the controller remembers, by id; array elements one by one."""
-    form = _SEPARATOR.join(("%i", "%T", "%N", "%r", "%k"))
+def queued_jobs(users: Iterable[str]) -> dict[str, QueuedJob]:
+    """All jobs of these users that the controller remembers, by id; array elements one by one."""
+    fields = ",".join(f"{field}:{_SEPARATOR}" for field in _SQUEUE_FIELDS)
     jobs = {}
-    for line in ask("squeue", "--me", "-h", "-r", "-t", "all", "-o", form).splitlines():
-        job = QueuedJob(*(part.strip() for part in line.split(_SEPARATOR, 4)))
-        jobs[job.id] = job
+    for line in ask("squeue", "-u", ",".join(sorted(users)), "-h", "-r", "-t", "all", "-O", fields).splitlines():
+        job, state, node, reason, exit_code, *rest = (part.strip() for part in line.split(_SEPARATOR)[:-1])
+        code, number = divmod(int(exit_code), 256)  # as wait(2) has it
+        jobs[job] = QueuedJob(job, state, node, reason, f"{code}:{number}", *rest)
     return jobs
 
 
@@ -76,11 +103,13 @@ def accounted_jobs(ids: Iterable[str]) -> dict[str, QueuedJob]:
     arrays = sorted({job.partition("_")[0] for job in ids})
     if not arrays:
         return {}
+    fields = ["--delimiter", _SEPARATOR, "-o", ",".join(_SACCT_FIELDS)]
     try:
-        output = ask("sacct", "-X", "-n", "-P", "-o", "JobID,State,NodeList,Reason", "-j", ",".join(arrays), seconds=20)
+        output = ask("sacct", "-X", "-n", "-P", *fields, "-j", ",".join(arrays), seconds=20)
     except SlurmError:
         return {}
-    jobs = [QueuedJob(*line.split("|")[:4]) for line in output.splitlines() if line.count("|") >= 3]
+    rows = [line.split(_SEPARATOR) for line in output.splitlines()]
+    jobs = [QueuedJob(*row) for row in rows if len(row) == len(_SACCT_FIELDS)]
     return {job.id: job for job in jobs}
 
 
@@ -92,70 +121,70 @@ def cancel_jobs(ids: Sequence[str]) -> None:
 
 def largest_array() -> int:
     """How many elements an array may have."""
-    for line in ask("scontrol", "show", "config").splitlines():
-        name, _, value = line.partition("=")
-        if name.strip() == "MaxArraySize":
-            return int(value)
-    return 1001  # Slurm's default
+    return int(_configuration().get("MaxArraySize", 1001))  # Slurm's default
 
 
-def check_script(script: str, needed_by: str) -> None:
-    """Refuses a script that Slurm would refuse (partition, account, GPUs, time, ...); submits nothing.
+def cluster_name() -> str:
+    """The name of the cluster that answers here."""
+    return _configuration().get("ClusterName", "")
 
-    Raises:
-        SlurmError: with Slurm's own message.
-    """
+
+@cache
+def _configuration() -> dict[str, str]:
+    pairs = (line.partition("=") for line in ask("scontrol", "show", "config").splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def seconds_left(job: str) -> float | None:
+    """Seconds until the time limit of a running job; None if it has none, or Slurm does not say."""
     try:
-        ask("sbatch", "--test-only", stdin=script)
-    except SlurmError as error:
-        raise SlurmError(
-            f"Slurm would refuse {needed_by}: {error}\nnothing was submitted; see `resources` in the grid"
-        ) from None
+        end = datetime.fromisoformat(ask("squeue", "-h", "-j", job, "-o", "%e", seconds=10).strip())
+    except (SlurmError, ValueError):  # of which the latter is N/A
+        return None
+    return (end - datetime.now()).total_seconds()
 
 
-def check_time(partition: str | None, timeout_min: int, needed_by: str) -> None:
-    """Refuses a time limit above the partition's: unless a site has it otherwise, such a job waits for ever.
-
-    Raises:
-        SlurmError: naming both limits.
-    """
-    limits = dict(line.split("|", 1) for line in ask("sinfo", "-a", "-h", "-o", "%P|%l").splitlines() if "|" in line)
-    partitions = partition.split(",") if partition else [name.rstrip("*") for name in limits if name.endswith("*")]
-    longest = max(
-        (_minutes(limit) for name, limit in limits.items() if name.rstrip("*") in partitions), default=math.inf
-    )
-    if timeout_min > longest:
-        raise SlurmError(
-            f"Slurm would never start {needed_by}: timeout_min is {timeout_min}, and partition {','.join(partitions)}"
-            f" allows {longest:.0f} min; what needs longer is requeued and resumes, so a smaller timeout_min is no loss"
-        )
+def parse_minutes(limit: str) -> float | None:
+    """Of [days-][hours:]minutes:seconds, as Slurm prints limits; None for `infinite`, `UNLIMITED` and the like."""
+    days, _, clock = limit.rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in (*parts, days or "0")) or len(parts) not in (2, 3):
+        return None
+    hours, minutes, seconds = (0, *map(int, parts))[-3:]
+    return int(days or 0) * 1440 + hours * 60 + minutes + seconds / 60
 
 
-def _minutes(limit: str) -> float:
-    """Of sinfo's [days-][hours:]minutes:seconds; `infinite` and the like are."""
-    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
-    return days * 1440 + hours * 60 + minutes + seconds / 60 if match else math.inf
-
-
-def check_visible(folder: Path, shared: bool) -> None:
-    """Refuses a folder that the nodes of the cluster do not see: their jobs would fail without a word.
+def submit_script(file: Path) -> str:
+    """Gives a script to sbatch; returns the job's number. While the queue is full sbatch retries, and this says so.
 
     Raises:
-        SlurmError: when there are nodes on other machines and the folder is on a disk of this one.
+        SlurmError: with sbatch's message.
     """
-    if shared:
-        return
-    here = os.uname().nodename.partition(".")[0]
-    elsewhere = sorted(
-        {name for name in ask("sinfo", "-h", "-N", "-o", "%n").split() if name.partition(".")[0] != here}
+    command = ["sbatch", "--parsable", str(file)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=plain_environment()
     )
-    kind = file_system(folder)
-    if elsewhere and not kind.startswith(NETWORK):
-        raise SlurmError(
-            f"{folder} is on a disk of this machine ({kind}), which {elsewhere[0]} and the other nodes do not see."
-            " Give a folder that they share (--runs DIR), or write `shared: true` under `resources` if they see it"
-        )
+    assert process.stdout is not None and process.stderr is not None
+    errors: list[str] = []
+    try:
+        for line in process.stderr:
+            errors.append(line)
+            if _RETRIES in line:
+                sys.stderr.write(f"{line.strip()} (Ctrl-C stops; the same command submits the rest)\n")
+        number = process.stdout.read().strip().partition(";")[0]
+        process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    if process.returncode or not number.isdigit():
+        raise SlurmError("".join(errors).strip() or f"sbatch ended with status {process.returncode}")
+    return number
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment without what a person has set for their own use of Slurm: it would change what we ask for."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(READ_BY_SLURM) or k in WHERE_SLURM_IS}
 
 
 def ask(*command: str, stdin: str | None = None, seconds: float = 60) -> str:
@@ -164,10 +193,10 @@ def ask(*command: str, stdin: str | None = None, seconds: float = 60) -> str:
     Raises:
         SlurmError: with its message, or that it did not answer.
     """
-    # SQUEUE_PARTITION and the like are for a person's own eyes: they would hide jobs from us.
-    plain = {k: v for k, v in os.environ.items() if not k.startswith(("SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_"))}
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, env=plain)
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, timeout=seconds, env=plain_environment()
+        )
     except FileNotFoundError:
         raise SlurmError(f"there is no {command[0]} here") from None
     except subprocess.TimeoutExpired:

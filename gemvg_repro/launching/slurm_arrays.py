@@ -50,20 +50,22 @@ def mark_to_submit(statuses: list[JobStatus], retry: bool) -> list[JobStatus]:
     """The same statuses; `missing` are the runs to be submitted, with `retry` also those that failed.
 
     Raises:
-        SlurmError: when a run is going on outside of Slurm that a missing one needs.
+        SlurmError: a missing run needs one that runs outside of this Slurm.
     """
     by_key = {status.job.key: status for status in statuses}
     for status in statuses:
-        if retry and status.state in ("failed", "blocked"):
+        if retry and status.state in ("failed", "blocked", "unknown"):
             status.state, status.note = "missing", ""
         if status.state != "missing" or status.job.is_report:
             continue
         needs = [by_key[key] for key in status.job.needs if key in by_key]
-        if broken := [need for need in needs if need.state in ("failed", "blocked")]:
-            status.state, status.note = "blocked", root_failure(broken[0])
-        elif elsewhere := [need for need in needs if need.active and not need.slurm]:
-            name, who = elsewhere[0].job.name, elsewhere[0].note
-            raise SlurmError(f"{name} runs outside of Slurm ({who}); wait for it, or end it")
+        if failed := [need for need in needs if need.state in ("failed", "blocked")]:
+            status.state, status.note = "blocked", root_failure(failed[0])
+        elif outside := [need for need in needs if need.active and not need.slurm]:
+            name, owner = outside[0].job.name, outside[0].note
+            raise SlurmError(f"{name} runs outside of Slurm ({owner}); wait for it, or end it")
+        elif unknown := [need for need in needs if need.state == "unknown"]:
+            raise SlurmError(f"{unknown[0].job.name} {unknown[0].note}")
     return statuses
 
 

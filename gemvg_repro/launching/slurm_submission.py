@@ -10,24 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import submitit
+from submitit.core.utils import DelayedSubmission
 
 from ..runs.snapshot import Snapshot
 from ..study.plan import Job
 from ..study.resources import Needs, Resources
-from .slurm import SlurmError, check_script, check_time, check_visible
+from .endings import SETUP_FAILED
+from .slurm import SlurmError, cluster_name, plain_environment, submit_script
 from .slurm_arrays import Array
+from .slurm_checks import check_script, check_time, check_visible
 from .slurm_job import Attempt, do_nothing, interpreter
 from .submissions import Submissions, comment_of
 
-_SCRIPTED = tuple(
-    f"SBATCH_{option}"
-    for option in (
-        *("ACCOUNT", "ARRAY_INX", "CONSTRAINT", "ERROR", "GPUS", "GPUS_PER_NODE", "JOB_NAME", "MEM_PER_CPU"),
-        *("MEM_PER_GPU", "MEM_PER_NODE", "NO_REQUEUE", "OPEN_MODE", "OUTPUT", "PARTITION", "QOS", "REQUEUE"),
-        *("SIGNAL", "TIMELIMIT", "WAIT", "WCKEY"),
-    )
-)
-"""Variables that sbatch prefers to what our scripts say (sbatch(1), INPUT ENVIRONMENT VARIABLES)."""
+USER_DEFAULTS = ("partition", "account", "qos", "constraint")
+"""What a person's own SBATCH_ variables may say where the grid leaves it open."""
+
+MAX_TIMEOUTS = 10**6
+"""submitit's limit, of no effect: `Attempt` limits the time-outs itself."""
+
+_TRAP = f"""trap 'echo "{SETUP_FAILED} with exit code $? at: $BASH_COMMAND"' EXIT"""
 
 
 class Submitter:
@@ -43,8 +44,10 @@ class Submitter:
         self._launch = self._submissions.new_launch_name()
         self._code = code
         self.folder = self._submissions.folder / self._launch
-        if "%" in str(self.folder) or not str(self.folder).isprintable():
-            raise SlurmError(f"{str(runs)!r}: Slurm reads a % in a path as its own; give another folder (--runs DIR)")
+        if any(sign in str(self.folder) for sign in "%\\") or not str(self.folder).isprintable():
+            raise SlurmError(
+                f"{str(runs)!r}: Slurm reads a % or a backslash in a path as its own; give another folder (--runs DIR)"
+            )
 
     def script(self, number: int, array: Array, ids: Mapping[int, str]) -> str:
         """The script as sbatch is given it."""
@@ -53,55 +56,95 @@ class Submitter:
             executor.parameters["map_count"] = len(array.jobs)  # as submitit does for an array
         return str(executor._make_submission_file_text(executor._submitit_command_str, ""))
 
-    def check(self, arrays: Sequence[Array], resources: Resources) -> None:
+    def check(self, arrays: Sequence[Array], resources: Resources) -> list[str]:
         """Refuses what Slurm would refuse, before anything is submitted.
+
+        Returns:
+            Of arrays that Slurm takes and that would wait for more than room, why.
 
         Raises:
             SlurmError: the nodes do not see the folder of runs, or Slurm would refuse an array.
         """
         check_visible(self.folder, resources.shared)
+        waits: list[str] = []
         checked: list[Needs] = []
         for number, array in enumerate(arrays):
             if array.needs not in checked:
                 alone = replace(array, corresponding=(), whole=(), others=())
-                check_script(self.script(number, alone, {}), array.name)
+                if reason := check_script(self.script(number, alone, {}), array.name):
+                    waits.append(f"{array.name} would wait, because Slurm says: {reason}")
                 if array.needs.qos is None:  # one may allow more than the partition
                     check_time(array.needs.partition, array.needs.timeout_min, array.name)
                 checked.append(array.needs)
+        return waits
 
     def submit(self, arrays: Sequence[Array]) -> dict[int, str]:
         """Submits the arrays in their order; returns their Slurm job numbers by index.
 
+        All that a job needs is written before its array is given to sbatch, so that it runs whatever ends this process.
+
         Raises:
             SlurmError: naming the array that was refused; those before it are submitted, and written down.
+            KeyboardInterrupt: with a note that says how many were submitted.
         """
         root = self._code.make()
         ids: dict[int, str] = {}
         for number, array in enumerate(arrays):
-            tasks = [_function(job, root, array.needs) for job in array.jobs]
-            executor = self._executor(number, array, ids)
-            for job in array.jobs:
-                if job is not None:
-                    job.files.failure.unlink(missing_ok=True)
-            self._submissions.announce(self._launch, number, [job.key if job else None for job in array.jobs])
+            script = self._prepare(number, array, ids, root)
+            progress = f"{number} of {len(arrays)} arrays are submitted; the same command submits the rest"
             try:
-                submitted = executor.submit_array(tasks) if len(tasks) > 1 else [executor.submit(tasks[0])]
-            except submitit.core.utils.FailedJobError as error:
-                raise SlurmError(
-                    f"Slurm refused {array.name}: {error}\n{number} of {len(arrays)} arrays are submitted;"
-                    " the same command submits the rest"
-                ) from None
-            ids[number] = submitted[0].job_id.partition("_")[0]
-            self._submissions.confirm(self._launch, number, ids[number])
+                ids[number] = submit_script(script)
+                self._submissions.confirm(self._launch, number, ids[number])
+            except SlurmError as error:
+                raise SlurmError(f"Slurm refused {array.name}: {error}\n{progress}") from None
+            except KeyboardInterrupt as interrupt:
+                interrupt.add_note(progress)
+                raise
         return ids
+
+    def _prepare(self, number: int, array: Array, ids: Mapping[int, str], root: Path) -> Path:
+        """Writes the record of an array, what each of its jobs executes, and its script, whose path it returns."""
+        for job in array.jobs:
+            if job is not None:
+                job.files.failure.unlink(missing_ok=True)
+        keys = [job.key if job else None for job in array.jobs]
+        self._submissions.announce(self._launch, number, keys, array.name, cluster_name(), self._code.folder)
+        for index, job in enumerate(array.jobs):
+            submission = DelayedSubmission(_function(job, root, array.needs))
+            submission.set_timeout(array.needs.timeout_min, MAX_TIMEOUTS)
+            submission.dump(self.folder / _pickle_name(number, str(index)))
+        script = self.folder / f"array-{number:04}.sh"
+        script.write_text(self.script(number, array, ids), encoding="utf-8")
+        return script
+
+    def _setup(self, number: int, array: Array) -> list[str]:
+        """The lines of the script before srun: those of the grid, of which none may fail, and ours.
+
+        submitit finds what a job executes by the job's number, which is not known before sbatch; a requeued job finds
+        what its last attempt left there.
+        """
+        is_array = len(array.jobs) > 1
+        job = "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if is_array else "${SLURM_JOB_ID}"
+        folder = shlex.quote(str(self.folder))
+        prepared = f"{folder}/{_pickle_name(number, '${SLURM_ARRAY_TASK_ID}' if is_array else '0')}"
+        target = f"{folder}/{job}_submitted.pkl"
+        return [
+            "set -e",
+            _TRAP,
+            *array.needs.setup,
+            f"task={target}",
+            f'[ -e "$task" ] || {{ cp {prepared} "$task.part" && mv "$task.part" "$task"; }}',
+            "trap - EXIT",
+            "set +e",
+            # The code that was launched is imported, from the working folder as from PYTHONPATH.
+            f"export PYTHONPATH={shlex.quote(str(self._code.folder))}${{PYTHONPATH:+:$PYTHONPATH}}",
+        ]
 
     def _executor(self, number: int, array: Array, ids: Mapping[int, str]) -> Any:
         needs = array.needs
         threads = max(job.threads for job in array.jobs if job is not None)
         cpus = needs.cpus or threads
-        # `Attempt` limits the time-outs itself.
-        executor = submitit.SlurmExecutor(self.folder, max_num_timeout=10**6, python=interpreter())
-        where = shlex.quote(str(self._code.folder))
+        executor = submitit.SlurmExecutor(self.folder, max_num_timeout=MAX_TIMEOUTS, python=interpreter())
         optional = {
             "mem": f"{round(needs.mem_gb * 1024)}M" if needs.mem_gb else None,
             "gpus_per_node": needs.gpus or None,
@@ -115,37 +158,42 @@ class Submitter:
             job_name=array.name,
             time=needs.timeout_min,
             cpus_per_task=cpus,
-            signal_delay_s=needs.signal_s,
+            signal_delay_s=needs.slurm_signal_s,
             array_parallelism=needs.parallel or len(array.jobs),
             comment=comment_of(self._launch, number),
             stderr_to_stdout=True,
-            # The code that was launched is imported, from the working folder as from PYTHONPATH.
-            setup=[*needs.setup, f"export PYTHONPATH={where}${{PYTHONPATH:+:$PYTHONPATH}}"],
+            setup=self._setup(number, array),
             # Since 22.05 srun does not take the job's --cpus-per-task over.
-            srun_args=[f"--cpus-per-task={cpus}"],
-            additional_parameters={"chdir": str(self._code.folder), "kill-on-invalid-dep": "yes", "requeue": True},
+            srun_args=[f"--cpus-per-task={cpus}", "--export=ALL"],
+            additional_parameters={
+                "chdir": str(self._code.folder),
+                "export": "ALL",
+                "kill-on-invalid-dep": "yes",
+                "requeue": True,
+            },
             **{name: value for name, value in optional.items() if value is not None},
         )
         return executor
 
 
+def _pickle_name(number: int, index: str) -> str:
+    return f"array-{number:04}-{index}.pkl"
+
+
 def _function(job: Job | None, root: Path, needs: Needs) -> Any:
     if job is None:
         return do_nothing
-    return Attempt(replace(job, notebook=root / "notebooks" / job.notebook.name), root, needs)
+    return Attempt(replace(job, notebook=root / "notebooks" / job.notebook.name, spec=None), root, needs)
 
 
 def with_user_defaults(resources: Resources) -> Resources:
     """The resources, with the person's own SBATCH_ variables for what the grid leaves open.
 
-    From here on sbatch finds nothing in the environment that it would prefer to a script: neither those variables,
-    nor those of a job that the launcher itself may run in.
+    From here on the environment, which jobs inherit, has nothing that Slurm would prefer to a script or hand to srun:
+    neither the person's variables (SBATCH_EXPORT=NONE takes a job all that it needs) nor those of a job that the
+    launcher itself may run in.
     """
-    defaults = {
-        name: os.environ.get(f"SBATCH_{name.upper()}") for name in ("partition", "account", "qos", "constraint")
-    }
-    inside = ("SLURM_", "SRUN_") if "SLURM_JOB_ID" in os.environ else ()
-    for name in list(os.environ):
-        if name in _SCRIPTED or (name.startswith(inside) and name != "SLURM_CONF"):
-            del os.environ[name]
+    defaults = {name: os.environ.get(f"SBATCH_{name.upper()}") for name in USER_DEFAULTS}
+    for name in os.environ.keys() - plain_environment().keys():
+        del os.environ[name]
     return resources.model_copy(update={k: v for k, v in defaults.items() if v and getattr(resources, k) is None})

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..files.validation import printable
-from ..runs.layout import REPORT_PAGE
+from ..runs.layout import REPORT_PAGE, RESULT
 from ..runs.ownership import current_owner
 from ..runs.progress import progress_of
 from ..study.plan import Job
-from .notebook import ANSI, failure_text
-from .slurm import QueuedJob, SlurmError, accounted_jobs, queued_jobs
+from .endings import ended_reason
+from .logs import log_tail
+from .notebook import failure_text
+from .slurm import QueuedJob, SlurmError, accounted_jobs, cluster_name, queued_jobs, user_name
 from .submissions import Submission, Submissions
 
-State = Literal["missing", "waiting", "running", "finished", "failed", "blocked"]
+State = Literal["missing", "waiting", "running", "finished", "failed", "blocked", "unknown"]
+"""`unknown`: the run was submitted to a cluster that cannot be asked from here."""
 
 LOG_LINES = 15
-MAX_LINE_CHARACTERS = 500  # characters of one of them
-LOG_TAIL_BYTES = 100_000  # bytes
-
-_ENDINGS = {
-    "CANCELLED": "it was cancelled",
-    "TIMEOUT": "it was killed at its time limit, before it could be requeued; raise signal_s or timeout_min",
-    "OUT_OF_MEMORY": "it took more memory than it had asked for; raise mem_gb",
-    "NODE_FAIL": "its node failed, and Slurm did not requeue it",
-    "PREEMPTED": "it made room for another job, and its partition does not requeue",
-    "FAILED": "its process was killed, or could not write; its log may say more",
-    "COMPLETED": "it came to its end and left no result.json",
-}
+MAX_LINE_CHARACTERS = 500
+MAX_NAMED_NEEDS = 3
+"""Of the runs that a waiting one waits for, so many are named."""
 
 
 @dataclass
@@ -74,46 +68,74 @@ def job_statuses(jobs: Sequence[Job]) -> list[JobStatus]:
     Raises:
         SlurmError: runs were submitted to Slurm, and it does not answer.
     """
-    records = Submissions(jobs[0].folder.parent)
-    queue = _queue(records) if any(records.folder.glob("*/array-*.json")) else {}
-    submitted = records.latest(queue)
-    unsettled = {j.key: submitted[j.key].job for j in jobs if j.key in submitted and not j.finished}
-    slurm_jobs = queue | accounted_jobs(set(unsettled.values()) - set(queue))
+    submitted, slurm_jobs, cluster = _ask_slurm(jobs)
     statuses: list[JobStatus] = []
     by_key: dict[str, JobStatus] = {}
     for job in jobs:
-        status = by_key[job.key] = _status_of(job, submitted.get(job.key), slurm_jobs)
-        broken = [by_key[key] for key in job.needs if key in by_key and by_key[key].state in ("failed", "blocked")]
-        if (
-            broken
-            and status.slurm
-            and status.state == "failed"
-            and not job.files.failure.is_file()
-            and not job.is_report
-        ):
-            status.state, status.note = "blocked", root_failure(broken[0])
-        elif broken and status.state == "waiting" and not job.is_report:  # Slurm forgets an element cancelled early
-            status.note = f"needs {root_failure(broken[0])}, which failed; if it stays so, --cancel and --retry it"
+        submission = submitted.get(job.key)
+        elsewhere = submission is not None and submission.cluster not in (None, cluster)
+        status = _status_elsewhere(job, submission) if elsewhere else _status_of(job, submission, slurm_jobs)
+        by_key[job.key] = status
+        _name_needs(status, [by_key[key] for key in job.needs if key in by_key])
         statuses.append(status)
     return statuses
 
 
-def _queue(records: Submissions) -> dict[str, QueuedJob]:
+def _ask_slurm(jobs: Sequence[Job]) -> tuple[dict[str, Submission], dict[str, QueuedJob], str]:
+    """The last submission of each run, the jobs of Slurm that are really those, by number, and the cluster's name."""
+    submissions = Submissions(jobs[0].folder.parent)
+    records = submissions.records()
+    if not records:
+        return {}, {}, ""
     try:
-        return queued_jobs()
+        queue = queued_jobs({user_name(), *(record["user"] for _, record in records if "user" in record)})
+        cluster = cluster_name()
     except SlurmError as error:
         raise SlurmError(
             f"{error}\nRuns were submitted to Slurm, and only it can say how they stand. Try again when it answers;"
-            f" if that cluster is gone for good, remove {records.folder}"
+            f" if that cluster is gone for good, remove {submissions.folder}"
         ) from None
+    submitted = submissions.latest(records, queue)
+    unsettled = [s for j in jobs if (s := submitted.get(j.key)) and not j.finished and s.cluster in (None, cluster)]
+    in_queue = {s.job: q for s in unsettled if (q := queue.get(s.job)) and s.is_(q)}
+    forgotten = {s.job: s for s in unsettled if s.job not in in_queue}
+    accounted = {number: q for number, q in accounted_jobs(forgotten).items() if number in forgotten}
+    return submitted, in_queue | {n: q for n, q in accounted.items() if forgotten[n].is_(q)}, cluster
 
 
-def root_failure(broken: JobStatus) -> str:
+def _name_needs(status: JobStatus, needs: Sequence[JobStatus]) -> None:
+    """Says of a waiting job for which runs it waits, and of one that waits for a failed run that it is blocked."""
+    failed = [need for need in needs if need.state in ("failed", "blocked")]
+    if status.job.is_report or not failed:
+        active = [need.job.name for need in needs if need.active]
+        if status.state == "waiting" and status.note.startswith("Dependency"):
+            more = f" and {len(active) - MAX_NAMED_NEEDS} more" if len(active) > MAX_NAMED_NEEDS else ""
+            names = ", ".join(active[:MAX_NAMED_NEEDS]) or "a job of an earlier launch"
+            status.note = f"{status.note}: waits for {names}{more}"
+    elif status.slurm and status.state == "failed" and not status.job.files.failure.is_file():
+        status.state, status.note = "blocked", root_failure(failed[0])
+    elif status.state == "waiting":  # Slurm forgets an element cancelled early
+        status.note = f"needs {root_failure(failed[0])}, which failed; if it stays so, --cancel and --retry it"
+
+
+def root_failure(failed: JobStatus) -> str:
     """The name of the run whose failure blocks this one, or of this one if it failed itself."""
-    return broken.note if broken.state == "blocked" else broken.job.name
+    return failed.note if failed.state == "blocked" else failed.job.name
 
 
-def _status_of(job: Job, submission: Submission | None, slurm_jobs: dict[str, QueuedJob]) -> JobStatus:
+def _status_elsewhere(job: Job, submission: Submission | None) -> JobStatus:
+    """Of a job that was submitted to another cluster, which cannot be asked from here."""
+    status = _status_of(job, None, {})
+    if status.state == "missing" and submission is not None:
+        note = (
+            f"was submitted to cluster {submission.cluster} as job {submission.job}, and this is another:"
+            " look there, or --retry submits it here"
+        )
+        return JobStatus(job, "unknown", note)
+    return status
+
+
+def _status_of(job: Job, submission: Submission | None, slurm_jobs: Mapping[str, QueuedJob]) -> JobStatus:
     if job.finished:
         return JobStatus(job, "finished", slurm=submission)
     queued = slurm_jobs.get(submission.job) if submission else None
@@ -126,26 +148,19 @@ def _status_of(job: Job, submission: Submission | None, slurm_jobs: dict[str, Qu
     node = queued.node if queued else ""
     if job.files.failure.is_file():
         return JobStatus(job, "failed", failure_text(job), slurm=submission, node=node)
-    if submission is None:
-        return JobStatus(job, "missing")
-    if job.is_report and _report_is_written(job, queued):
+    if job.is_report and (queued.state == "COMPLETED" if queued else report_is_current(job)):
         return JobStatus(job, "finished", slurm=submission, node=node)
-    return JobStatus(job, "failed", _ended_reason(submission, queued), slurm=submission, node=node)
+    if submission is None or (job.is_report and queued is None):
+        return JobStatus(job, "missing")
+    return JobStatus(job, "failed", ended_reason(submission, queued), slurm=submission, node=node)
 
 
-def _report_is_written(report: Job, queued: QueuedJob | None) -> bool:
-    """A report has no result.json: its job tells that it was written or, once Slurm has forgotten it, the page."""
-    return queued.state == "COMPLETED" if queued else (report.folder / REPORT_PAGE).is_file()
-
-
-def _ended_reason(submission: Submission, queued: QueuedJob | None) -> str:
-    if queued is None:
-        return (
-            f"Slurm does not know job {submission.job} any more: it was cancelled before it began, or ended long ago"
-            " without a result; --retry submits it again"
-        )
-    ending = queued.state.partition(" ")[0]
-    return f"job {queued.id} ended as {ending}: {_ENDINGS.get(ending, 'see its log')}; --retry submits it again"
+def report_is_current(report: Job) -> bool:
+    """Whether the page was written after all results of its runs; a report has no result.json."""
+    page = report.folder / REPORT_PAGE
+    results = (report.folder.parent / key / RESULT for key in report.needs)
+    written = [result.stat().st_mtime for result in results if result.is_file()]
+    return page.is_file() and page.stat().st_mtime >= max(written, default=0.0)
 
 
 def explain(status: JobStatus) -> str:
@@ -155,14 +170,6 @@ def explain(status: JobStatus) -> str:
         lines = [line for line in log_tail(log) if line.strip()]
         text += "\n" + "\n".join(f"  | {line[:MAX_LINE_CHARACTERS]}" for line in lines[-LOG_LINES:]) + f"\nlog: {log}"
     return printable(text)
-
-
-def log_tail(log: Path) -> list[str]:
-    """The lines at the end of a log, without control characters for a terminal."""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
-        text = ANSI.sub("", file.read().decode("utf-8", errors="replace"))
-    return [printable(line.replace("\t", "    ")) for line in text.splitlines()]
 
 
 def log_file(status: JobStatus) -> Path | None:

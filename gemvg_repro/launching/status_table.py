@@ -14,6 +14,8 @@ from rich.text import Text
 from ..files.validation import printable
 from .status import JobStatus, log_file
 
+MAX_REASON_CHARACTERS = 400
+
 _STYLES = {
     "finished": "green",
     "running": "cyan",
@@ -21,6 +23,7 @@ _STYLES = {
     "blocked": "red",
     "waiting": "dim",
     "missing": "dim",
+    "unknown": "yellow",
 }
 
 
@@ -33,7 +36,7 @@ def table(statuses: Sequence[JobStatus]) -> RenderableType:
     rows = Table(box=None, pad_edge=False)
     for column in ("run", "state", "progress", "", "loss / reward", "left", *(("node", "job", "why") * slurm)):
         numbers = column in ("loss / reward", "left")
-        rows.add_column(column, justify="right" if numbers else "left", no_wrap=column in ("run", "job", "why"))
+        rows.add_column(column, justify="right" if numbers else "left", no_wrap=column != "why")
     for status in statuses:
         state = Text(status.state, style=_STYLES[status.state])
         job = status.slurm.job if status.slurm else ""
@@ -54,9 +57,8 @@ def why(status: JobStatus) -> str:
     """In one line, why a job waits, failed or is blocked."""
     if status.state == "blocked":
         return f"needs {printable(status.note)}"
-    if status.state in ("failed", "waiting") and status.note not in ("", "None"):
-        first = printable(status.note.splitlines()[0])
-        return first if len(first) <= 80 else f"{first[:79]}…"
+    if status.state in ("failed", "waiting", "unknown") and status.note not in ("", "None"):
+        return printable(status.note.splitlines()[0], MAX_REASON_CHARACTERS)
     return ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -33,12 +34,20 @@ def library_versions() -> Mapping[str, str]:
     return versions
 
 
+def devices() -> list[str]:
+    """The names of the GPUs that this process computes on, or `cpu`; without PyTorch there are none."""
+    torch = sys.modules.get("torch")  # not imported for this: it takes seconds
+    count = torch.cuda.device_count() if torch else 0
+    return [torch.cuda.get_device_name(index) for index in range(count)] if torch and count else ["cpu"]
+
+
 def environment() -> dict[str, Any]:
-    """Host, CPUs, threads and versions of this process: recorded beside a run, never part of its id."""
+    """Host, devices, threads and versions of this process: recorded beside a run, never part of its id."""
     return {
         "host": platform.node(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
+        "devices": devices(),
         "threads": {k: v for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if (v := os.environ.get(k))},
         "versions": {**library_versions(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

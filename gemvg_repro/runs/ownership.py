@@ -16,6 +16,7 @@ import errno
 import fcntl
 import json
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -190,20 +191,31 @@ def take_job(files: JobFiles, on_wait: Callable[[Owner], None]) -> Lock:
 def owner_of(path: Path) -> Owner | None:
     """The owner that holds this lock file now, or None; nothing is changed, and nothing is waited for.
 
-    Of an owner on another machine, which flock does not show, the age of the last heartbeat decides; that compares two
-    clocks, and is no reason to take its lock.
+    Of an owner on another machine, which flock does not show, the age of the last heartbeat decides, by the clock of
+    the file system, which may be minutes off ours; it is no reason to take its lock.
     """
     try:
         with path.open(encoding="utf-8") as file:
             granted, owner = _flock(file, fcntl.LOCK_SH), _read(file)
-            age = abs(time.time() - os.fstat(file.fileno()).st_mtime)
+            heartbeat = os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:
         return None
     if not granted:
         return owner or Owner("unknown host", 0, "", 0.0, "just now", "")
-    if owner is None or (not owner.here and (age > SILENCE_S or _is_local(path))):
+    if owner is None:
         return None
-    return owner if owner.lives or not owner.here else None
+    if owner.here:
+        return owner if owner.lives else None
+    return None if _is_local(path) or abs(_file_system_time(path.parent) - heartbeat) > SILENCE_S else owner
+
+
+def _file_system_time(folder: Path) -> float:
+    """Now, by the clock that dates the files of a folder: a server's, on a network file system."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:  # it may be read, and not written to
+        return time.time()
 
 
 def _start_heartbeat() -> None:

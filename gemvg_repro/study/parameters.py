@@ -270,12 +270,16 @@ class EvaluateParameters(Parameters):
 
 
 class ReportParameters(Parameters):
-    """Of report.ipynb: what the runs say, beside what `grid` planned, with its own seeds or with these."""
+    """Of report.ipynb: what the runs say, beside what `grid` planned, with its own seeds or with these.
+
+    `folder`, within `runs`, is where the report is written.
+    """
 
     notebook: ClassVar[str] = "report.ipynb"
 
     grid: str = "sweeps/miniature.yaml"
     seeds: list[int] = []
+    folder: str = Field(default="report", pattern=r"^report[a-z0-9_-]*$")
 
 
 def suggest(word: object, valid: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -26,6 +27,8 @@ from .spec import Resolver, RunSpec
 from .variants import BASE
 
 REPORT = "report"
+MINIATURE = "miniature"
+"""The grid whose report has no name of its own."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,19 @@ def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]
             jobs.setdefault(each.identity.folder_name, job_of(each, root, runs))
     seeds = sorted({int(point["seed"]) for point in grid.points() if "seed" in point})
     values = {k: v for k, v in next(grid.points()).items() if k == "profile"}
-    report = ReportParameters.check({**values, "runs": str(runs), "grid": str(grid_file), "seeds": seeds})
-    jobs[REPORT] = Job(REPORT, root / "notebooks" / report.notebook, dict(report), runs / REPORT, tuple(jobs), 1)
+    folder = report_folder(grid_file)
+    own = {"runs": str(runs), "grid": str(grid_file), "seeds": seeds, "folder": folder}
+    report = ReportParameters.check({**values, **own})
+    jobs[folder] = Job(REPORT, root / "notebooks" / report.notebook, dict(report), runs / folder, tuple(jobs), 1)
     for kind in (DataParameters, TrainParameters, EvaluateParameters, ReportParameters):
         check_notebook(root / "notebooks" / kind.notebook, kind)
     return tuple(jobs.values())
+
+
+def report_folder(grid_file: Path) -> str:
+    """The name of the folder of a grid's report: `report` of miniature.yaml, `report-controls` of controls.yaml."""
+    name = re.sub(r"[^a-z0-9_]+", "-", grid_file.stem.lower()).strip("-")
+    return REPORT if name == MINIATURE else f"{REPORT}-{name}"
 
 
 def named(jobs: Sequence[Job], patterns: Iterable[str]) -> tuple[Job, ...]:

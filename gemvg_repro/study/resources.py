@@ -20,6 +20,13 @@ START_S = 60
 EARLY_S = 60
 """Slurm may send the signal so many seconds earlier than requested (sbatch(1), --signal)."""
 
+MIN_SIGNAL_S = 20
+"""A run notices within so many seconds that it is told to save, and is requeued."""
+FIRST_SIGNAL_S = 120
+"""Without `signal_s`: the seconds for the first save, before it is known how long one takes."""
+SAVE_RESERVE = 1.5
+"""A file system may be slower the next time."""
+
 
 class Needs(BaseModel):
     """What one run requests of the cluster, in sbatch's terms.
@@ -29,7 +36,8 @@ class Needs(BaseModel):
         cpus: None: as many as the run has threads.
         mem_gb: of memory; None: the cluster's default.
         timeout_min: the time limit of one attempt; a run that needs more is requeued and goes on.
-        signal_s: seconds before the limit at which the run is told to save.
+        cpu_fallback: let a run that requests GPUs and sees fewer compute with what it sees; else it stops.
+        signal_s: seconds before the limit at which the run is told to save; None: as its saves turn out to need.
         setup: shell commands before the run, such as `module load cuda`.
         parallel: how many runs of a variant may run side by side; None: all.
     """
@@ -44,20 +52,38 @@ class Needs(BaseModel):
     cpus: int | None = Field(default=None, ge=1)
     mem_gb: float | None = Field(default=None, gt=0)
     timeout_min: int = Field(default=600, ge=1)
-    signal_s: int = Field(default=120, ge=20)
+    cpu_fallback: bool = False
+    signal_s: int | None = Field(default=None, ge=MIN_SIGNAL_S)
     setup: Sequence[str] = ()
     parallel: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _time_to_save(self) -> Self:
-        least = self.signal_s + EARLY_S + START_S
+        lead = self.signal_s or MIN_SIGNAL_S
+        least = lead + EARLY_S + START_S
         if self.timeout_min * 60 < least:
             raise ValueError(
-                f"timeout_min {self.timeout_min} leaves no time to work: signal_s is {self.signal_s}, Slurm may signal"
+                f"timeout_min {self.timeout_min} leaves no time to work: signal_s is {lead}, Slurm may signal"
                 f" {EARLY_S} s earlier, and a run takes up to {START_S} s to listen;"
-                f" expected timeout_min {-(-least // 60)} or more, or a smaller signal_s"
+                f" expected timeout_min {-(-least // 60)} or more{', or a smaller signal_s' if self.signal_s else ''}"
             )
         return self
+
+    @property
+    def slurm_signal_s(self) -> int:
+        """Seconds before the time limit at which Slurm signals, for sbatch's --signal."""
+        return self.signal_s or min(FIRST_SIGNAL_S, self.timeout_min * 60 - EARLY_S - START_S)
+
+    def lead_s(self, save_s: float | None, step_s: float) -> float:
+        """Seconds before the time limit at which the run is told to save.
+
+        Args:
+            save_s: how long its last save took; None before the first.
+            step_s: how long its longest step took.
+        """
+        if self.signal_s is not None:
+            return self.signal_s
+        return max(self.slurm_signal_s, SAVE_RESERVE * (save_s or 0.0) + step_s + MIN_SIGNAL_S)
 
 
 class Resources(Needs):

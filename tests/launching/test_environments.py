@@ -61,7 +61,7 @@ def test_a_folder_of_any_name_that_is_moved_when_half_the_study_is_done(tmp_path
 def test_two_studies_at_once_in_one_folder_share_what_they_have_in_common(tmp_path: Path) -> None:
     root = tiny_project.project(tmp_path)
     selection = ("--only", "sft-*", "--only", "!report")
-    launchers = [start(root, "--seeds", seed, *selection, TINY_SLOW="data", TINY_PACE="0.3") for seed in ("0", "1")]
+    launchers = [start(root, "--seeds", seed, *selection, TINY_SLOW="data") for seed in ("0", "1")]
     outputs = [process.communicate(timeout=300) for process in launchers]
     assert [process.returncode for process in launchers] == [0, 0], outputs
     assert all(whole(root, name) for name in ("data", "sft-s0", "sft-s1"))
@@ -123,9 +123,11 @@ def test_a_clock_that_jumps(tmp_path: Path) -> None:
     site.mkdir()
     (site / "sitecustomize.py").write_text(CLOCK.format(file=str(clock)))
     path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
-    process = start(root, *SFT, TINY_SLOW="sft-s0", TINY_PACE="0.5", PYTHONPATH=path)
+    gate = tiny_project.Gate(tmp_path / "gate", step=2)
+    process = start(root, *SFT, TINY_SLOW="sft-s0", PYTHONPATH=path, **gate.environment)
     until_logged(root, "sft-s0", 2, process)
     clock.write_text(str(-3 * DAY_S))
+    gate.open()
     _, error = process.communicate(timeout=300)
     assert (process.returncode, error) == (0, "") and whole(root, "sft-s0")
     (progress,) = (root / "runs").glob("sft-s0-*/progress.json")

@@ -60,7 +60,9 @@ def test_killed_at_its_root_it_leaves_no_process_and_goes_on_to_the_same_end(
 ) -> None:
     root = tiny_project.project(tmp_path)
     job = training(root)
-    monkeypatch.setenv("TINY_SLOW", "sft-s0")
+    gate = tiny_project.Gate(tmp_path / "gate", step=2)
+    for name, value in {"TINY_SLOW": "sft-s0", **gate.environment}.items():
+        monkeypatch.setenv(name, value)
     program = "import pickle, sys; from pathlib import Path; from gemvg_repro.launching.notebook import execute; "
     program += "execute(pickle.load(sys.stdin.buffer), Path(sys.argv[1]))"
     process = subprocess.Popen([sys.executable, "-c", program, str(root)], stdin=subprocess.PIPE)
@@ -74,7 +76,7 @@ def test_killed_at_its_root_it_leaves_no_process_and_goes_on_to_the_same_end(
     assert len(family) >= 2  # papermill and its kernel
     process.kill()
     process.wait()
-    monkeypatch.delenv("TINY_SLOW")
+    gate.open()
     execute(job, root)  # waits for the dying kernel to let go of the run
     assert psutil.wait_procs(family, timeout=5)[1] == []
     result = tiny_project.result(root, "sft-s0")

@@ -136,6 +136,20 @@ def test_an_owner_elsewhere_that_has_a_heartbeat_keeps_its_lock(
 
 
 @pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("minutes", [-7, 7])
+def test_a_file_server_whose_clock_is_off_hides_no_living_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    """The clock of the file system dates both the heartbeat and the file that it is compared with."""
+    path = write(tmp_path / "owner.lock", elsewhere())
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 60 * minutes)
+    assert owner_of(path) == elsewhere()
+    os.utime(path, (now - 600, now - 600))
+    assert owner_of(path) is None and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("network")
 def test_a_dead_machine_s_lock_is_taken_after_its_silence(tmp_path: Path) -> None:
     path = write(tmp_path / "owner.lock", elsewhere())
     began = time.monotonic()

@@ -25,6 +25,7 @@ from tools import one_host_slurm as one_host
 from tools.one_host_slurm import Cluster
 
 from .. import tiny_project
+from ..sweeps.test_launch import hears_ctrl_c
 
 PATIENCE_S = 900
 """For what takes seconds on a machine that has nothing else to do."""
@@ -67,6 +68,7 @@ class Study:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=hears_ctrl_c,
         )
 
     def launch(self, *arguments: str, **environment: str) -> tuple[int, str, str]:

@@ -17,7 +17,8 @@ def test_kinds_may_need_something_else() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"timeout_min": 3}, "expected timeout_min 4 or more, or a smaller signal_s"),
+        ({"timeout_min": 3, "signal_s": 120}, "expected timeout_min 4 or more, or a smaller signal_s"),
+        ({"timeout_min": 2}, "expected timeout_min 3 or more"),
         ({"kinds": {"evaluate": {"timeout_min": 1}}}, "leaves no time to work"),
         ({"kinds": {"sftt": {}}}, "no kind 'sftt'; there are data, sft"),
         ({"kinds": {"sft": {"gpu": 1}}}, "Extra inputs"),

@@ -21,11 +21,11 @@ def start(root: Path, *arguments: str, **environment: str) -> subprocess.Popen[s
     command = [sys.executable, str(root / "sweeps" / "launch.py"), *arguments]
     return subprocess.Popen(
         command, env=os.environ | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=_hears_ctrl_c,
+        preexec_fn=hears_ctrl_c,
     )  # fmt: skip
 
 
-def _hears_ctrl_c() -> None:
+def hears_ctrl_c() -> None:
     """As on a terminal, also where the tests run in the background of a script, whose shell has it ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -113,12 +113,14 @@ def test_a_wrong_command_is_refused_before_anything_starts(tmp_path: Path, argum
 
 def test_what_a_killed_launcher_leaves_running_is_waited_for_and_never_doubled(tmp_path: Path) -> None:
     root = tiny_project.project(tmp_path)
-    first = start(root, "--only", "sft-s0", "--only", "!report", TINY_SLOW="sft-s0")
+    gate = tiny_project.Gate(tmp_path / "gate", step=1)
+    first = start(root, "--only", "sft-s0", "--only", "!report", TINY_SLOW="sft-s0", **gate.environment)
     until_logged(root, "sft-s0", 1)
     first.kill()
     first.wait()
     status, out, _ = launch(root, "--status")
     assert status == 0 and "running" in out
+    gate.open()
     status, out, error = launch(root, "--only", "sft-s0", "--only", "!report")
     assert (status, error) == (0, "")
     (log,) = (root / "runs").glob("sft-s0-*/log.jsonl")
@@ -128,19 +130,21 @@ def test_what_a_killed_launcher_leaves_running_is_waited_for_and_never_doubled(t
 
 def test_ctrl_c_ends_all_children_and_says_how_to_go_on(tmp_path: Path) -> None:
     root = tiny_project.project(tmp_path)
-    process = start(root, TINY_SLOW="sft-s0")
+    gate = tiny_project.Gate(tmp_path / "gate", step=2)
+    process = start(root, TINY_SLOW="sft-s0", **gate.environment)
     until_logged(root, "sft-s0", 2)
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130 and "the same command resumes" in error
     assert len(family) >= 4 and psutil.wait_procs(family, timeout=5)[1] == []
 
 
 def test_from_another_shell_it_is_looked_at_and_ended(tmp_path: Path) -> None:
     root = tiny_project.project(tmp_path)
-    process = start(root, TINY_SLOW="sft-s0")
-    until_logged(root, "sft-s0", 2)
+    gate = tiny_project.Gate(tmp_path / "gate", step=2)
+    process = start(root, TINY_SLOW="sft-s0", **gate.environment)
+    until_logged(root, "sft-s0", 2, process)
     _, out, _ = launch(root, "--status", "--json")
     states = {run["run"]: run["state"] for run in json.loads(out)}
     assert (states["data"], states["sft-s0"], states["report"]) == ("finished", "running", "missing")
@@ -148,18 +152,16 @@ def test_from_another_shell_it_is_looked_at_and_ended(tmp_path: Path) -> None:
     assert status == 0 and "Executing Cell" in out
     status, out, _ = launch(root, "--cancel")
     assert status == 0 and "ended: sft-s0" in out
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130 and "the same command resumes" in error
 
 
 def test_all_that_runs_side_by_side_is_ended_or_one_run_alone(tmp_path: Path) -> None:
     """One signal a launcher, not one a run: a second would end it before it has ended what it started."""
     root = tiny_project.project(tmp_path, "[sft]")
-    (tmp_path / "gate").write_text("2")
+    gate = tiny_project.Gate(tmp_path / "gate", step=2)
     only = ("--only", "sft*", "--only", "!report")
-    process = start(
-        root, "--seeds", "0", "1", "2", "-j", "6", *only, TINY_SLOW="sft*", TINY_GATE=str(tmp_path / "gate")
-    )
+    process = start(root, "--seeds", "0", "1", "2", "-j", "6", *only, TINY_SLOW="sft*", **gate.environment)
     for seed in range(3):
         until_logged(root, f"sft-s{seed}", 2, process)
     status, out, _ = launch(root, "--seeds", "0", "1", "2", "--cancel", "--only", "sft-s1")
@@ -167,7 +169,7 @@ def test_all_that_runs_side_by_side_is_ended_or_one_run_alone(tmp_path: Path) ->
     family = psutil.Process(process.pid).children(recursive=True)
     status, out, _ = launch(root, "--seeds", "0", "1", "2", "--cancel")
     assert (status, out) == (0, "ended: sft-s0, sft-s2\n")
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=300)
     assert process.returncode == 130 and "sft-s1 failed" in out and "Traceback" not in error
     assert family and psutil.wait_procs(family, timeout=5)[1] == []
 

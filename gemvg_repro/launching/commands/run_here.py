@@ -15,10 +15,9 @@ from rich.live import Live
 
 from ...runs.layout import REPORT_PAGE
 from ...runs.snapshot import Snapshot
-from ...study.grid import Grid
 from ...study.plan import Job
 from ...study.resources import Resources
-from ..launches import pin_grid
+from ..launches import LaunchRecords, Request, pin_grid
 from ..local import LocalSchedule
 from ..slurm import SlurmError
 from ..status import explain, job_statuses
@@ -29,16 +28,24 @@ POLL_S = 0.2
 
 
 def run_here(
-    jobs: Sequence[Job], grid: Grid, resources: Resources, code: Snapshot, json_output: bool, console: Console
+    jobs: Sequence[Job],
+    plan: Sequence[Job],
+    request: Request,
+    resources: Resources,
+    code: Snapshot,
+    json_output: bool,
+    console: Console,
 ) -> int:
-    """Runs the jobs on this machine; returns the exit status.
+    """Runs the jobs on this machine; returns the exit status. `plan` has all jobs of the grid that is requested.
 
     Raises:
         SlurmError: one of them waits or runs in Slurm.
     """
     if queued := [status.job.name for status in job_statuses(jobs) if status.queued]:
         raise SlurmError(f"in Slurm's hands already: {', '.join(queued)}; leave them to it, or --cancel them first")
-    jobs = pin_grid(jobs, grid, jobs[0].folder.parent)
+    runs = jobs[0].folder.parent
+    LaunchRecords(runs, jobs[0].notebook.parents[1]).record(plan, request, "local")
+    jobs = pin_grid(jobs, request.grid, runs)
     root = code.make()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     os.chdir(root)  # what runs is what was launched, whatever becomes of the checkout

@@ -12,10 +12,9 @@ from rich.console import Console
 
 from ...runs.layout import launcher_folder
 from ...runs.ownership import Lock, OwnedError
-from ...study.grid import Grid
 from ...study.plan import Job
 from ...study.resources import Resources
-from ..launches import pin_grid
+from ..launches import LaunchRecords, Request, pin_grid
 from ..slurm import largest_array
 from ..slurm_arrays import gpu_hours, mark_to_submit, plan_arrays
 from ..slurm_submission import Submitter, with_user_defaults
@@ -40,23 +39,29 @@ class SubmitOptions:
 
 def submit(
     jobs: Sequence[Job],
-    grid: Grid,
+    plan: Sequence[Job],
+    request: Request,
     resources: Resources,
     submitter: Submitter,
     options: SubmitOptions,
     console: Console,
 ) -> int:
-    """Submits the missing runs to Slurm and prints how all stand then; returns the exit status."""
+    """Submits the missing ones of `jobs` to Slurm and prints how all stand then; returns the exit status.
+
+    `plan` has all jobs of the grid that is requested.
+    """
     resources = with_user_defaults(resources)
     runs = jobs[0].folder.parent
-    jobs = pin_grid(jobs, grid, runs)
+    jobs = pin_grid(jobs, request.grid, runs)
     with _turn(launcher_folder(runs) / "launch.lock"):  # of two launchers the second finds all done
         arrays = plan_arrays(mark_to_submit(job_statuses(jobs), options.retry), resources, largest_array())
-        submitter.check(arrays, resources)
+        for wait in submitter.check(arrays, resources):
+            print(wait, file=sys.stderr)
         hours = gpu_hours(arrays)
         cost = f"This may take up to {math.ceil(hours):,} GPU hours, in the first attempt of each run."
         if hours and not confirm(cost, options.yes):
             return 130
+        LaunchRecords(runs, jobs[0].notebook.parents[1]).record(plan, request, "slurm", submitter.folder.name)
         ids = submitter.submit(arrays)
     exit_status = print_statuses(job_statuses(jobs), options.json_output, console)
     if not options.json_output:

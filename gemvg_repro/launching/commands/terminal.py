@@ -12,6 +12,21 @@ from ..status import JobStatus, explain
 from ..status_table import as_json, table
 
 
+class Terminal(Console):
+    """A console that is wide where it is no terminal, and leaves a reader that has gone (`| head`) to the caller."""
+
+    def __init__(self) -> None:
+        super().__init__(width=None if sys.stdout.isatty() else 180)
+
+    def on_broken_pipe(self) -> None:
+        """Instead of rich's exit with status 1, which says here that a run has failed.
+
+        Raises:
+            BrokenPipeError: always.
+        """
+        raise BrokenPipeError
+
+
 def print_statuses(statuses: Sequence[JobStatus], json_output: bool, console: Console) -> int:
     """Prints how the runs stand and why some failed; returns the exit status, 1 if one has failed."""
     failed = [status for status in statuses if status.state == "failed"]

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.live import Live
 
 from ...study.plan import Job
+from ..logs import log_tail
 from ..slurm import SlurmError
-from ..status import JobStatus, job_statuses, log_file, log_tail
+from ..status import JobStatus, job_statuses, log_file
 from ..status_table import line, table
 from .terminal import print_statuses
 
