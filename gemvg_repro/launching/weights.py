@@ -47,6 +47,11 @@ def _is_needed_on_disk(job: Job) -> bool:
     return False
 
 
+def _weights_are_gone(training: Path) -> bool:
+    """Whether a finished training wrote weights, whose hashes are in its result, and has none now."""
+    return bool((result_of(training) or {}).get("weights")) and not (training / MODEL).is_dir()
+
+
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
 
@@ -60,7 +65,7 @@ def check_weights(jobs: Sequence[Job], plan: Sequence[Job]) -> None:
     trainings = {job.key: job for job in plan if job.notebook.stem == "train" and job.finished}
     for job in jobs:
         for key in () if job.finished or job.is_report else job.needs:
-            if key in trainings and not (trainings[key].folder / MODEL).is_dir():
+            if key in trainings and _weights_are_gone(trainings[key].folder):
                 raise RunError(
                     f"{job.name} needs the weights of {trainings[key].name}, which were removed (--clean)."
                     f" Remove {trainings[key].folder} and launch again: it is trained anew"
