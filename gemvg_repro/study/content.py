@@ -42,7 +42,7 @@ def hash_of_sizes(folder: Path) -> str:
     return run_id({path.relative_to(folder).as_posix(): path.stat().st_size for path in files})
 
 
-def hash_of_coco(file: Path, images: Path | None = None) -> dict[str, str]:
+def hash_of_coco(file: Path, images: Path | None = None) -> dict[str, str | int]:
     """A COCO-format file and its images, by content; they lie in the folder `images`, or where they are found.
 
     Raises:
