@@ -75,6 +75,16 @@ def test_a_turned_picture_is_left_out_by_name(tmp_path: Path, source: str, make:
     assert relative in place and "annotated as" in place
 
 
+def test_the_orientation_of_a_turned_picture_is_named(tmp_path: Path) -> None:
+    picture = _coco(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(picture).transpose(Image.Transpose.ROTATE_90).save(picture, exif=exif)
+    skips = Skips()
+    assert list(SOURCES["coco"].read(tmp_path, skips, True))
+    assert "with EXIF orientation 6, annotated as" in skips.places[FAULT][0]
+
+
 def star(root: Path, size: tuple[int, int], stated: tuple[int, int] | None, rotation: int = 0) -> Path:
     """One video of STAR with an object at a known place, of the size that is stated or, without one, supposed."""
     root.mkdir()

@@ -104,11 +104,16 @@ class Folder:
     def agrees(self, relative: str, stated: Size, where: str, skips: Skips) -> bool:
         """Whether a picture or video has the proportions that its annotation states; counts it if not.
 
-        One that cannot be read is not judged here: it is refused, by name, when it is opened.
+        One that cannot be read is not judged here: composing leaves it out. EXIF's orientation is named, not applied.
         """
         actual = self.size(relative)
         if actual is None or not other_proportions(stated, actual):
             return True
-        sizes = f"is {actual[0]}x{actual[1]}, annotated as {stated[0]}x{stated[1]}"
+        exif = "" if relative.endswith(SUFFIXES) else self._exif(relative)
+        sizes = f"is {actual[0]}x{actual[1]}{exif}, annotated as {stated[0]}x{stated[1]}"
         skips.add("picture of other proportions than its annotation states", f"{where}: {relative} {sizes}")
         return False
+
+    def _exif(self, relative: str) -> str:
+        orientation = FilePicture(self.root, relative).header().orientation if self.root else 1
+        return f" with EXIF orientation {orientation}" if orientation > 1 else ""
