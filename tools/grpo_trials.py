@@ -46,6 +46,7 @@ from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.spec import RunSpec, resolve
 from gemvg_repro.study.variants import FORMS
+from gemvg_repro.training.collator import ConversationCollator
 from gemvg_repro.training.grpo import train_grpo
 from gemvg_repro.training.settings import GRPOSettings
 
@@ -126,7 +127,8 @@ def run_trial(runs: Path, trial: Trial) -> None:
             train_grpo(
                 model, processor, first_of_each_scene(samples.load(spec, "train")),
                 validation[: settings.divergence_samples], FORMS[variant], settings,
-                coordinate_step=PROFILE.coordinate_step, seed=seed, folder=Path(folder), record=steps.append,
+                collate=ConversationCollator(processor, PROFILE.coordinate_step), seed=seed,
+                folder=Path(folder), record=steps.append,
             )  # fmt: skip
     rewards = sampled_rewards(model, processor, validation[: PROFILE.grpo.watched_samples], MODES, PROFILE.grpo, "")
     total = rewards[rewards["term"] == "total"].groupby("mode")["value"].mean()

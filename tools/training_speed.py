@@ -49,10 +49,11 @@ from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.variants import FORMS
-from gemvg_repro.training.collator import Conversation
+from gemvg_repro.training.collator import Conversation, ConversationCollator
+from gemvg_repro.training.conversations import training_conversations
 from gemvg_repro.training.grpo import grpo_arguments, image_collator, prompt_dataset, reward_functions, train_grpo
 from gemvg_repro.training.optimisers import build_optimiser
-from gemvg_repro.training.sft import sft_arguments, train_sft, training_conversations
+from gemvg_repro.training.sft import sft_arguments, train_sft
 from tests import drawn
 
 PROFILE = load_profile("miniature")
@@ -163,7 +164,7 @@ def our_sft(conversations: Sequence[Conversation], folder: Path) -> list[Moment]
             processor,
             conversations,
             SFT,
-            coordinate_step=PROFILE.coordinate_step,
+            collate=ConversationCollator(processor, PROFILE.coordinate_step),
             seed=0,
             folder=folder,
             record=record,
@@ -196,7 +197,7 @@ def our_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
     return recorded(
         lambda record: train_grpo(
             model, processor, prompts, validation, FORMS["hybrid"], GRPO,
-            coordinate_step=PROFILE.coordinate_step, seed=0, folder=folder, record=record,
+            collate=ConversationCollator(processor, PROFILE.coordinate_step), seed=0, folder=folder, record=record,
         )
     )  # fmt: skip
 

@@ -58,7 +58,7 @@ def check(spec: RunSpec[Any]) -> dict[str, Any]:
     facts = spec.data.result or _facts_of(given, params, spec.profile.data)
     for note in facts.get("notes", ()):
         print(f"{params.data}: {note}", flush=True)  # noqa: T201  a notebook shows it
-    if any(each.variant and each.variant.parent == "cot_sft" for each in spec.chain()):
+    if any(each.variant and each.variant.parent == "cot_sft" for each in spec.chain):
         _check_prompts(given, facts["counts"], spec)
     return {} if spec.data.result else facts
 
@@ -75,7 +75,7 @@ def _facts_of(given: Path, params: DataParameters, settings: DataSettings) -> di
 
 def _check_prompts(file_or_folder: Path, counts: Mapping[str, int], spec: RunSpec[Any]) -> None:
     """GRPO takes every prompt once; without this, it would be days until it is found that there are too few."""
-    grpo = spec.profile.grpo.for_steps(getattr(spec.parameters, "steps", 0))
+    grpo = spec.grpo
     is_shards = file_or_folder.is_dir()
     prompts = shards.prompts(file_or_folder) if is_shards else counts["images"] + spec.profile.data.composed
     if prompts < grpo.steps * grpo.prompts:

@@ -29,7 +29,7 @@ def ensure(spec: RunSpec[Any]) -> dict[str, str]:
         NotebookFailed: when one could not be made.
     """
     check(spec)
-    *needs, _ = spec.chain()
+    *needs, _ = spec.chain
     for need in needs:
         if need.result is not None:
             continue

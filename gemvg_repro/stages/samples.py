@@ -28,6 +28,12 @@ def world_pictures(folder: Path) -> dict[str, Path]:
     return {name: source.pictures(folder / OFFICIAL / name) for name, source in SOURCES.items()}
 
 
+def for_training(spec: RunSpec[Any]) -> dict[index.Split, list[Sample]]:
+    """The samples of each split that a training reads: GRPO watches its rewards on validation."""
+    splits: tuple[index.Split, ...] = ("validation", "train") if spec.variant and spec.variant.grpo else ("train",)
+    return dict(zip(splits, load_splits(spec, *splits), strict=True))
+
+
 def load_splits(spec: RunSpec[Any], *splits: index.Split) -> list[list[Sample]]:
     """The samples of each of several splits, as `load` has them."""
     return [load(spec, split) for split in splits]

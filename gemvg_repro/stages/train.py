@@ -6,6 +6,7 @@ import resource
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
+from ..corpora.index import Split
 from ..grounding.samples import Sample
 from ..models.checkpoints import hashes
 from ..models.loading import load, save
@@ -27,14 +29,17 @@ from ..study.spec import RunSpec
 from ..study.variants import FORMS, ancestors
 from ..training.checkpointing import SealedCheckpoint, resume_point
 from ..training.collator import Conversation, ConversationCollator
-from ..training.compute_matching import compute_matched_steps, flops_per_token
+from ..training.compute_matching import compute_matched_steps
+from ..training.conversations import training_conversations
 from ..training.grpo import prompt_dataset, train_grpo
-from ..training.settings import SFTSettings
-from ..training.sft import train_sft, training_conversations
+from ..training.settings import GRPOSettings, SFTSettings
+from ..training.sft import train_sft
 from . import samples
 from .prerequisites import ensure
 from .validation_rewards import sampled_rewards, write_table
 from .weights import initial_weights
+
+SamplesBySplit = Mapping[Split, Sequence[Sample]]
 
 
 def train(spec: RunSpec[TrainParameters]) -> Path:
@@ -60,14 +65,16 @@ def _carry_out(run: Run, spec: RunSpec[TrainParameters], start: Path, prerequisi
     recorder = _Recorder(run, log, spec.kind, resumed)
     model, processor = load(start, spec.profile.dtype, spec.profile.max_pixels)
     stage = _train_grpo if spec.kind in FORMS else _train_sft
-    flops_of_token = stage(run, spec, model, processor, recorder)
+    collate = ConversationCollator(processor, spec.profile.coordinate_step)
+    settings = stage(run, spec, model, processor, collate, samples.for_training(spec), recorder)
+    run.stop_if_requested()
     partial = run.folder / f"{MODEL}.part"
     shutil.rmtree(partial, ignore_errors=True)
     if not (run.folder / MODEL).is_dir():
         save(model, processor, run.folder / MODEL)
     seconds = recorder.seconds_before + time.monotonic() - started
-    flops = flops_of_token * sum(p.numel() for p in model.parameters())
-    result = _result(spec, log, seconds, flops)
+    flops_of_token = settings.flops_per_token * sum(p.numel() for p in model.parameters())
+    result = _result(spec, log, seconds, flops_of_token)
     run.finish({**result, "prerequisites": prerequisites, "weights": hashes(run.folder / MODEL)})
     shutil.rmtree(checkpoints, ignore_errors=True)
 
@@ -117,21 +124,22 @@ def _train_sft(
     spec: RunSpec[TrainParameters],
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
+    collate: ConversationCollator,
+    by_split: SamplesBySplit,
     recorder: _Recorder,
-) -> int:
-    """A supervised stage; returns the FLOPs of a token and parameter."""
-    settings, batches = supervised_stage(spec, samples.load(spec, "train"), processor)
+) -> SFTSettings:
+    """A supervised stage; returns its settings."""
+    settings, batches = supervised_stage(spec, by_split["train"], collate)
     train_sft(
         model, processor, batches, settings,
-        coordinate_step=spec.profile.coordinate_step, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
+        collate=collate, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
         record=recorder.step, stop=run.stop_requested, on_sealed=recorder.sealed,
     )  # fmt: skip
-    run.stop_if_requested()
-    return flops_per_token(settings)
+    return settings
 
 
 def supervised_stage(
-    spec: RunSpec[TrainParameters], train_samples: Sequence[Sample], processor: ImageOnlyProcessor
+    spec: RunSpec[TrainParameters], train_samples: Sequence[Sample], collate: ConversationCollator
 ) -> tuple[SFTSettings, list[Conversation]]:
     """What a supervised stage trains on, and for how long.
 
@@ -139,19 +147,17 @@ def supervised_stage(
     data is fresh as long as there is any. `sft_more` takes as many steps as cost what the dearest variant of GRPO does,
     by an estimate from the settings and the data.
     """
-    profile, steps, seed = spec.profile, spec.parameters.steps, spec.parameters.seed
-    stages = {"sft": profile.sft, "cot_sft": profile.cot_sft}
-    before = [stages[mode].for_steps(steps) for mode in ancestors(spec.kind)]
-    seen = sum(stage.steps * stage.conversations for stage in before)
-    settings = stages.get(spec.kind, profile.cot_sft).for_steps(steps)
+    profile, seed = spec.profile, spec.parameters.seed
+    seen = sum(spec.sft[mode].steps * spec.sft[mode].conversations for mode in ancestors(spec.kind))
+    settings = spec.sft.get(spec.kind, spec.sft["cot_sft"])
     if spec.kind == "sft_more":
-        grpo = profile.grpo.for_steps(steps)
+        grpo = spec.grpo
         first = first_of_each_scene(train_samples)
         order = prompt_dataset(first, ("direct",), grpo.steps * grpo.prompts, seed)["index"]
         like_before = training_conversations(train_samples, profile.cot_sft, seed, seen=seen)
-        collate = ConversationCollator(processor, profile.coordinate_step)
-        settings = profile.cot_sft.for_steps(
-            compute_matched_steps(like_before, [first[i] for i in order], profile.cot_sft, grpo, collate)
+        settings = replace(
+            profile.cot_sft,
+            steps=compute_matched_steps(like_before, [first[i] for i in order], profile.cot_sft, grpo, collate),
         )
     return settings, training_conversations(train_samples, settings, seed, seen=seen)
 
@@ -161,26 +167,26 @@ def _train_grpo(
     spec: RunSpec[TrainParameters],
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
+    collate: ConversationCollator,
+    by_split: SamplesBySplit,
     recorder: _Recorder,
-) -> int:
-    """GRPO, with the reward of answers to fixed validation prompts before and after; returns the FLOPs of a token and
-    parameter."""
-    settings, form = spec.profile.grpo.for_steps(spec.parameters.steps), FORMS[spec.kind]
-    validation, train_samples = samples.load_splits(spec, "validation", "train")
-    watched = validation[: settings.watched_samples]
+) -> GRPOSettings:
+    """GRPO, with the reward of answers to fixed validation prompts before and after; returns its settings."""
+    settings, form = spec.grpo, FORMS[spec.kind]
+    watched = by_split["validation"][: settings.watched_samples]
     measure = partial(sampled_rewards, model, processor, watched, form.modes, settings)
     before = run.folder / VALIDATION_REWARD_BEFORE
     if not before.is_file():
         write_table(before, measure("before"))
-    prompts = first_of_each_scene(train_samples)
+    prompts = first_of_each_scene(by_split["train"])
     train_grpo(
         model, processor, prompts, watched[: settings.divergence_samples], form, settings,
-        coordinate_step=spec.profile.coordinate_step, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
+        collate=collate, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
         record=recorder.step, stop=run.stop_requested, on_sealed=recorder.sealed,
     )  # fmt: skip
     run.stop_if_requested()
     write_table(run.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), measure("after")]))
-    return flops_per_token(settings)
+    return settings
 
 
 def first_of_each_scene(train_samples: Sequence[Sample]) -> list[Sample]:

@@ -20,7 +20,9 @@ def initial_weights(spec: RunSpec[Any]) -> Path:
     Raises:
         Refused: as `weights_of` and `base_of` do.
     """
-    return weights_of(spec.start.folder) if spec.start else base_of(spec.profile)
+    weights = checkpoint_folder(spec.profile.base_folder()) if spec.start is None else spec.start.folder / MODEL
+    check(weights, (spec.start.result or {}).get("weights") if spec.start else None)
+    return weights
 
 
 def weights_of(folder: Path) -> Path:

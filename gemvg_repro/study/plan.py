@@ -125,7 +125,7 @@ def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]
             point.pop("seed", None)  # it has none: one run serves all seeds
         values = {k: v for k, v in point.items() if k in kind.model_fields}
         spec = resolve(kind.check({**values, "prerequisites": "require"}))
-        for each in spec.chain():
+        for each in spec.chain:
             jobs.setdefault(each.identity.folder_name, job_of(each, root, runs))
     seeds = sorted({int(point["seed"]) for point in grid.points() if "seed" in point})
     values = {k: v for k, v in next(grid.points()).items() if k == "profile"}

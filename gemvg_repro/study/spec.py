@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ..runs.directory import result_of
+from ..training.settings import GRPOSettings, SFTSettings
 from .identity import (
     Identity,
     benchmark_identity,
@@ -76,11 +77,26 @@ class RunSpec(Generic[P]):
         """The training that it starts from or evaluates; None for the base, or a checkpoint."""
         return next((need for need in self.needs if need.variant), None)
 
-    def chain(self) -> Iterator[RunSpec[Any]]:
+    @property
+    def chain(self) -> tuple[RunSpec[Any], ...]:
         """The runs that it needs, each once, in an order that they can run in, and itself."""
-        before = {spec.folder: spec for need in self.needs for spec in need.chain()}
-        yield from before.values()
-        yield self
+        before = {spec.folder: spec for need in self.needs for spec in need.chain}
+        return (*before.values(), self)
+
+    @property
+    def sft(self) -> Mapping[str, SFTSettings]:
+        """The settings of the supervised stages by mode, with as many steps as the parameters say."""
+        stages = {"sft": self.profile.sft, "cot_sft": self.profile.cot_sft}
+        return {mode: settings.for_steps(self._steps) for mode, settings in stages.items()}
+
+    @property
+    def grpo(self) -> GRPOSettings:
+        """The settings of GRPO, with as many steps as the parameters say."""
+        return self.profile.grpo.for_steps(self._steps)
+
+    @property
+    def _steps(self) -> int:
+        return int(getattr(self.parameters, "steps", 0))
 
 
 class Resolver:

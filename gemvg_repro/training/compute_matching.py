@@ -9,26 +9,10 @@ from ..grounding.samples import MODES, Sample
 from .collator import Conversation, ConversationCollator, Turn
 from .settings import GRPOSettings, SFTSettings
 
-FORWARD, BACKWARD = 2, 4
-"""FLOPs per parameter and token (arXiv 2001.08361, section 2.1)."""
-
 SAMPLE_SIZE = 640
 """Conversations, or prompts, whose mean length is taken."""
 
 _BATCH = 64
-
-
-def flops_per_token(settings: SFTSettings | GRPOSettings) -> int:
-    """FLOPs per parameter for each token of a conversation, or of a prompt with one completion.
-
-    Generation counts as a forward pass; so do the reference model of a KL term and the old policy's log-probabilities,
-    where several iterations are taken on the same completions. A prompt counts once for each of its completions,
-    although `prefix_sharing` computes it once for all: SFT gets rather too many steps for it than too few.
-    """
-    if isinstance(settings, SFTSettings):
-        return FORWARD + BACKWARD
-    forward_only = 1 + (settings.beta > 0) + (settings.iterations > 1)
-    return forward_only * FORWARD + settings.iterations * (FORWARD + BACKWARD)
 
 
 def compute_matched_steps(
@@ -52,8 +36,8 @@ def compute_matched_steps(
     by_mode = [[[Turn(s, mode)] for s in prompts[:SAMPLE_SIZE] if mode == "direct" or s.chain] for mode in MODES]
     longest = max(_mean_tokens(of_mode, collate) for of_mode in by_mode if of_mode)
     completions = math.ceil(grpo.steps / grpo.iterations) * grpo.prompts * grpo.rollouts
-    sft_step = sft.conversations * _mean_tokens(conversations[:SAMPLE_SIZE], collate) * flops_per_token(sft)
-    return math.ceil(completions * longest * flops_per_token(grpo) / sft_step)
+    sft_step = sft.conversations * _mean_tokens(conversations[:SAMPLE_SIZE], collate) * sft.flops_per_token
+    return math.ceil(completions * longest * grpo.flops_per_token / sft_step)
 
 
 def _mean_tokens(conversations: Sequence[Conversation], collate: ConversationCollator) -> float:

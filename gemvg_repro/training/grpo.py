@@ -134,7 +134,7 @@ def train_grpo(
     form: GRPOForm,
     settings: GRPOSettings,
     *,
-    coordinate_step: int,
+    collate: ConversationCollator,
     seed: int,
     folder: Path,
     record: Record,
@@ -152,7 +152,7 @@ def train_grpo(
         validation: samples on which the KL from the start is measured, in the variant's own modes.
         form: the variant's groups, rewards and loss.
         settings: all hyperparameters.
-        coordinate_step: the grid of coordinates in answers, see ConversationCollator.
+        collate: makes the batches.
         seed: of the order of prompts and of sampling.
         folder: of the checkpoints.
         record: receives the log entry of each step.
@@ -160,7 +160,6 @@ def train_grpo(
         on_sealed: called after each checkpoint.
     """
     modes = form.modes
-    collate = ConversationCollator(processor, coordinate_step)
     conversations = [[Turn(s, mode)] for mode in modes for s in validation]
     size = settings.micro_batch
     kl = KLFromStart(model, [collate(conversations[n : n + size]) for n in range(0, len(conversations), size)])

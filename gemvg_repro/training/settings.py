@@ -7,6 +7,9 @@ from typing import Literal, Self
 
 from ..grounding.samples import Mode
 
+FORWARD, BACKWARD = 2, 4
+"""FLOPs per parameter and token (arXiv 2001.08361, section 2.1)."""
+
 
 @dataclass(frozen=True)
 class OptimiserSettings:
@@ -52,6 +55,11 @@ class SFTSettings(_Stage):
     save_every: int
     optimiser: OptimiserSettings
 
+    @property
+    def flops_per_token(self) -> int:
+        """FLOPs per parameter for each token of a conversation."""
+        return FORWARD + BACKWARD
+
 
 @dataclass(frozen=True)
 class GRPOSettings(_Stage):
@@ -85,6 +93,18 @@ class GRPOSettings(_Stage):
     watched_new_tokens: dict[Mode, int]
     divergence_samples: int
     optimiser: OptimiserSettings
+
+    @property
+    def flops_per_token(self) -> int:
+        """FLOPs per parameter for each token of a prompt with one completion.
+
+        Generation counts as a forward pass; so do the reference model of a KL term and the old policy's
+        log-probabilities, where several iterations are taken on the same completions. A prompt counts once for each of
+        its completions, although `prefix_sharing` computes it once for all: SFT gets rather too many steps for it than
+        too few.
+        """
+        forward_only = 1 + (self.beta > 0) + (self.iterations > 1)
+        return forward_only * FORWARD + self.iterations * (FORWARD + BACKWARD)
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from pathlib import Path
-from random import Random
 
 from datasets import Dataset
 from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
 from trl import SFTConfig, SFTTrainer
 
-from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
 from .checkpointing import ResumesExactly, SealedCheckpoint, StopOnRequest, ignore, never, resume_point
-from .collator import Conversation, ConversationCollator, Turn
+from .collator import Conversation, ConversationCollator
 from .optimisers import stage_optimiser
 from .settings import SFTSettings
 from .token_logprobs import score_labelled_tokens_only
@@ -32,46 +29,6 @@ _LOGGED = {
 
 class ConversationSFTTrainer(ResumesExactly, SFTTrainer):  # type: ignore[misc]
     """TRL's SFTTrainer with exact resuming."""
-
-
-def training_conversations(
-    samples: Sequence[Sample], settings: SFTSettings, seed: int, shuffled: bool = True, seen: int = 0
-) -> list[Conversation]:
-    """The conversations of a stage, in training order: as many as its steps take, after skipping the first `seen`.
-
-    Consecutive samples of one scene make a conversation, up to `turns` of them, in one mode drawn for the conversation;
-    a sample without a chain of thought is a direct turn. Scenes are passed through in epochs. If `shuffled`, each epoch
-    has an order of its own, and batches gather conversations of similar length out of WINDOW batches, to save padding.
-    """
-    rng = Random(f"conversations/{seed}")
-    scenes = [list(group)[: settings.turns] for _, group in groupby(samples, key=lambda sample: sample.scene)]
-    end = seen + settings.steps * settings.conversations
-    order: list[int] = []
-    while len(order) < end:
-        order += rng.sample(range(len(scenes)), len(scenes)) if shuffled else range(len(scenes))
-    conversations: list[Conversation] = []
-    for number in order[seen:end]:
-        mode: Mode = "cot" if rng.random() < settings.cot_share else "direct"
-        conversations.append([Turn(s, mode if s.chain else "direct") for s in scenes[number]])
-    return batched_by_length(conversations, settings.conversations, rng) if shuffled else conversations
-
-
-WINDOW = 10
-"""Batches among which conversations are sorted by length."""
-
-
-def batched_by_length(conversations: list[Conversation], batch: int, rng: Random) -> list[Conversation]:
-    """The same conversations, sorted by length into batches within each window, whose batches are then shuffled."""
-
-    def length(turns: Conversation) -> tuple[int, int]:
-        return len(turns[0].sample.pictures), sum(len(t.sample.query) + 40 * len(t.sample.targets) for t in turns)
-
-    ordered: list[Conversation] = []
-    for start in range(0, len(conversations), batch * WINDOW):
-        window = sorted(conversations[start : start + batch * WINDOW], key=length)
-        batches = [window[i : i + batch] for i in range(0, len(window), batch)]
-        ordered += [turns for one in rng.sample(batches, len(batches)) for turns in one]
-    return ordered
 
 
 def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool) -> SFTConfig:
@@ -95,7 +52,7 @@ def train_sft(
     conversations: Sequence[Conversation],
     settings: SFTSettings,
     *,
-    coordinate_step: int,
+    collate: ConversationCollator,
     seed: int,
     folder: Path,
     record: Record,
@@ -108,14 +65,13 @@ def train_sft(
         model, processor: the start of the training.
         conversations: see `training_conversations`.
         settings: all hyperparameters.
-        coordinate_step: the grid of coordinates in answers, see ConversationCollator.
+        collate: makes the batches.
         seed: of the trainer; the order of the data is that of `conversations`.
         folder: of the checkpoints.
         record: receives the log entry of each step.
         stop: asked after each step; True ends the training with a checkpoint.
         on_sealed: called after each checkpoint.
     """
-    collate = ConversationCollator(processor, coordinate_step)
     trainer = ConversationSFTTrainer(
         model=model,
         args=sft_arguments(folder, settings, seed, use_cpu=model.device.type == "cpu"),

@@ -39,7 +39,7 @@ def test_a_folder_of_images_goes_from_a_training_to_its_data(tmp_path: Path) -> 
     write(tmp_path / "apart")
     file = (tmp_path / "apart" / "annotations.json").rename(tmp_path / "boxes.json")
     params = TrainParameters(data=str(file), images=str(tmp_path / "apart"), mode="hybrid", runs=str(tmp_path / "runs"))
-    data = [need for need in resolve(params).chain() if need.kind == "data"]
+    data = [need for need in resolve(params).chain if need.kind == "data"]
     assert [need.parameters.images for need in data] == [str(tmp_path / "apart")]
     assert make(data[0])["counts"] == {"images": 3}
     assert result_of(data[0].folder)

@@ -18,8 +18,10 @@ from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.checkpointing import SEAL, SealedCheckpoint, newest_checkpoint, resume_point, weights_hash
+from gemvg_repro.training.collator import ConversationCollator
+from gemvg_repro.training.conversations import training_conversations
 from gemvg_repro.training.grpo import train_grpo
-from gemvg_repro.training.sft import train_sft, training_conversations
+from gemvg_repro.training.sft import train_sft
 
 from ..tiny_model import model_and_processor, samples
 from .made import GRPO, SFT
@@ -35,7 +37,8 @@ def sft(
     model, processor = model_and_processor()
     entries: list[dict[str, Any]] = []
     train_sft(
-        model, processor, training_conversations(samples(), SFT, 0), SFT, coordinate_step=20, seed=0, folder=folder,
+        model, processor, training_conversations(samples(), SFT, 0), SFT,
+        collate=ConversationCollator(processor, 20), seed=0, folder=folder,
         record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == stop_in, **more,
     )  # fmt: skip
     return weights_hash(model), entries
@@ -48,7 +51,7 @@ def grpo(
     entries: list[dict[str, Any]] = []
     train_grpo(
         model, processor, samples(), samples("validation")[:2], FORMS["hybrid"], GRPO,
-        coordinate_step=20, seed=0, folder=folder,
+        collate=ConversationCollator(processor, 20), seed=0, folder=folder,
         record=recorder(entries, stop_after), stop=lambda: len(entries) + 1 == stop_in, **more,
     )  # fmt: skip
     return weights_hash(model), entries

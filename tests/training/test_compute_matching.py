@@ -13,18 +13,19 @@ from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.spec import Resolver
 from gemvg_repro.training.collator import ConversationCollator, Turn
-from gemvg_repro.training.compute_matching import compute_matched_steps, flops_per_token
-from gemvg_repro.training.sft import train_sft, training_conversations
+from gemvg_repro.training.compute_matching import compute_matched_steps
+from gemvg_repro.training.conversations import training_conversations
+from gemvg_repro.training.sft import train_sft
 
 from ..tiny_model import model_and_processor, samples
 from .made import GRPO, SFT
 
 
 def test_flops_per_token() -> None:
-    assert flops_per_token(SFT) == 2 + 4
-    assert flops_per_token(GRPO) == 2 + 2 + 4
-    assert flops_per_token(replace(GRPO, beta=0.1)) == 2 + 2 + 2 + 4
-    assert flops_per_token(replace(GRPO, iterations=3)) == 2 + 2 + 3 * (2 + 4)
+    assert SFT.flops_per_token == 2 + 4
+    assert GRPO.flops_per_token == 2 + 2 + 4
+    assert replace(GRPO, beta=0.1).flops_per_token == 2 + 2 + 2 + 4
+    assert replace(GRPO, iterations=3).flops_per_token == 2 + 2 + 3 * (2 + 4)
 
 
 def test_steps_match_the_flops_of_the_longer_completions_in_tokens_as_the_trainer_counts_them(tmp_path: Path) -> None:
@@ -32,7 +33,16 @@ def test_steps_match_the_flops_of_the_longer_completions_in_tokens_as_the_traine
     collate = ConversationCollator(processor, 20)
     conversations = training_conversations(samples(), SFT, 0)
     log: list[dict[str, Any]] = []
-    train_sft(model, processor, conversations, SFT, coordinate_step=20, seed=0, folder=tmp_path, record=log.append)
+    train_sft(
+        model,
+        processor,
+        conversations,
+        SFT,
+        collate=ConversationCollator(processor, 20),
+        seed=0,
+        folder=tmp_path,
+        record=log.append,
+    )
     per_step = log[-1]["tokens"] / SFT.steps
     prompts = [s for s in samples() if s.chain][:5]
     per_completion = sum(int(collate([[Turn(s, "cot")]])["attention_mask"].sum()) for s in prompts) / 5
@@ -52,7 +62,9 @@ def test_a_supervised_stage_continues_with_scenes_that_no_earlier_one_has_seen(s
     resolve = Resolver(lambda name: profile)
 
     def stage(mode: str, **more: int) -> Any:
-        return supervised_stage(resolve(TrainParameters(mode=mode, seed=seed, **more)), samples(), processor)
+        return supervised_stage(
+            resolve(TrainParameters(mode=mode, seed=seed, **more)), samples(), ConversationCollator(processor, 20)
+        )
 
     settings, chosen = stage("sft_more")
     assert settings.optimiser == SFT.optimiser and len(chosen) == settings.steps * SFT.conversations

@@ -15,6 +15,7 @@ from gemvg_repro.models.generation import prompt_text
 from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training import grpo
+from gemvg_repro.training.collator import ConversationCollator
 from gemvg_repro.training.grpo import GroundingGRPOTrainer, prompt_dataset, reward_functions, train_grpo
 
 from ..qwen_tokenizer import qwen_tokenizer
@@ -88,7 +89,7 @@ def test_trl_s_prompts_are_those_of_evaluation(tmp_path: Path, monkeypatch: pyte
     train = samples()
     train_grpo(
         model, processor, train, samples("validation")[:2], FORMS["hybrid"], GRPO.for_steps(1),
-        coordinate_step=20, seed=0, folder=tmp_path, record=log.append,
+        collate=ConversationCollator(processor, 20), seed=0, folder=tmp_path, record=log.append,
     )  # fmt: skip
     rows = prompt_dataset(train, FORMS["hybrid"].modes, GRPO.prompts, seed=0)
     expected = []

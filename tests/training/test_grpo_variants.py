@@ -11,6 +11,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from gemvg_repro.study.variants import FORMS
+from gemvg_repro.training.collator import ConversationCollator
 from gemvg_repro.training.grpo import GroundingGRPOTrainer, train_grpo
 
 from ..tiny_model import model_and_processor, samples
@@ -37,7 +38,7 @@ def step(variant: str, folder: Path, patch: pytest.MonkeyPatch, reward: Any) -> 
     model, processor = model_and_processor()
     train_grpo(
         model, processor, samples(), samples("validation")[:2], FORMS[variant], GRPO.for_steps(1),
-        coordinate_step=20, seed=0, folder=folder, record=lambda entry: None,
+        collate=ConversationCollator(processor, 20), seed=0, folder=folder, record=lambda entry: None,
     )  # fmt: skip
     return seen
 
@@ -80,7 +81,7 @@ def test_a_reward_cannot_be_shuffled_with_itself(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`prompts` must be 2 or more"):
         train_grpo(
             model, processor, samples(), samples("validation")[:2], FORMS["shuffled"], alone,
-            coordinate_step=20, seed=0, folder=tmp_path, record=lambda entry: None,
+            collate=ConversationCollator(processor, 20), seed=0, folder=tmp_path, record=lambda entry: None,
         )  # fmt: skip
 
 

@@ -55,6 +55,6 @@ def test_a_micro_batch_passes_through_the_model_at_a_time(tmp_path: Path, monkey
     with pytest.raises(Seen) as seen:
         grpo.train_grpo(
             model, processor, samples(), samples("validation")[:3], FORMS["hybrid"], GRPO,
-            coordinate_step=20, seed=0, folder=tmp_path, record=lambda entry: None,
+            collate=ConversationCollator(processor, 20), seed=0, folder=tmp_path, record=lambda entry: None,
         )  # fmt: skip
     assert seen.value.args == (4, 2)  # 3 samples in 2 modes

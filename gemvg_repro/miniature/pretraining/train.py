@@ -38,9 +38,9 @@ from ...models.loading import load, save
 from ...models.processor import ImageOnlyProcessor
 from ...training.checkpointing import weights_hash
 from ...training.collator import IGNORED, Conversation, ConversationCollator, Turn
+from ...training.conversations import WINDOW, batched_by_length
 from ...training.optimisers import build_optimiser
 from ...training.settings import OptimiserSettings
-from ...training.sft import WINDOW, batched_by_length
 from .. import dataset
 from ..dataset import Recipe
 from ..model import BASE, Sizes, deepen, save_random
