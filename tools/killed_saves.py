@@ -39,6 +39,7 @@ from gemvg_repro.files.atomic import NotWritten
 from gemvg_repro.grounding.samples import Sample
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.checkpointing import SEAL, weights_hash
+from gemvg_repro.training.collator import ConversationCollator
 from gemvg_repro.training.conversations import training_conversations
 from gemvg_repro.training.grpo import train_grpo
 from gemvg_repro.training.sft import train_sft
@@ -131,7 +132,8 @@ class Attempt:
     def train(self) -> str:
         model, processor = _model_and_processor()
         about: dict[str, Any] = {
-            "collate": ConversationCollator(processor, 20), "seed": 0, "folder": self._folder, "record": self._record, "stop": self._stop,
+            "collate": ConversationCollator(processor, 20), "seed": 0, "folder": self._folder,
+            "record": self._record, "stop": self._stop,
         }  # fmt: skip
         if self._stage == "sft":
             settings = replace(SFT, steps=STEPS)
