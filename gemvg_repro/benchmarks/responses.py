@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..files.validation import Faults, Refused, whole
+from ..grounding.answers import END_TOKENS
 from ..grounding.parsing import final_answer
 from ..grounding.samples import Mode
 from .predictions import PredictionsError
@@ -29,6 +31,19 @@ class SavedPrediction(str):
     """The choice that the authors' script extracted from a response and saved beside it; graded as it is."""
 
     __slots__ = ()
+
+
+def cut_off(texts: Iterable[str]) -> int:
+    """How many responses of ours, special tokens included, reached their limit: they have no end token."""
+    return sum(not text.rstrip().endswith(END_TOKENS) for text in texts)
+
+
+def cut_off_in(file: Path) -> tuple[int, int]:
+    """How many responses of a predictions file of ours were cut off, and of how many; (0, 0) for any other file."""
+    if file.is_dir() or not _is_ours(file):
+        return 0, 0
+    texts = [prediction.text for prediction in read_predictions(file)]
+    return cut_off(texts), len(texts)
 
 
 def visible_text(text: str, mode: Mode) -> str:

@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,6 +20,7 @@ from ..files.validation import Refused, printable
 from .fingerprint import Fingerprint, fingerprint
 from .interface import BenchmarkScore
 from .registry import NAMES, benchmark
+from .responses import cut_off_in
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -53,7 +55,12 @@ def score_file(name: str, annotations: Path, predictions: Path) -> tuple[Benchma
     """
     suite = benchmark(name)
     data = suite.load(annotations)
-    return suite.score(data, suite.read(predictions, data)), fingerprint(name, annotations, suite.counts(data))
+    score = suite.score(data, suite.read(predictions, data))
+    reached, responses = cut_off_in(predictions)
+    if reached:
+        note = f"{reached} of {responses} answers reached the limit of their tokens and were cut off there"
+        score = replace(score, notes=[*score.notes, note])
+    return score, fingerprint(name, annotations, suite.counts(data))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..grounding.answers import END_TOKENS, format_answer
+from ..benchmarks.responses import cut_off
+from ..grounding.answers import format_answer
 from ..grounding.samples import Sample, Target
+from ..models.processor import load_processor
+from ..study.profiles import Profile
+
+if TYPE_CHECKING:
+    from .evaluate import Task
 
 _ANY_BOX = (0.1, 0.2, 0.3, 0.4)
+
+
+def limits_of(tasks: Sequence[Task], weights: Path, profile: Profile) -> dict[str, int]:
+    """By the task's name: the most tokens of an answer.
+
+    It is the figure of the benchmark's authors; without one the profile's, and as much more as the longest true answer
+    to the task's samples takes in our grammar, with the tokenizer of these weights.
+    """
+    tokenizer, settings = load_processor(weights, profile.max_pixels).tokenizer, profile.evaluate.max_new_tokens
+    limits = {}
+    for task in tasks:
+        more = longest_true_answer(task.samples, tokenizer, profile.coordinate_step) - settings["direct"]
+        limits[task.name] = task.max_new_tokens or settings[task.mode] + max(0, more)
+    return limits
 
 
 def longest_true_answer(samples: Sequence[Sample], tokenizer: Any, coordinate_step: int) -> int:
@@ -19,12 +40,14 @@ def longest_true_answer(samples: Sequence[Sample], tokenizer: Any, coordinate_st
     return len(tokenizer(answer)["input_ids"]) + 1
 
 
-def reached(texts: Sequence[str], limit: int, notes: Sequence[str]) -> dict[str, Any]:
-    """The limit of the answers to a benchmark, and how many reached it: those without an end token.
+def counts(texts: Sequence[str], limit: int) -> dict[str, int]:
+    """The limit of answers with special tokens, how many they are, and how many were cut off at it."""
+    return {"max_new_tokens": limit, "responses": len(texts), "reached_limit": cut_off(texts)}
 
-    `notes` are those of the score, to which one is added if there are any.
-    """
-    cut_off = sum(not text.rstrip().endswith(END_TOKENS) for text in texts)
-    note = f"{cut_off} of {len(texts)} answers reached the limit of {limit} tokens and were cut off there"
-    counts = {"max_new_tokens": limit, "responses": len(texts), "reached_limit": cut_off}
-    return counts | {"notes": [*notes, *([note] if cut_off else [])]}
+
+def with_note(content: Mapping[str, Any], texts: Sequence[str], limit: int) -> dict[str, Any]:
+    """An official score with these counts, and a note where answers were cut off."""
+    counted, notes = counts(texts, limit), [*content["notes"]]
+    if reached := counted["reached_limit"]:
+        notes.append(f"{reached} of {len(texts)} answers reached the limit of {limit} tokens and were cut off there")
+    return {**content, **counted, "notes": notes}

@@ -26,7 +26,7 @@ from ..grounding.predictions import Prediction
 from ..grounding.samples import MODES, Mode, Sample
 from ..models.generation import Prompt, generate
 from ..models.loading import load
-from ..models.processor import ImageOnlyProcessor, load_processor
+from ..models.processor import ImageOnlyProcessor
 from ..runs import gallery
 from ..runs.directory import Run, result_of
 from ..runs.layout import GALLERY, MODEL, OFFICIAL, PREDICTIONS, SCORES
@@ -38,7 +38,7 @@ from ..study.profiles import Profile
 from ..study.spec import RunSpec
 from ..study.variants import BASE
 from . import samples
-from .answer_limits import longest_true_answer, reached
+from .answer_limits import counts, limits_of, with_note
 from .data import check_pictures
 from .prerequisites import ensure
 from .validation_rewards import write_table
@@ -84,14 +84,14 @@ def evaluate(spec: RunSpec[EvaluateParameters]) -> Path:
     with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters) as run:
         if run.finished is None:
             tasks = _tasks(spec, test)
-            limits = _limits(tasks, weights, spec.profile)
+            limits = limits_of(tasks, weights, spec.profile)
             answers = _answer(run, weights, tasks, spec.profile, limits)
             summaries = _score(run, tasks, answers, limits)
             grounding = [s for s in test if s.choice is None]
             _model_free(run, validation, grounding[: spec.parameters.samples or None])
             _draw(run, tasks, answers)
             about = _about(spec.parameters, prerequisites, given)
-            run.finish(about | _result(summaries, answers, time.monotonic() - started))
+            run.finish(about | _result(summaries, answers, limits, time.monotonic() - started))
         return run.folder
 
 
@@ -110,11 +110,11 @@ def _evaluate_published(spec: RunSpec[EvaluateParameters]) -> Path:
     with Run.open(params.runs_folder, spec.identity.name, spec.identity.parameters) as run:
         if run.finished is None:
             started = time.monotonic()
-            limits = _limits([task], checkpoint, spec.profile)
+            limits = limits_of([task], checkpoint, spec.profile)
             answers = _answer(run, checkpoint, [task], spec.profile, limits)
             summaries = _score(run, [task], answers, limits)
             about = _about(params, {}, checkpoint)
-            run.finish(about | _result(summaries, answers, time.monotonic() - started))
+            run.finish(about | _result(summaries, answers, limits, time.monotonic() - started))
         return run.folder
 
 
@@ -172,15 +172,6 @@ def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None
 
 Answers = dict[str, dict[str, tuple[str, int]]]
 """By the task's name and the sample's id: the text, and its number of tokens."""
-
-
-def _limits(tasks: Sequence[Task], weights: Path, profile: Profile) -> dict[str, int]:
-    """By the task's name: the most tokens of an answer, by the benchmark's authors, or by the profile and the data."""
-    tokenizer, limits = load_processor(weights, profile.max_pixels).tokenizer, profile.evaluate.max_new_tokens
-    more = {
-        t.name: longest_true_answer(t.samples, tokenizer, profile.coordinate_step) - limits["direct"] for t in tasks
-    }
-    return {task.name: task.max_new_tokens or limits[task.mode] + max(0, more[task.name]) for task in tasks}
 
 
 def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile, limits: Mapping[str, int]) -> Answers:
@@ -248,7 +239,7 @@ def _score(run: Run, tasks: Sequence[Task], answers: Answers, limits: Mapping[st
             summaries[task.name] = generalised.summary(scores) if not task.official else {}
         if task.official:
             content = task.official([visible_text(text, task.mode) for text in texts])
-            content |= reached(texts, limits[task.name], content["notes"])
+            content = with_note(content, texts, limits[task.name])
             run.write(OFFICIAL.name(task.name), content)
             summaries[task.name] = {name: each["value"] for name, each in content["headline"].items()}
     return summaries
@@ -285,9 +276,12 @@ def _about(params: EvaluateParameters, prerequisites: Mapping[str, str], given: 
     return {"mode": trained.get("mode"), "seed": trained.get("seed"), "prerequisites": {**before, **prerequisites}}
 
 
-def _result(summaries: Mapping[str, Mapping[str, Any]], answers: Answers, seconds: float) -> dict[str, Any]:
+def _result(
+    summaries: Mapping[str, Mapping[str, Any]], answers: Answers, limits: Mapping[str, int], seconds: float
+) -> dict[str, Any]:
     return {
         "metrics": summaries,
+        "answers": {name: counts([text for text, _ in task.values()], limits[name]) for name, task in answers.items()},
         "cost": {
             "seconds": round(seconds, 1),
             "tokens_generated": sum(tokens for task in answers.values() for _, tokens in task.values()),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gemvg_repro.benchmarks.score import main
 from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.grounding.answers import format_answer
 from gemvg_repro.grounding.samples import Sample, Target
@@ -12,7 +13,7 @@ from gemvg_repro.models.processor import load_processor
 from gemvg_repro.report.numbers.collect import collect
 from gemvg_repro.report.sections import official_scores
 from gemvg_repro.stages import evaluate as stage
-from gemvg_repro.stages.answer_limits import longest_true_answer, reached
+from gemvg_repro.stages.answer_limits import limits_of, longest_true_answer, with_note
 from gemvg_repro.study.parameters import EvaluateParameters
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.spec import RunSpec, resolve
@@ -31,7 +32,7 @@ def crowd(count: int, pictures: int = 2) -> Sample:
 
 
 def limits(*tasks: stage.Task) -> dict[str, int]:
-    return stage._limits(tasks, BASE, PROFILE)
+    return limits_of(tasks, BASE, PROFILE)
 
 
 def test_the_benchmark_s_figure_holds_else_what_the_longest_true_answer_needs() -> None:
@@ -61,10 +62,10 @@ def test_the_miniature_s_exports_keep_its_limits(tmp_path: Path) -> None:
 
 def test_an_answer_without_its_end_reached_the_limit() -> None:
     texts = ["none<|im_end|>", "Picture 1: <|box_start|>(1,2),(3", "none<|endoftext|>\n", ""]
-    found = reached(texts, 9, ["a"])
-    assert (found["max_new_tokens"], found["responses"], found["reached_limit"]) == (9, 4, 2)
-    assert found["notes"] == ["a", "2 of 4 answers reached the limit of 9 tokens and were cut off there"]
-    assert reached(texts[:1], 9, [])["notes"] == []
+    content = with_note({"notes": ["a"]}, texts, 9)
+    assert (content["max_new_tokens"], content["responses"], content["reached_limit"]) == (9, 4, 2)
+    assert content["notes"] == ["a", "2 of 4 answers reached the limit of 9 tokens and were cut off there"]
+    assert with_note({"notes": []}, texts[:1], 9)["notes"] == []
 
 
 def spec(folder: Path) -> RunSpec[EvaluateParameters]:
@@ -72,7 +73,9 @@ def spec(folder: Path) -> RunSpec[EvaluateParameters]:
     return resolve(EvaluateParameters.check(params | {"root": str(folder / "MIG-Bench")}))
 
 
-def test_a_limit_is_in_the_id_and_beside_the_score_and_in_the_report(tmp_path: Path) -> None:
+def test_a_limit_is_in_the_id_and_beside_the_score_and_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     mig_bench_file.export(RECORDS, tmp_path)
     first = spec(tmp_path)
     assert first.identity.parameters["max_new_tokens"] == 128
@@ -86,6 +89,9 @@ def test_a_limit_is_in_the_id_and_beside_the_score_and_in_the_report(tmp_path: P
     score = json.loads((run / "official-mig_bench-direct.json").read_text())
     assert (score["max_new_tokens"], score["responses"], score["reached_limit"]) == (1, 3, 3)
     assert score["notes"] == ["3 of 3 answers reached the limit of 1 tokens and were cut off there"]
+    answers = ["--annotations", str(tmp_path / "MIG-Bench/MIG_data.json")]
+    assert main(["mig_bench", *answers, "--predictions", str(run / "predictions-mig_bench-direct.jsonl")]) == 0
+    assert "note: 3 of 3 answers reached the limit" in capsys.readouterr().out
     collection = collect(tmp_path / "runs")
     from gemvg_repro.report.numbers import table
 

@@ -114,7 +114,7 @@ class RefCoco(TextBenchmark[Expression]):
         ]
         headline = {f"Acc@0.5 {split}": Metric(sum(h) / len(h), len(h), share=True) for split, h in hits.items()}
         beside = {"without_box": unread / len(data)}
-        return BenchmarkScore(accuracy, beside, rows, headline, _unit_notes([box for box in predicted if box]))
+        return BenchmarkScore(accuracy, beside, rows, headline, _notes(predicted))
 
 
 def box_of(response: str) -> Box | None:
@@ -127,15 +127,20 @@ def box_of(response: str) -> Box | None:
     return targets[0].box if targets else None
 
 
-def _unit_notes(predicted: Sequence[Box]) -> list[str]:
-    """A hint where boxes are in other units than the rule reads; one that is a little outside its image is none."""
-    large = sum(max(map(abs, box)) >= 2 for box in predicted)
-    if not large:
-        return []
-    return [
-        f"{large} of {len(predicted)} boxes have coordinates far above 1 and are wrong: the rule reads "
-        "[x1, y1, x2, y2] from 0 to 1. Divide thousandths by 1000, and pixels by the image's width and height"
-    ]
+def _notes(predicted: Sequence[Box | None]) -> list[str]:
+    """What is wrong by the rule and may be meant right: responses without a box, and boxes in other units.
+
+    A box that is a little outside its image is in none.
+    """
+    notes, large = [], sum(box is not None and max(map(abs, box)) >= 2 for box in predicted)
+    if missing := predicted.count(None):
+        notes.append(f"{missing} of {len(predicted)} responses have no box that the rule reads, and are wrong")
+    if large:
+        notes.append(
+            f"{large} of {len(predicted)} responses have coordinates far above 1 and are wrong: the rule reads "
+            "[x1, y1, x2, y2] from 0 to 1. Divide thousandths by 1000, and pixels by the image's width and height"
+        )
+    return notes
 
 
 def _right(box: Box, true: Box) -> bool:

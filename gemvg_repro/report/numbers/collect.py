@@ -59,13 +59,6 @@ class Run:
         files = OFFICIAL.find(self.directory)
         return {task: (read_json_or_none(path) or {}).get("headline", {}) for task, path in files.items()}
 
-    def cut_off(self) -> dict[tuple[str, str], tuple[int, int, int]]:
-        """By (benchmark, mode), where any answer was cut off: how many, of how many, and after how many tokens."""
-        contents = {task: read_json_or_none(path) or {} for task, path in OFFICIAL.find(self.directory).items()}
-        keys = ("reached_limit", "responses", "max_new_tokens")
-        counts = {task: tuple(content.get(key, 0) for key in keys) for task, content in contents.items()}
-        return {task: (count[0], count[1], count[2]) for task, count in counts.items() if count[0]}
-
 
 @dataclass(frozen=True)
 class Collection:

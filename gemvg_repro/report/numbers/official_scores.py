@@ -37,19 +37,6 @@ def rows(collection: Collection) -> Iterator[_Row]:
             yield (" ".join(run.name for run, _ in runs), variant, None, *where, *_estimate([each for _, each in runs]))
 
 
-def cut_off(collection: Collection) -> dict[tuple[str, str], tuple[int, int, int]]:
-    """By (benchmark, mode), over all finished runs: answers that were cut off, of how many, and their limit in tokens.
-
-    Only where there are any; of several limits, the lowest.
-    """
-    totals: dict[tuple[str, str], tuple[int, int, int]] = {}
-    for run in collection.finished("evaluation"):
-        for task, (reached, responses, limit) in run.cut_off().items():
-            before = totals.get(task, (0, 0, limit))
-            totals[task] = before[0] + reached, before[1] + responses, min(before[2], limit)
-    return totals
-
-
 def _estimate(metrics: Sequence[_Metric]) -> tuple[float, float, float, int]:
     """Value, low, high and the number of samples of one metric, as the mean over the seeds."""
     value = sum(each["value"] for each in metrics) / len(metrics)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pandas as pd
 
 from ..labels import MODES, look, position
 from ..numbers.collect import Collection
 from ..numbers.estimates import Estimate
-from ..numbers.official_scores import KIND, cut_off
+from ..numbers.official_scores import KIND
 from ..page.table import Table, blocks, percent
+from .cut_offs import cut_off_notes
 
 LABELS = {
     "mig_bench": "MIG-Bench",
@@ -55,17 +54,5 @@ def table(numbers: pd.DataFrame, collection: Collection | None = None) -> Table:
         "and image_accuracy are those of MC-Bench's script, including its errors; all our boxes are in group 1, so a "
         "perfect answer scores below 100 where there are more groups.",
         "Small print: Wilson's 95 % intervals, of proportions of samples; AP and means over tasks have none.",
-        *_cut_off(collection),
+        *cut_off_notes(collection, LABELS),
     )
-
-
-def _cut_off(collection: Collection | None) -> Iterator[str]:
-    """A note on the answers that reached their limit, in runs that have any."""
-    counts = cut_off(collection) if collection else {}
-    parts = [
-        f"{LABELS.get(benchmark, benchmark)}, {MODES.get(mode, mode)} prompts, {reached:,} of {responses:,} "
-        f"(limit {limit:,} tokens)"
-        for (benchmark, mode), (reached, responses, limit) in sorted(counts.items())
-    ]
-    if parts:
-        yield f"Answers that were cut off at their limit, in the runs that have any: {'; '.join(parts)}."

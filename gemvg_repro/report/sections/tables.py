@@ -21,10 +21,12 @@ from ..labels import (
     position,
     rank_of_term,
 )
+from ..numbers.collect import Collection
 from ..numbers.lookup import difference, look_up, pick, seeds_of
 from ..numbers.slices import BUILT_IN, SLICES
 from ..page.table import Cell, Number, Table, blocks, percent, ranked, scaled
 from .costs import amount, flops, largest
+from .cut_offs import cut_off_notes
 
 INTERVALS = (
     "Small print: 95 % intervals, from 1,000 bootstrap resamples of the test set's scenes, stratified by kind; those "
@@ -44,8 +46,11 @@ _LARGEST = (True,) * 7 + (False,)
 """Whether larger is better, for the columns in which the best value is marked."""
 
 
-def variants(numbers: pd.DataFrame) -> Table:
-    """The variants with both kinds of prompts, and the shortcut baselines beneath in the same columns."""
+def variants(numbers: pd.DataFrame, collection: Collection | None = None) -> Table:
+    """The variants with both kinds of prompts, and the shortcut baselines beneath in the same columns.
+
+    With the runs it also says which answers were cut off at their limit.
+    """
     names = present(numbers)
     unit, second = ("hours", 1 / 3600) if largest(numbers, "seconds_in_all") > 2 * 3600 else ("minutes", 1 / 60)
     flop_unit, flop = flops(numbers)
@@ -76,6 +81,7 @@ def variants(numbers: pd.DataFrame) -> Table:
         f"estimated to take. {unit.capitalize()}: of making the data and of all trainings that lead to the variant. "
         f"Grey and shuffled images: {look(START).label} with direct prompts{_shortcut_samples(numbers)}.",
         INTERVALS,
+        *cut_off_notes(collection),
     )
 
 

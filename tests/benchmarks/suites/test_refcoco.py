@@ -45,8 +45,9 @@ def test_boxes_in_other_units_are_told(tmp_path: Path, replies: list[str]) -> No
     score = suite.score(data, replies)
     assert set(score.official.values()) == {0.0}
     (note,) = score.notes
-    assert "3 of 3 boxes have coordinates far above 1" in note and "Divide thousandths by 1000" in note
-    assert suite.score(data, ["[0.25, 0.25, 0.75, 1.02]", "(250,250),(750,750)", ""]).notes == []
+    assert "3 of 3 responses have coordinates far above 1" in note and "Divide thousandths by 1000" in note
+    (note,) = suite.score(data, ["[0.25, 0.25, 0.75, 1.02]", "(250,250),(750,750)", ""]).notes
+    assert note == "1 of 3 responses have no box that the rule reads, and are wrong"
 
 
 class Evil:
