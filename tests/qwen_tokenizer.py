@@ -56,8 +56,8 @@ def qwen_tokenizer(merges: int = 250) -> Qwen2Tokenizer:
     }
     return Qwen2Tokenizer(
         vocab=learned["vocab"],
-        merges=[tuple(merge) for merge in learned["merges"]],  # type: ignore[misc]  # pairs, as it wants
-        unk_token=None,  # type: ignore[arg-type]  # as in the official file
+        merges=[tuple(merge) for merge in learned["merges"]],  # pairs, as it wants
+        unk_token=None,  # as in the official file
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         additional_special_tokens=list(ADDED_TOKENS),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gemvg_repro.benchmarks.generalised.score import score as generalised
+from gemvg_repro.benchmarks.generalised import score as generalised
 
 from .test_notebooks import papermill
 

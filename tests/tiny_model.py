@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Literal
 
 from transformers import Qwen2VLForConditionalGeneration
 
@@ -31,5 +32,5 @@ def model_and_processor() -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyPro
     return load(folder(), "float32")
 
 
-def samples(split: str = "train") -> list[Sample]:
-    return conversations(1, 24, 3, 0.2) if split == "train" else list(generate(split, RECIPE))  # type: ignore[arg-type]
+def samples(split: Literal["train", "validation", "test"] = "train") -> list[Sample]:
+    return conversations(1, 24, 3, 0.2) if split == "train" else list(generate(split, RECIPE))

@@ -95,10 +95,11 @@ def notebook(kind: type[Parameters], work: str) -> nbformat.NotebookNode:
     check = f"from gemvg_repro.study.parameters import {kind.__name__}\n"
     check += f"params = {kind.__name__}.from_notebook(globals())"
     parameters = nbformat.v4.new_code_cell(literals, metadata={"tags": ["parameters"]})
-    return nbformat.v4.new_notebook(
+    content: nbformat.NotebookNode = nbformat.v4.new_notebook(
         cells=[parameters, *(nbformat.v4.new_code_cell(source) for source in (check, work))],
         metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}},
     )
+    return content
 
 
 def project(root: Path, modes: str = "[sft]", resources: str = "{cluster: local, jobs: 2}") -> Path:

@@ -161,13 +161,14 @@ class Study:
         owner = owner_of(desk / "job.lock") if desk else None
         if owner is None or not owner.pid:
             return {}
-        processes = {}
+        processes: dict[str, psutil.Process] = {}
         with suppress(psutil.Error):
             processes["launcher"] = psutil.Process(launcher)
         with suppress(psutil.Error):
             job = psutil.Process(owner.pid)
             processes["job"] = job
-            processes |= {"controller": parent} if "submitit" in " ".join((parent := job.parent()).cmdline()) else {}
+            parent = job.parent()
+            processes |= {"controller": parent} if parent and "submitit" in " ".join(parent.cmdline()) else {}
             for child in job.children(recursive=True):
                 command = " ".join(child.cmdline())
                 processes |= {"kernel": child} if "ipykernel" in command else {}

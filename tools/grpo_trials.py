@@ -132,7 +132,7 @@ def run_trial(runs: Path, trial: Trial) -> None:
             )  # fmt: skip
     rewards = sampled_rewards(model, processor, validation[: PROFILE.grpo.watched_samples], MODES, PROFILE.grpo, "")
     total = rewards[rewards["term"] == "total"].groupby("mode")["value"].mean()
-    record = {
+    record: dict[str, Any] = {
         "trial": trial,
         "kl": steps[-1]["kl"] if steps else 0.0,
         "seconds": round(time.monotonic() - started, 1),

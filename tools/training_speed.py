@@ -21,7 +21,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from datasets import Dataset
@@ -60,7 +60,6 @@ PROFILE = load_profile("miniature")
 STEPS = 4
 """Steps of a trainer in each round; the first is a warm-up."""
 
-Model = Qwen2VLForConditionalGeneration
 Moment = tuple[float, float]
 """Seconds of CPU time and of wall-clock time."""
 
@@ -73,17 +72,17 @@ def since(start: Moment, end: Moment, parts: int = 1) -> Moment:
     return (end[0] - start[0]) / parts, (end[1] - start[1]) / parts
 
 
-def stock_model() -> tuple[Model, ImageOnlyProcessor]:
+def stock_model() -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyProcessor]:
     """The base as transformers loads it, without any of our fast paths."""
     folder = PROFILE.base_folder()
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     images = Qwen2VLImageProcessorPil.from_pretrained(folder)
     processor = ImageOnlyProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
-    return Model.from_pretrained(folder), processor
+    return Qwen2VLForConditionalGeneration.from_pretrained(folder), processor
 
 
 @cache
-def samples(split: str, count: int) -> tuple[Sample, ...]:
+def samples(split: Literal["train", "validation", "test"], count: int) -> tuple[Sample, ...]:
     """Samples of so many scenes of the study's world; in training each with several questions."""
     if split == "train":
         return tuple(drawn.conversations(0, count, PROFILE.sft.turns))
@@ -157,7 +156,7 @@ def stock_sft(conversations: Sequence[Conversation], by_question: bool, folder: 
 
 
 def our_sft(conversations: Sequence[Conversation], folder: Path) -> list[Moment]:
-    model, processor = load(PROFILE.base_folder(), "float32")
+    model, processor = load(Path(PROFILE.base_folder()), "float32")
     return recorded(
         lambda record: train_sft(
             model,
@@ -192,7 +191,7 @@ def stock_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
 
 
 def our_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
-    model, processor = load(PROFILE.base_folder(), "float32")
+    model, processor = load(Path(PROFILE.base_folder()), "float32")
     validation = samples("validation", 8)
     return recorded(
         lambda record: train_grpo(
@@ -202,7 +201,9 @@ def our_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
     )  # fmt: skip
 
 
-def one_at_a_time(model: Model, processor: ImageOnlyProcessor, sample: Sample, mode: Mode) -> list[int]:
+def one_at_a_time(
+    model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor, sample: Sample, mode: Mode
+) -> list[int]:
     """Greedy decoding of one prompt by transformers' generate; the ids of the completion."""
     images = [[Image.fromarray(p.pixels()) for p in sample.pictures]]
     inputs = processor(text=[prompt_text(processor, sample, mode)], images=images, return_tensors="pt")
@@ -254,7 +255,7 @@ def stock_answers(prompts: Prompts) -> list[Moment]:
 
 def our_answers(prompts: Prompts) -> list[Moment]:
     """The same, as an evaluation does it."""
-    model, processor = load(PROFILE.base_folder(), "float32")
+    model, processor = load(Path(PROFILE.base_folder()), "float32")
     settings = PROFILE.evaluate
     flat = [prompt for of_sample in prompts for prompt in of_sample]
     list(generate(model, processor, flat[:2], batch=2, max_new_tokens=settings.max_new_tokens))
@@ -283,7 +284,7 @@ TIES = 1000
 def ties(mode: Mode) -> None:
     """Prints how many answers differ between this mode in batches of 1, and both modes together in batches of 32, and
     how near the two best logits then are."""
-    model, processor = load(PROFILE.base_folder(), "float32")
+    model, processor = load(Path(PROFILE.base_folder()), "float32")
     stock, _ = stock_model()
     test = samples("test", TIES)
     alone, many = (
@@ -300,7 +301,14 @@ def ties(mode: Mode) -> None:
           f"{''.join(f'; two best logits {g:.1e} apart' for g in gaps)}", flush=True)  # fmt: skip
 
 
-def gap(stock: Model, processor: ImageOnlyProcessor, sample: Sample, mode: Mode, one: str, other: str) -> float:
+def gap(
+    stock: Qwen2VLForConditionalGeneration,
+    processor: ImageOnlyProcessor,
+    sample: Sample,
+    mode: Mode,
+    one: str,
+    other: str,
+) -> float:
     """How far the two best logits are apart where two answers to a sample part, by transformers' own forward."""
     prompt = prompt_text(processor, sample, mode)
     ids = [processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (one, other)]

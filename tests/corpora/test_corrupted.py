@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gemvg_repro.corpora.frames import AnnotatedFrame, Skips
+from gemvg_repro.corpora.readers.masks import lz_encode
 from gemvg_repro.corpora.sources import SOURCES
 from gemvg_repro.files.validation import Refused
 
@@ -84,7 +85,7 @@ def mutate(tree: Any, way: str, rng: Random) -> None:
     elif way == "key missing" and isinstance(parent, dict):
         del parent[last]
     else:
-        wrong = {
+        wrong: dict[str, list[Any]] = {
             "wrong type": ["x", [], {}, True, [[1]]],
             "not finite": [NAN, float("inf")],
             "far away": [FAR, -FAR, 10**30],
@@ -110,7 +111,7 @@ def mutate_video(tree: Any, way: str, rng: Random) -> None:
     if way == "frame number wrong":
         parent[f"{int(last) + 7:0{len(last)}d}"] = value
     elif way == "mask empty":
-        parent[last] = made_sources.lz_encode(made_sources.rle([parent["width"] * parent["height"]]))
+        parent[last] = lz_encode(made_sources.rle([parent["width"] * parent["height"]]))
     return None
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from gemvg_repro.corpora import image_hashes, leakage, mg_data, recipe
+from gemvg_repro.corpora.index_builder import exclude
 from gemvg_repro.corpora.manifest import manifest
 from gemvg_repro.corpora.sources import index_source
 from gemvg_repro.files.validation import Refused
@@ -107,7 +108,7 @@ def test_of_a_video_the_whole_scene_goes(tmp_path: Path) -> None:
     index = index_source("star", tmp_path / "star", tmp_path / "star.sqlite")
     frame = index.frame(int(index.numbers()[0]))
     count = len(index.in_scene(frame.scene))
-    assert leakage.exclude(index.file, [frame.id], "in a test") == count > 1
+    assert exclude(index.file, [frame.id], "in a test") == count > 1
 
 
 def test_a_frame_of_a_video_is_found_by_its_picture(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,15 +29,15 @@ def job(tmp_path: Path) -> Job:
     return job
 
 
-def near_its_end(attempt: Attempt) -> Attempt:
-    """As `__call__` has it some seconds before the time limit."""
+def near_its_end(attempt: Attempt) -> Any:
+    """The attempt as `__call__` has it some seconds before the time limit; what submitit requeues is not typed."""
     attempt._ends = time.monotonic() + 30
     attempt._saved_before = attempt._saved_step()
     return attempt
 
 
 def test_an_attempt_that_never_saves_a_new_step_is_not_requeued_for_ever(job: Job, tmp_path: Path) -> None:
-    attempt = Attempt(job, tmp_path, Needs(timeout_min=10, signal_s=20))
+    attempt: Any = Attempt(job, tmp_path, Needs(timeout_min=10, signal_s=20))
     for step in range(1, MAX_STALLED_ATTEMPTS):
         # It makes steps, and none of them survives: its save is too long for 20 s.
         progress = {"step": 10 * step, "sealed_step": 0, "save_seconds": 93.0}
@@ -50,7 +51,7 @@ def test_an_attempt_that_never_saves_a_new_step_is_not_requeued_for_ever(job: Jo
 
 
 def test_an_attempt_that_saves_a_step_has_all_the_time_in_the_world(job: Job, tmp_path: Path) -> None:
-    attempt = near_its_end(Attempt(job, tmp_path, Needs(timeout_min=10), stalled=2))
+    attempt: Any = near_its_end(Attempt(job, tmp_path, Needs(timeout_min=10), stalled=2))
     (job.folder / PROGRESS).write_text(json.dumps({"step": 9, "sealed_step": 5, "save_seconds": 2.0}))
     assert attempt.checkpoint().function._stalled == 0
     attempt = Attempt(job, tmp_path, Needs(timeout_min=10), stalled=2)

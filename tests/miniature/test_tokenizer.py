@@ -48,9 +48,9 @@ def test_the_world_needs_no_bytes() -> None:
                 messages(sample, mode),
                 tokenize=False,
                 add_generation_prompt=True,
-                **CHAT_TEMPLATE_KWARGS,  # type: ignore[arg-type]
+                **CHAT_TEMPLATE_KWARGS,
             )
-            answer = completion(sample, mode, COORDINATE_STEP)  # type: ignore[arg-type]
+            answer = completion(sample, mode, COORDINATE_STEP)
             ids = TOKENIZER(prompt + answer)["input_ids"]
             assert TOKENIZER.decode(ids) == prompt + answer
             assert not letters & set(TOKENIZER.convert_ids_to_tokens(ids)), sample.query

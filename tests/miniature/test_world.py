@@ -173,7 +173,7 @@ def test_splits_share_no_scene() -> None:
 def test_every_sample_can_be_written_and_read(test_split: list[Sample]) -> None:
     for sample in test_split[:300]:
         for mode in ("direct", "cot"):
-            parsed = parse_answer(completion(sample, mode, 20), len(sample.pictures))  # type: ignore[arg-type]
+            parsed = parse_answer(completion(sample, mode, 20), len(sample.pictures))
             assert parsed.exact and not parsed.problems
             assert len(parsed.targets) == len(sample.targets)
             assert parsed.choice == sample.choice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ MOST = 24
 def base() -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyProcessor, Qwen2VLForConditionalGeneration]:
     """The base with the fast paths, its processor, and the base as transformers loads it."""
     folder = load_profile("miniature").base_folder()
-    return *load(folder, "float32"), Qwen2VLForConditionalGeneration.from_pretrained(folder)
+    return *load(Path(folder), "float32"), Qwen2VLForConditionalGeneration.from_pretrained(folder)
 
 
 def prompts(unequal: bool) -> tuple[list[str], list[list[Image.Image]]]:

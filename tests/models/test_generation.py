@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from gemvg_repro.grounding.predictions import Prediction
-from gemvg_repro.grounding.samples import MODES
+from gemvg_repro.grounding.samples import MODES, Mode
 from gemvg_repro.models import decoding, generation
+from gemvg_repro.models.decoding import Request
 from gemvg_repro.models.generation import Prompt, generate
 from gemvg_repro.models.loading import load
 from gemvg_repro.study.profiles import load_profile
 
 from ..tiny_model import model_and_processor, samples
 
-LIMITS = {"direct": 6, "cot": 9}
+LIMITS: dict[Mode, int] = {"direct": 6, "cot": 9}
 
 
 def predictions(prompts: list[Prompt], batch: int) -> dict[tuple[str, str], Prediction]:
     """Of the package's base, whose best logits are further apart than those of random weights."""
-    model, processor = load(load_profile("miniature").base_folder(), "float32")
+    model, processor = load(Path(load_profile("miniature").base_folder()), "float32")
     batches = list(generate(model, processor, prompts, batch=batch, max_new_tokens={"direct": 24, "cot": 40}))
     assert all(len(each) == batch for each in batches[:-1])
     return {(p.sample, p.mode): p for each in batches for p in each}
@@ -40,7 +44,11 @@ def test_the_common_prefix_of_prompts_about_the_same_images_is_prefilled_once(mo
     calls = []
 
     def record(
-        model: object, prefixes: list[list[int]], images: dict, requests: list, sampling: object
+        model: object,
+        prefixes: list[list[int]],
+        images: dict[str, Any],
+        requests: list[list[Request]],
+        sampling: object,
     ) -> list[list[int]]:
         calls.append((prefixes, images, requests))
         return [[0] for each in requests for _ in each]
@@ -68,11 +76,12 @@ def test_done_predictions_are_left_out_and_the_rest_is_generated_in_its_own_batc
     whole = list(generate(model, processor, prompts, batch=4, max_new_tokens=LIMITS))
     batches = []
     original = generation._generate_batch
-    monkeypatch.setattr(
-        generation,
-        "_generate_batch",
-        lambda *args: (batches.append([(s.id, m) for s, m in args[2]]), original(*args))[1],
-    )
+
+    def recorded(*args: Any) -> list[Prediction]:
+        batches.append([(s.id, m) for s, m in args[2]])
+        return original(*args)
+
+    monkeypatch.setattr(generation, "_generate_batch", recorded)
     done = {(p.sample, p.mode) for p in [*whole[0], *whole[1][:3], whole[3][1]]}
     again = list(generate(model, processor, prompts, batch=4, max_new_tokens=LIMITS, done=done))
     assert batches == [[(p.sample, p.mode) for p in each] for each in whole[1:]]

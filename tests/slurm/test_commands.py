@@ -200,10 +200,10 @@ def test_seeds_that_are_added_wait_for_nobody_and_runs_wait_for_those_of_an_earl
     one = closed("[sft, cot_sft]")
     one.submitted("--only", "sft-*", "--only", "!report", "--seeds", "0", "1")
     one.submitted("--seeds", "0", "1", "2")
-    jobs = {}
+    jobs: dict[str, list[tuple[str, str]]] = {}
     for line in one.cluster.ask("squeue", "-h", "-r", "-o", "%i|%j|%E").splitlines():
-        number, name, waits = line.split("|")
-        jobs.setdefault(name, []).append((number, waits))
+        number, name, dependencies = line.split("|")
+        jobs.setdefault(name, []).append((number, dependencies))
     (first, second, third) = sorted(number for number, _ in jobs["sft"])
     array = first.partition("_")[0]
     assert (first, second) == (f"{array}_0", f"{array}_1") and "_" not in third

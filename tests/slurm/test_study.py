@@ -10,9 +10,8 @@ import pytest
 import yaml
 
 from gemvg_repro.report.numbers.costs import COSTS
-from gemvg_repro.runs.layout import JobFiles
+from gemvg_repro.runs.layout import CHECKPOINTS, JobFiles
 from gemvg_repro.runs.ownership import owner_of
-from gemvg_repro.stages.train import CHECKPOINTS
 from gemvg_repro.study import profiles
 from gemvg_repro.training.checkpointing import newest_checkpoint
 from tools import faults
@@ -91,4 +90,5 @@ def test_the_study_through_slurm_preempted_in_sft_and_in_grpo_has_the_local_runs
     assert len(tables(there)) > 5 and tables(there) == tables(here)
     measured = [pd.read_parquet(runs / "report" / "numbers.parquet") for runs in (there, here)]
     assert set(COSTS) <= set(measured[0]["metric"])
-    pd.testing.assert_frame_equal(*(table[~table["metric"].isin(OF_TIME)].reset_index(drop=True) for table in measured))
+    ours, theirs = (table[~table["metric"].isin(OF_TIME)].reset_index(drop=True) for table in measured)
+    pd.testing.assert_frame_equal(ours, theirs)

@@ -92,7 +92,7 @@ def test_training_reads_each_stage_s_samples(composed: Path) -> None:
     assert not {s.id for s in by_mode["cot_sft"]} & {s.id for s in by_mode["hybrid"]}
     assert len({s.scene for s in grounding["sft"]}) == len(grounding["sft"])
     spec = resolve(TrainParameters(data=str(folder), runs=str(composed)))
-    held = {split: samples.load(spec, split) for split in ("validation", "test")}  # type: ignore[arg-type]
+    held = {split: samples.load(spec, split) for split in ("validation", "test")}
     scenes = {s.scene for of_split in held.values() for s in of_split}
     trained = {s.scene for s in shards.samples(folder, "sft", "train")}
     assert not scenes & trained and all(s.text is None for of_split in held.values() for s in of_split)

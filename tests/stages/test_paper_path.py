@@ -42,7 +42,8 @@ CATEGORIES = ("disc", "square")
 
 def coco_file(folder: Path, images: int = 8) -> Path:
     """Pictures of a disc and a square, with their boxes, in COCO's format."""
-    rng, annotations = Random(0), []
+    rng = Random(0)
+    annotations: list[dict[str, Any]] = []
     for n in range(1, images + 1):
         picture = Image.new("RGB", (168, 112), "grey")
         draw = ImageDraw.Draw(picture)

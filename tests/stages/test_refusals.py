@@ -80,6 +80,11 @@ def _cut(content: Document, folder: Path) -> None:
     (folder / "2.png").write_bytes(whole[: len(whole) // 2])
 
 
+def _cut_one_and_drop_another(content: Document, folder: Path) -> None:
+    _cut(content, folder)
+    (folder / "4.png").unlink()
+
+
 def _only_without_area(content: Document, folder: Path) -> None:
     for annotation in content["annotations"]:
         annotation["bbox"] = [10, 10, 0, 5]
@@ -106,7 +111,7 @@ BAD_DATA: dict[str, tuple[Callable[[Document, Path], Any], tuple[str, ...]]] = {
         _edit("images", 2, "file_name", "../4.png"),
         ("images[2].file_name", "stays in the images' folder", MEND),
     ),
-    "two": (lambda c, f: [_cut(c, f), (f / "4.png").unlink()], ("2 faults", "'2.png'", "'4.png'")),
+    "two": (_cut_one_and_drop_another, ("2 faults", "'2.png'", "'4.png'")),
 }
 
 
@@ -118,7 +123,7 @@ def test_data_that_is_not_in_order(tmp_path: Path, name: str) -> None:
     file = write(tmp_path / "data")
     change(content, tmp_path / "data")
     file.write_text(json.dumps(content))
-    given = {"data": str(file), "runs": str(tmp_path / "runs")}
+    given: dict[str, Any] = {"data": str(file), "runs": str(tmp_path / "runs")}
     with refused(tmp_path, str(file), *words):
         train(resolve(TrainParameters(**given)))
     with refused(tmp_path, *words):
@@ -165,7 +170,7 @@ def test_the_launcher_reads_the_data_before_anything_waits_for_it(tmp_path: Path
 
 def test_too_few_prompts_for_grpo_before_the_stages_that_come_first(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    given = {"data": str(write(tmp_path / "data")), "runs": str(tmp_path / "runs")}
+    given: dict[str, Any] = {"data": str(write(tmp_path / "data")), "runs": str(tmp_path / "runs")}
     for mode in ("hybrid", "sft_more"):
         with refused(tmp_path, "has 403 prompts", "40 steps of 16 take 640", "at most 25 steps"):
             train(resolve(TrainParameters(mode=mode, **given)))

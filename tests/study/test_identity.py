@@ -115,7 +115,9 @@ def test_versions_of_libraries_and_of_the_results_move_everything(monkeypatch: p
 
 
 def test_seed_and_steps_move_a_training_and_where_it_starts_from_but_not_its_data() -> None:
-    plain, seed, steps = (spec_of(TrainParameters(mode="hybrid", **more)) for more in ({}, {"seed": 1}, {"steps": 5}))
+    plain, seed, steps = (
+        spec_of(TrainParameters.check({"mode": "hybrid", **more})) for more in ({}, {"seed": 1}, {"steps": 5})
+    )
     assert plain.identity.name == "hybrid-s0" and seed.identity.name == "hybrid-s1"
     for other in (seed, steps):
         assert other.identity.id != plain.identity.id
@@ -272,7 +274,8 @@ def test_what_is_only_tested_on_moves_the_data_and_its_evaluations_and_no_traini
 
 def test_the_folder_of_the_images_is_in_the_id_as_what_it_leads_to(tmp_path: Path) -> None:
     def id_of(folder: str, **more: str) -> str:
-        return identify(TrainParameters(data=str(tmp_path / folder / "boxes.json"), **more), Profile()).id
+        params = TrainParameters.check({"data": str(tmp_path / folder / "boxes.json"), **more})
+        return identify(params, Profile()).id
 
     for folder, images in (("beside", "beside"), ("below", "below/images"), ("apart", "elsewhere")):
         (tmp_path / folder).mkdir()

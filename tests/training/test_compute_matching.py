@@ -62,9 +62,8 @@ def test_a_supervised_stage_continues_with_scenes_that_no_earlier_one_has_seen(s
     resolve = Resolver(lambda name: profile)
 
     def stage(mode: str, **more: int) -> Any:
-        return supervised_stage(
-            resolve(TrainParameters(mode=mode, seed=seed, **more)), samples(), ConversationCollator(processor, 20)
-        )
+        params = TrainParameters.check({"mode": mode, "seed": seed, **more})
+        return supervised_stage(resolve(params), samples(), ConversationCollator(processor, 20))
 
     settings, chosen = stage("sft_more")
     assert settings.optimiser == SFT.optimiser and len(chosen) == settings.steps * SFT.conversations

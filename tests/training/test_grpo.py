@@ -36,7 +36,7 @@ def test_true_answers_have_the_full_reward(name: str) -> None:
     functions = reward_functions(test, processor)
     assert [f.__name__ for f in functions] == list(TERMS)
     for mode in ("direct", "cot"):
-        texts = [completion(s, mode, 20) + "<|im_end|>" for s in test]  # type: ignore[arg-type]
+        texts = [completion(s, mode, 20) + "<|im_end|>" for s in test]
         ids = [processor.tokenizer(t, add_special_tokens=False)["input_ids"] for t in texts]
         row: dict[str, Any] = {
             "completion_ids": ids,

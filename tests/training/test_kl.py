@@ -21,7 +21,7 @@ from .made import GRPO
 
 
 def conversations() -> list[Conversation]:
-    return [[Turn(s, mode)] for mode in ("direct", "cot") for s in samples("validation")[:3]]  # type: ignore[arg-type]
+    return [[Turn(s, mode)] for mode in ("direct", "cot") for s in samples("validation")[:3]]
 
 
 def test_it_is_the_mean_over_all_labelled_tokens() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def moved(optimiser: Optimizer, weights: Weights, steps: list[Tensor]) -> Tensor
 
 def test_in_fp32_it_is_adamw() -> None:
     ours, stock = Weights(torch.float32), Weights(torch.float32)
-    settings = {"lr": 1e-3, "betas": (0.9, 0.99)}
+    settings: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.99)}
     by_us = moved(ExactAdamW([{"params": [ours.matrix], "weight_decay": 0.1}], **settings), ours, gradients(50))
     by_torch = moved(AdamW([stock.matrix], weight_decay=0.1, **settings), stock, gradients(50))
     assert torch.allclose(by_us, by_torch, atol=1e-7)

@@ -39,7 +39,7 @@ def bench(folder: Path, *frames: AnnotatedFrame, rules: Rules = RULES, exhaustiv
 
 
 def number(at: Context, id_: str) -> int:
-    return next(n for n in at.index.numbers().tolist() if at.index.frame(n).id == id_)
+    return next(int(n) for n in at.index.numbers() if at.index.frame(int(n)).id == id_)
 
 
 ALONE = [frame("red", "red disc"), frame("none", "blue cross"), frame("one", "red cross", "blue disc"),
@@ -195,7 +195,7 @@ def test_the_letter_is_of_the_right_option(tmp_path: Path) -> None:
             continue
         prove(sample, at.index, WORDS)
         seen.add(sample.template)
-        assert not sample.targets and sample.choice in "ABCD"
+        assert not sample.targets and sample.choice and sample.choice in "ABCD"
         for letter in {*"ABCD"} - {sample.choice}:
             with pytest.raises(Untrue):
                 prove(replace(sample, choice=letter), at.index, WORDS)

@@ -15,6 +15,8 @@ from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import Sample, Target
 
+from ...grounding import factories
+
 CELLS = [
     ("referential", "d3"), ("referential", "coco"), ("semantic", "coco"),
     ("spatial", "egoexo4d"), ("spatial", "mvtrack"),
@@ -52,9 +54,8 @@ def test_every_sample_is_proved_and_keeps_to_the_rules(indexes: dict[str, Index]
             assert known[sample.pictures[target.picture].frame, target.annotation] == target.box
             assert min(target.box[2] - target.box[0], target.box[3] - target.box[1]) >= rules.smallest_target
         targets = tuple(Target(t.picture, t.box) for t in sample.targets)
-        plain = Sample(
-            "x", "x", sample.kind, source, (None,) * len(sample.pictures), sample.query, targets, None, sample.chain
-        )  # type: ignore[arg-type]
+        pictures = (factories.Grey(),) * len(sample.pictures)
+        plain = Sample("x", "x", sample.kind, source, pictures, sample.query, targets, None, sample.chain)
         assert parse_answer(completion(plain, "cot"), len(sample.pictures)).problems == ()
     assert len({s.template for s in samples}) > 2
 

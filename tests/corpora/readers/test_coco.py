@@ -69,7 +69,7 @@ def test_of_two_annotations_with_one_id_neither_is_used(tmp_path: Path) -> None:
     content = json.loads(json.dumps(OFFICIAL))
     content["annotations"].append({**content["annotations"][0], "category_id": 1})
     frames, skips = read(tmp_path, content)
-    assert (frames[0].instances, frames[0].unclear) == ((), {"dog", "person"})
+    assert (frames[0].instances, frames[0].unclear) == ((), frozenset({"dog", "person"}))
     assert skips.counts == {"crowd": 1, "annotation id twice": 1}
 
 

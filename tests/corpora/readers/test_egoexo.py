@@ -75,6 +75,7 @@ def test_a_broken_mask_makes_its_object_unclear(tmp_path: Path, mask: Any, fault
 
 
 def test_what_is_no_relations_file_is_refused(tmp_path: Path) -> None:
-    for content in ([], {}, {"annotations": {}}):
+    contents: tuple[Any, ...] = ([], {}, {"annotations": {}})
+    for content in contents:
         with pytest.raises(Refused, match=r"relations_train\.json"):
             read(tmp_path, content)

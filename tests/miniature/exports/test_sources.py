@@ -20,7 +20,7 @@ from gemvg_repro.corpora.index import Index
 from gemvg_repro.corpora.sources import SOURCES
 from gemvg_repro.files.pictures import FilePicture
 from gemvg_repro.grounding.number_words import CARDINALS
-from gemvg_repro.grounding.samples import GROUNDING_KINDS
+from gemvg_repro.grounding.samples import GROUNDING_KINDS, Box
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.miniature.exports import sources as official_export
 from gemvg_repro.miniature.tokenizer import build_tokenizer
@@ -139,7 +139,7 @@ def _all(folder: Path) -> list[list[Any]]:
 
 
 def test_a_target_mapped_back_is_an_annotation(made: tuple[Path, dict[str, Any]], roots: dict[str, Path]) -> None:
-    known = {}
+    known: dict[tuple[str, str, str], Box] = {}
     for name in roots:
         index = Index(made[0] / "indexes" / f"{name}.sqlite")
         for frame in map(index.frame, index.numbers().tolist()):
