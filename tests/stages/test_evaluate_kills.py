@@ -96,7 +96,7 @@ def test_ten_kills_lose_no_answer_and_leave_none_twice(tmp_path: Path, both_mode
         evaluation = Evaluation(given, "evaluate-base-*", 0)
     else:
         benchmarks.write(root.parent, 0, {"mig_bench": 100})
-        given = {"checkpoint": base, "benchmark": "mig_bench", "root": root, "mode": "direct"}
+        given = {"checkpoint": base, "benchmark": "mig_bench", "root": root}
         evaluation = Evaluation(given, "evaluate-base-mig_bench-direct-*", 1000)
     whole, scores = evaluation.finish(tmp_path / "whole")
     total = sum(map(len, whole.values()))
