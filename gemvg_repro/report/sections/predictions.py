@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
@@ -32,6 +33,9 @@ CARD = (3.75, 2.55)
 
 _BELOW, _PICTURES, _GAP, _INSET, _LEGEND = 0.62, 1.2, 0.06, 0.1, 0.3
 """In inches: space for the answer, height of the pictures, between two, around all, for the legend."""
+
+FREE_TEXT = "conversation, free text"
+"""What a sample of understanding is called whose answer is no letter."""
 
 SANS, MONO = "DejaVu Sans", "DejaVu Sans Mono"
 """Fonts that come with matplotlib: the same drawing everywhere."""
@@ -63,7 +67,9 @@ def draw_samples(samples: Sequence[Sample], mode: Mode = "direct") -> Figure:
     }
     with TemporaryDirectory() as folder:
         written = gallery.write(Path(folder), cards, answers)
-        return draw(written.parent, read(written.parent))
+        entries = zip(read(written.parent), samples, strict=True)
+        free = [replace(e, kind=FREE_TEXT, mode="") if s.text is not None else e for e, s in entries]  # no mode prompt
+        return draw(written.parent, free)
 
 
 def draw(folder: Path, entries: Sequence[Entry]) -> Figure:
@@ -99,9 +105,11 @@ def _card(figure: Figure, left: float, bottom: float, folder: Path, entry: Entry
 
     inner, top = CARD[0] - 2 * _INSET, _BELOW + _PICTURES
     above = place(_INSET, top + 0.04, inner, CARD[1] - top - 0.12)
-    heading = f"{KINDS.get(entry.kind, _drawable(entry.kind, 20, SANS))}, {MODES.get(entry.mode, '')} prompt"
+    prompt = f", {MODES[entry.mode]} prompt" if entry.mode in MODES else ""
+    kinds = {**KINDS, FREE_TEXT: FREE_TEXT}
+    heading = kinds.get(entry.kind, _drawable(entry.kind, 20, SANS)) + prompt
     _write(above, 1, heading, family=SANS, color="#777777", fontsize=7.5)
-    _write(above, 0.76, _wrapped(entry.query, 60, 3, SANS), family=SANS, fontsize=8.5)
+    _write(above, 0.76, _wrapped(entry.query, inner * figure.dpi, 3, SANS, 8.5, figure.dpi), family=SANS, fontsize=8.5)
     images = [pixels(folder, name) for name in entry.pictures]
     shapes = [image.shape[1] / image.shape[0] for image in images]
     tall = min(_PICTURES, (inner - _GAP * (len(images) - 1)) / sum(shapes)) if images else 0
@@ -110,7 +118,14 @@ def _card(figure: Figure, left: float, bottom: float, folder: Path, entry: Entry
         _picture(place(x, top - tall, tall * shape, tall), image, position, entry)
         x += tall * shape + _GAP
     below = place(_INSET, 0, inner, top - tall - 0.07)
-    _write(below, 1, _wrapped(entry.text, 62, 4, MONO), family=MONO, fontsize=6.6, color="#333333")
+    _write(
+        below,
+        1,
+        _wrapped(entry.text, inner * figure.dpi, 4, MONO, 6.6, figure.dpi),
+        family=MONO,
+        fontsize=6.6,
+        color="#333333",
+    )
 
 
 def _picture(axes: Axes, image: Pixels, position: int, entry: Entry) -> None:
@@ -131,10 +146,37 @@ def _write(axes: Axes, y: float, text: str, **look_: Any) -> None:
     axes.text(0, y, text, transform=axes.transAxes, va="top", ha="left", parse_math=False, **look_)
 
 
-def _wrapped(text: str, width: int, lines: int, font: str) -> str:
-    """At most so many lines of so many characters."""
-    drawable = _drawable(text, lines * (width - 3), font)
-    return "\n".join(textwrap.wrap(drawable, width, break_on_hyphens=False)[:lines]) or "(empty)"
+def _wrapped(text: str, width: float, lines: int, font: str, size: float, dpi: float) -> str:
+    """At most so many lines of so many pixels, in a font of so many points; a longer text loses its middle."""
+    renderer: Any = cast(Any, RendererAgg)(1, 1, dpi)  # as untyped in matplotlib
+    properties = FontProperties(family=font, size=size)
+
+    def measure(line: str) -> float:
+        return float(renderer.get_text_width_height_descent(line, properties, False)[0])
+
+    limit = lines * int(width / measure("n"))
+    while limit:
+        wrapped = _lines(_drawable(text, limit, font), width, measure)
+        if len(wrapped) <= lines:
+            return "\n".join(wrapped) or "(empty)"
+        limit = limit * 9 // 10
+    return "…"
+
+
+def _lines(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
+    """The text in lines of at most so many pixels, broken at spaces, within a word only if it is longer than a line."""
+    lines: list[str] = []
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and measure(joined) <= width:
+            lines[-1] = joined
+            continue
+        lines.append("")
+        for character in word:
+            if measure(lines[-1] + character) > width:
+                lines.append("")
+            lines[-1] += character
+    return lines
 
 
 def _drawable(text: str, limit: int, font: str) -> str:
