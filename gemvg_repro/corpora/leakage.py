@@ -114,8 +114,8 @@ def images_below(name: str, file: Path, folder: Path) -> list[str]:
     files = Folder(folder)
     parts = [_parts(path) for path in dict.fromkeys(benchmark_paths(file)) if "://" not in path]
     depth = max(len(names) for names in parts)
-    found = [sum(_is_there(files, names[dropped:]) for names in parts) for dropped in range(depth)]
-    dropped = found.index(max(found))
+    counts = [sum(_is_there(files, names[dropped:]) for names in parts) for dropped in range(depth)]
+    dropped = counts.index(max(counts))
     missing = ["/".join(names) for names in parts if not _is_there(files, names[dropped:])]
     if missing:
         raise Refused(

@@ -47,11 +47,11 @@ from .weights import initial_weights, weights_of
 
 @dataclass(frozen=True)
 class Task:
-    """Samples put to the model in one mode, and how the answers are scored.
+    """Samples that the model is evaluated on in one mode, and how the responses are scored.
 
-    `table` makes one row a sample from the texts and their numbers of tokens; `official` makes the authors' score from
-    what the texts say to their script. A task has one of them or both. `max_new_tokens`: the authors' figure for the
-    longest answer; without one the profile's holds, or what the longest true answer needs.
+    `table` makes one row per sample from the texts and their numbers of tokens; `official` makes the authors' score
+    from the texts as their script reads them. A task has one of them or both. `max_new_tokens`: the authors' limit of
+    an answer; without one the profile's holds, or what the longest true answer needs.
     """
 
     benchmark: str
@@ -96,9 +96,9 @@ def evaluate(spec: RunSpec[EvaluateParameters]) -> Path:
 
 
 def _evaluate_published(spec: RunSpec[EvaluateParameters]) -> Path:
-    """Puts a published benchmark to a checkpoint, in its authors' words; then scores it, as `benchmarks.score` does.
+    """Evaluates a checkpoint on a published benchmark, with its authors' prompts; scored as by `benchmarks.score`.
 
-    official-*.json in the run directory has the official score, ours beside it and the fingerprint of the annotations.
+    official-*.json in the run directory has the official score, ours beside it, and the fingerprint of the annotations.
     """
     params = spec.parameters
     checkpoint = weights_of(checkpoint_folder(params.checkpoint))
@@ -177,7 +177,7 @@ Answers = dict[str, dict[str, tuple[str, int]]]
 def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile, limits: Mapping[str, int]) -> Answers:
     """All answers, from the predictions files as far as they go; the model is loaded only if any is missing.
 
-    The modes of a benchmark are asked together, for they share its pictures and most of each prompt.
+    The modes of a benchmark are generated together, since they share its images and most of each prompt.
     """
     settings = profile.evaluate
     benchmarks: dict[str, list[Task]] = {}
@@ -193,13 +193,13 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile,
         with ExitStack() as stack:
             logs = {task.mode: stack.enter_context(_log(run, task)) for task in together}
             questions = [(s, task.mode) for task in together for s in task.samples]
-            known = {(id, mode) for mode, log in logs.items() for id in log.done}
-            if loaded is None and not all((s.id, mode) in known for s, mode in questions):
+            done_before = {(id, mode) for mode, log in logs.items() for id in log.done}
+            if loaded is None and not all((s.id, mode) in done_before for s, mode in questions):
                 loaded = load(checkpoint, profile.dtype, profile.max_pixels)
             by_mode = {task.mode: limits[task.name] for task in together}
-            for batch in _batches(loaded, questions, known, settings.batch, by_mode):
+            for batch in _batches(loaded, questions, done_before, settings.batch, by_mode):
                 for mode, log in logs.items():
-                    log.append(said for said in batch if said.mode == mode)
+                    log.append(prediction for prediction in batch if prediction.mode == mode)
                 fresh += len(batch)
                 done = sum(map(len, answers.values())) + sum(len(log.done) for log in logs.values())
                 spent = time.monotonic() - started
@@ -208,8 +208,8 @@ def _answer(run: Run, checkpoint: Path, tasks: Sequence[Task], profile: Profile,
                 announce(done, total, left_s, {})
                 run.stop_if_requested()
             for task in together:
-                told = (logs[task.mode].done[s.id] for s in task.samples)
-                answers[task.name] = {said.sample: (said.text, said.tokens) for said in told}
+                predictions = (logs[task.mode].done[s.id] for s in task.samples)
+                answers[task.name] = {each.sample: (each.text, each.tokens) for each in predictions}
     return answers
 
 
@@ -229,7 +229,7 @@ def _batches(
 
 
 def _score(run: Run, tasks: Sequence[Task], answers: Answers, limits: Mapping[str, int]) -> dict[str, dict[str, float]]:
-    """Writes the scores of each task, by sample and as the authors have them, and returns what they sum up to."""
+    """Writes the scores of each task, by sample and by the authors' rules, and returns their summaries."""
     summaries = {}
     for task in tasks:
         texts, tokens = zip(*(answers[task.name][s.id] for s in task.samples), strict=True)
@@ -246,7 +246,7 @@ def _score(run: Run, tasks: Sequence[Task], answers: Answers, limits: Mapping[st
 
 
 def _model_free(run: Run, validation: Sequence[Sample], test: Sequence[Sample]) -> None:
-    """The shortcuts that look at no picture, fitted on validation samples."""
+    """The shortcut baselines that use no image, fitted on validation samples."""
     for name, shortcut in (
         ("constant_box", shortcuts.constant_box),
         ("picture_prior", shortcuts.picture_prior),
@@ -258,16 +258,16 @@ def _model_free(run: Run, validation: Sequence[Sample], test: Sequence[Sample]) 
 def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
     """The gallery of predictions, which the report shows."""
     drawn = {task.mode: task for task in tasks if task.benchmark == "generalised"}
-    chosen = gallery.choose(drawn["direct"].samples)
-    said: dict[tuple[str, str], gallery.Answer] = {}
-    for sample, mode in chosen:
+    selection = gallery.choose(drawn["direct"].samples)
+    responses: dict[tuple[str, str], gallery.Answer] = {}
+    for sample, mode in selection:
         text, _ = answers[drawn[mode].name][sample.id]
-        said[sample.id, mode] = (text, parse_answer(text, len(sample.pictures)).targets)
-    gallery.write(run.folder / GALLERY, chosen, said)
+        responses[sample.id, mode] = (text, parse_answer(text, len(sample.pictures)).targets)
+    gallery.write(run.folder / GALLERY, selection, responses)
 
 
 def _about(params: EvaluateParameters, prerequisites: Mapping[str, str], given: Path | None) -> dict[str, Any]:
-    """Whose answers these are: of the mode that is evaluated, or of the run that given weights are of, if of any."""
+    """The variant and seed that were evaluated; of a given checkpoint those of its run, if it is of one."""
     if given is None:
         seed = None if params.mode == BASE else params.seed
         return {"mode": params.mode, "seed": seed, "prerequisites": {**prerequisites}}

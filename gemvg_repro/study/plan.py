@@ -150,17 +150,17 @@ def named(jobs: Sequence[Job], patterns: Iterable[str]) -> tuple[Job, ...]:
     Raises:
         ParameterError: when a pattern matches nothing.
     """
-    wanted = [p for p in patterns if not p.startswith("!")] or ["*"]
+    included = [p for p in patterns if not p.startswith("!")] or ["*"]
     excluded = [p[1:] for p in patterns if p.startswith("!")]
     names = ", ".join(job.name for job in jobs)
-    for pattern in (*wanted, *excluded):
+    for pattern in (*included, *excluded):
         if not any(fnmatchcase(job.name, pattern) for job in jobs):
             raise ParameterError(f"{pattern!r} matches no run of the grid. Its runs: {names}")
 
     def among(job: Job, some: Iterable[str]) -> bool:
         return any(fnmatchcase(job.name, pattern) for pattern in some)
 
-    return tuple(job for job in jobs if among(job, wanted) and not among(job, excluded))
+    return tuple(job for job in jobs if among(job, included) and not among(job, excluded))
 
 
 def select(jobs: Sequence[Job], patterns: Sequence[str]) -> tuple[Job, ...]:
@@ -192,15 +192,15 @@ def check_notebook(notebook: Path, kind: type[Parameters]) -> None:
         raise ParameterError(f"there is no {notebook}; a checkout of the project has it")
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     source = next(("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])), "")
-    found: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for line in ast.parse(source).body:
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-            found[line.targets[0].id] = ast.literal_eval(line.value)
+            defaults[line.targets[0].id] = ast.literal_eval(line.value)
         elif isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.value:
-            found[line.target.id] = ast.literal_eval(line.value)
+            defaults[line.target.id] = ast.literal_eval(line.value)
     expected = {name: field.default for name, field in kind.model_fields.items()}
-    if found != expected:
-        wrong = sorted(k for k in {*found, *expected} if found.get(k, ...) != expected.get(k, ...))
+    if defaults != expected:
+        wrong = sorted(k for k in {*defaults, *expected} if defaults.get(k, ...) != expected.get(k, ...))
         raise ParameterError(
             f"the parameters cell of {notebook} disagrees with {kind.__name__} about {', '.join(wrong)}; "
             f"it must say {', '.join(f'{k} = {v!r}' for k, v in expected.items())}"

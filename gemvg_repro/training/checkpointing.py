@@ -85,7 +85,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
         if wrong := sorted(name for name in {*sealed, *current} if sealed.get(name) != current.get(name)):
             raise Refused(
                 f"{newest} was altered after it was written: {', '.join(wrong)}. Delete that folder; the same command"
-                " then goes on from an earlier checkpoint, or from the start"
+                " then resumes from an earlier checkpoint, or from the start"
             )
     return newest
 
@@ -150,7 +150,7 @@ class ResumesExactly:
         if loaded != sealed:
             raise Refused(
                 f"{folder}: the weights as loaded have hash {loaded[:12]}, sealed was {sealed[:12]}: another model's?"
-                " Delete that folder; the same command then goes on from an earlier checkpoint, or from the start"
+                " Delete that folder; the same command then resumes from an earlier checkpoint, or from the start"
             )
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:

@@ -269,9 +269,9 @@ def test_an_edited_grid_and_other_settings(study: Make) -> None:
         assert one.states(*ONE)["sft-s0"]["state"] == "waiting"  # as launched, not as the grid file says
         grid.write_text(grid.read_text().replace("profile: miniature", "profile: miniature, steps: 7"))
         one.submitted(*ONE)
-        shown = one.states()
-        assert shown["sft-s0"]["state"] == "waiting"
-        older = [run for run in shown.values() if run["run"].startswith("sft-s0-")]
+        runs_by_name = one.states()
+        assert runs_by_name["sft-s0"]["state"] == "waiting"
+        older = [run for run in runs_by_name.values() if run["run"].startswith("sft-s0-")]
         assert [run["state"] for run in older] == ["waiting"] and older[0]["folder"].endswith(older[0]["run"])
         _, out, _ = one.launch("--launches")
         lines = [line.split() for line in out.splitlines()[1:]]
