@@ -177,7 +177,7 @@ def _take_duplicates(boxes: dict[int, tuple[str, Box]]) -> dict[int, str]:
     for category in {category for category, _ in boxes.values()}:
         places = [n for n, (other, _) in boxes.items() if other == category]
         for repeated in duplicates([boxes[n][1] for n in places]):
-            duplicate[places[repeated]] = f"an earlier box of {category} again"
+            duplicate[places[repeated]] = f"repeats an earlier box of {category}"
     for n in duplicate:
         del boxes[n]
     return duplicate

@@ -176,7 +176,7 @@ def test_a_box_that_repeats_another_is_left_out_and_told(tmp_path: Path, box: li
     content["annotations"].append({"id": 99, "image_id": 1, "category_id": 18, "bbox": box})
     coco = user_coco.load(write(tmp_path, content))
     assert len(coco.images[0].targets("dog", 0)) == (2 if left_out else 3)
-    assert coco.left_out[1:] == (("annotations[6]: an earlier box of dog again",) if left_out else ())
+    assert coco.left_out[1:] == (("annotations[6]: repeats an earlier box of dog",) if left_out else ())
     sample = next(s for s in user_coco.detection(coco) if s.id == "detection/1/dog")
     assert sample.chain == f"dog: {'two' if left_out else 'three'} in Picture 1."
 
