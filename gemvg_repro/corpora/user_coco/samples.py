@@ -61,8 +61,8 @@ def check_trainable(coco: Coco) -> None:
 def _require(coco: Coco, pools: list[_Pool]) -> None:
     if not pools:
         raise Refused(
-            f"{coco.file} cannot be trained on: semantic association needs a category with boxes in two images, one of at "
-            f"least {_SMALLEST_REFERENCE} pixels a side and sides of at most {MAX_ASPECT} to 1; there is none"
+            f"{coco.file} cannot be trained on: semantic association needs a category with boxes in two images, one of "
+            f"at least {_SMALLEST_REFERENCE} pixels a side and sides of at most {MAX_ASPECT} to 1; there is none"
         )
 
 
