@@ -31,9 +31,11 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from threading import RLock
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from gemvg_repro.files.atomic import NotWritten
 from gemvg_repro.grounding.samples import Sample
@@ -273,11 +275,13 @@ def main() -> int:
     parser.add_argument("--stages", nargs="+", default=["sft", "grpo"])
     parser.add_argument("--calls", nargs="+", choices=CALLS, default=CALLS, help="(default: all)")
     parser.add_argument("--most", type=int, help="numbers of each system call, evenly spaced (default: all)")
+    parser.add_argument("--verbose", action="store_true", help="a line before each trial")
     parser.add_argument("--pairs", type=int, default=20, help="(default: %(default)s)")
     args = parser.parse_args()
     if shutil.which("strace") is None:
         parser.error("strace is not installed: apt-get install strace")
     torch.set_num_threads(1)
+    tqdm.set_lock(RLock())  # its own is shared by all processes: who is killed in a progress bar would keep it
     wrong = 0
     for stage in args.stages:
         with TemporaryDirectory() as root:
@@ -287,6 +291,8 @@ def main() -> int:
             print(f"{stage}: a save makes {dict(counts)}", flush=True)
             for kind, faults in trials(args.kinds, counts, args.most, args.pairs):
                 done[kind] += 1
+                if args.verbose:
+                    print(f"{stage} {kind} {faults}", flush=True)
                 if why := subject.run(faults):
                     wrong += 1
                     print(f"WRONG {stage} {kind} {faults}: {why}", flush=True)
