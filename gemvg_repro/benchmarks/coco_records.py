@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from ..files import coco
+from ..files.box_units import BoxUnits
 from ..files.validation import Faults
 
 Annotation = dict[str, Any]
@@ -34,7 +35,7 @@ def categories(records: Sequence[Any], faults: Faults) -> dict[int, str]:
 
 def boxes(
     records: Sequence[Any],
-    images: Collection[int],
+    images: Mapping[int, coco.ImageRecord],
     names: Collection[int],
     faults: Faults,
     category_key: Callable[[Mapping[str, Any]], str] = lambda record: "category_id",
@@ -42,8 +43,9 @@ def boxes(
     """The annotations, in the order of the file.
 
     An `area` that is missing is that of the box. `category_key` is the key under which a record has its category.
+    Boxes of which none has a number above 1 are a fault: they are not in pixels.
     """
-    report = coco.refusing(faults)
+    report, units = coco.refusing(faults), BoxUnits()
     annotations: dict[int, Annotation] = {}
     for where, record in _objects("annotations", records, faults):
         id_ = _integer(coco.identifier(record.get("id")), where, faults)
@@ -52,10 +54,14 @@ def boxes(
         image = coco.reference(record, "image_id", images, where, report)
         category = coco.reference(record, category_key(record), names, where, report)
         box, crowd = coco.bbox(record, where, report), coco.crowd(record, where, report)
+        if box is not None and isinstance(image, int) and (stated := images.get(image)):
+            units.add(box, stated.width, stated.height)
         if id_ is not None and box is not None:
             ids = {"id": id_, "image_id": image, "category_id": category}
             area = _area(record, box, where, faults)
             annotations[id_] = ids | {"bbox": list(box), "area": area, "iscrowd": int(bool(crowd))}
+    if units.not_pixels:
+        faults.add("annotations", units.not_pixels)
     return list(annotations.values())
 
 

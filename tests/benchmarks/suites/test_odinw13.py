@@ -145,3 +145,11 @@ def test_a_folder_of_datasets(tmp_path: Path) -> None:
         PRESENT.read(tmp_path / "detections", data)
     with pytest.raises(Refused, match="has none of the thirteen"):
         PRESENT.load(tmp_path / "detections")
+
+
+def test_boxes_that_are_fractions_are_refused(tmp_path: Path) -> None:
+    content = document()
+    for box in content["annotations"]:
+        box["bbox"] = [v / 100 for v in box["bbox"]]
+    with pytest.raises(Refused, match="its 4 boxes are not in pixels: none has a number above 1"):
+        PRESENT.load(write(tmp_path, content))
