@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
-from ..files.validation import Refused
+from ..files.validation import Refused, suggest
 from .interface import Benchmark
 
 NAMES = {
@@ -29,8 +28,7 @@ NAMES = {
 def benchmark(name: str) -> Benchmark[Any, Any]:
     """The benchmark of this name; its module is imported only now. Raises Refused for a name not in NAMES."""
     if name not in NAMES:
-        close = get_close_matches(name, NAMES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = suggest(name, NAMES)
         raise Refused(f"there is no benchmark {name!r}{hint}; there are {', '.join(NAMES)}")
     module = import_module(f".suites.{NAMES[name]}", __package__)
     suite: Benchmark[Any, Any] = next(each for each in module.BENCHMARKS if each.name == name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +88,9 @@ def whole(value: Any) -> int | None:
 def leaves_folder(path: str) -> bool:
     """Whether a path points out of the folder it is relative to, by its words: no links are followed."""
     return os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == os.pardir
+
+
+def suggest(word: object, valid: Iterable[str]) -> str:
+    """'; did you mean X?' where X is close to the word, else nothing."""
+    close = get_close_matches(str(word)[:100], list(valid), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

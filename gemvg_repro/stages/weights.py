@@ -10,7 +10,6 @@ from ..models.checkpoints import check
 from ..runs.directory import verified_result
 from ..runs.layout import MODEL, PARAMETERS
 from ..study.hub import checkpoint_folder
-from ..study.profiles import Profile
 from ..study.spec import RunSpec
 
 
@@ -18,7 +17,7 @@ def initial_weights(spec: RunSpec[Any]) -> Path:
     """The weights that a training starts from, or that an evaluation evaluates: of the training before, or the base.
 
     Raises:
-        Refused: as `weights_of` and `base_of` do.
+        Refused: they are not whole, not those that were written, or cannot be had from the hub.
     """
     weights = checkpoint_folder(spec.profile.base_folder()) if spec.start is None else spec.start.folder / MODEL
     check(weights, (spec.start.result or {}).get("weights") if spec.start else None)
@@ -42,14 +41,3 @@ def weights_of(folder: Path) -> Path:
         raise Refused(f"{run} has no {MODEL}: it trained none. Give the directory of a training")
     check(run / MODEL, result.get("weights"))
     return run / MODEL
-
-
-def base_of(profile: Profile) -> Path:
-    """Where the base is: a folder, or the snapshot of a hub's name; it is looked at.
-
-    Raises:
-        Refused: it is not whole, not what its SHA256SUMS says, or cannot be had from the hub.
-    """
-    folder = checkpoint_folder(profile.base_folder())
-    check(folder)
-    return folder

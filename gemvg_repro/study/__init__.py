@@ -1,1 +1,1 @@
-"""What to run and where: profiles, plan, run directories, notebook execution."""
+"""What to run: parameters, profiles, variants, identity, plan."""

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from .parameters import ParameterError, suggest
+from ..files.validation import suggest
+from .parameters import ParameterError
 from .paths import absolute
 from .resources import Resources
 from .variants import TRAINED

@@ -1,10 +1,9 @@
-"""What may a notebook be asked, and is what it was asked valid?"""
+"""Which parameters does each notebook have, and are the given values valid?"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -13,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ..benchmarks.registry import NAMES
 from ..corpora.manifest import MANIFEST
+from ..files.validation import suggest
 from ..grounding.samples import Mode
 from .hub import is_hub_name
 from .paths import absolute
@@ -280,12 +280,6 @@ class ReportParameters(Parameters):
     grid: str = "sweeps/miniature.yaml"
     seeds: list[int] = []
     folder: str = Field(default="report", pattern=r"^report[a-z0-9_-]*$")
-
-
-def suggest(word: object, valid: Iterable[str]) -> str:
-    """'; did you mean X?' where X is close to the word, else nothing."""
-    close = get_close_matches(str(word)[:100], list(valid), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _one_of(word: str, valid: tuple[str, ...]) -> str:

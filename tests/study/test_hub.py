@@ -13,7 +13,6 @@ import pytest
 from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.stages.evaluate import evaluate
-from gemvg_repro.stages.weights import base_of
 from gemvg_repro.study.hub import checkpoint_folder, commit_of
 from gemvg_repro.study.parameters import EvaluateParameters, ParameterError, TrainParameters
 from gemvg_repro.study.profiles import load_profile
@@ -73,7 +72,7 @@ def test_a_name_is_its_snapshot_and_its_commit_the_identity(tmp_path: Path, cach
 def test_a_base_given_by_name_is_its_commit_too(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = fill(cache)
     profile = load_profile("miniature").model_copy(update={"base": NAME})
-    assert base_of(profile) == snapshot
+    assert checkpoint_folder(profile.base_folder()) == snapshot
     params = TrainParameters.check({"mode": "sft"})
     resolve_with = Resolver(lambda name: profile)
     first = resolve_with(params).identity
@@ -81,7 +80,10 @@ def test_a_base_given_by_name_is_its_commit_too(cache: Path, monkeypatch: pytest
     fill(cache, COMMIT[::-1])
     assert Resolver(lambda name: profile)(params).identity.id != first.id
     shutil.rmtree(cache)
-    for missing in (lambda: Resolver(lambda name: profile)(params).identity, lambda: base_of(profile)):
+    for missing in (
+        lambda: Resolver(lambda name: profile)(params).identity,
+        lambda: checkpoint_folder(profile.base_folder()),
+    ):
         with pytest.raises(Refused, match=rf"hf download {NAME}.*`base` of a profile"):
             missing()
 
