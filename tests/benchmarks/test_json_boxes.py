@@ -201,6 +201,14 @@ def test_labels_that_no_category_has_are_told(tmp_path: Path) -> None:
     assert score.notes == ["1 boxes left out: their label is none of the dataset's categories"]
 
 
+def test_boxes_from_0_to_1_are_told(tmp_path: Path) -> None:
+    data = PRESENT.load(fish(tmp_path))
+    boxes = [{"bbox_2d": [value / 1000 for value in thousandths(n)], "label": "fish"} for n in range(10)]
+    score = PRESENT.score(data, PRESENT.parse(data, [json.dumps(boxes)]))
+    assert score.official["mAP"] == 0
+    assert score.notes == ["10 boxes have no coordinate above 1: they are read as thousandths of the image's sides"]
+
+
 @pytest.mark.skipif(not CASES.exists(), reason=f"{CASES} is not there")
 @pytest.mark.parametrize(
     ("case", "expected"),

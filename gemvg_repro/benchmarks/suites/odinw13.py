@@ -48,6 +48,7 @@ class OdinwAnswers:
 
     `in_part`: responses with boxes of which something was left unread. `unread`: those without a box that do not say
     that there is none. `other_labels`: boxes that were left out since their label is none of the dataset's categories.
+    `tiny`: boxes of which no coordinate is above 1, that is, a thousandth.
     """
 
     detections: Mapping[str, Sequence[Detection]]
@@ -55,6 +56,7 @@ class OdinwAnswers:
     in_part: int = 0
     unread: int = 0
     other_labels: int = 0
+    tiny: int = 0
 
     def counts(self) -> dict[str, int]:
         """As they are stored beside the score."""
@@ -77,6 +79,10 @@ class OdinwAnswers:
             notes.append(f"{self.unread} of {self.responses} responses have neither a box that can be read nor 'none'")
         if self.other_labels:
             notes.append(f"{self.other_labels} boxes left out: their label is none of the dataset's categories")
+        if self.tiny:
+            notes.append(
+                f"{self.tiny} boxes have no coordinate above 1: they are read as thousandths of the image's sides"
+            )
         return notes
 
 
@@ -88,6 +94,7 @@ class ParsedResponse:
     in_part: bool
     unread: bool
     other_labels: int
+    tiny: int
 
 
 class Odinw13(Benchmark[Sequence[Dataset], OdinwAnswers]):
@@ -149,6 +156,7 @@ class Odinw13(Benchmark[Sequence[Dataset], OdinwAnswers]):
             in_part=sum(response.in_part for response in responses),
             unread=sum(response.unread for response in responses),
             other_labels=sum(response.other_labels for response in responses),
+            tiny=sum(response.tiny for response in responses),
         )
 
     def read(self, file: Path, data: Sequence[Dataset]) -> OdinwAnswers:
@@ -239,7 +247,9 @@ def _parse(query: CategoryQuery, text: str) -> ParsedResponse:
         complete = answer.complete and len(labelled) == len(pairs)
         readable = bool(labelled) or not pairs
     detections = [_detection(query, box, category) for box, category in labelled if category is not None]
-    return ParsedResponse(detections, readable and not complete, not readable, len(labelled) - len(detections))
+    tiny = sum(max(box) <= 0.001 for box, _ in labelled)
+    other_labels = len(labelled) - len(detections)
+    return ParsedResponse(detections, readable and not complete, not readable, other_labels, tiny)
 
 
 def _thousandths(box: LabelledBox) -> Box | None:
