@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +168,20 @@ def test_an_altered_checkpoint_is_refused(tmp_path: Path) -> None:
                 newest_checkpoint(tmp_path)
         file.write_bytes(whole)
     assert newest_checkpoint(tmp_path) == checkpoint
+
+
+def test_a_checkpoint_is_hashed_once_when_a_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run asks for it to know its step, and the trainer again; at 7B a time is more than a minute."""
+    with pytest.raises(Stopped):
+        sft(tmp_path, stop_after=3)
+    files = list((tmp_path / "checkpoint-2").iterdir())
+    for file in files:
+        os.utime(file, (time.time() - 60,) * 2)
+    hashed: list[str] = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: (hashed.append(file.name), digest(file, name))[1])
+    assert resume_point(tmp_path) == resume_point(tmp_path) == tmp_path / "checkpoint-2"
+    assert sorted(hashed) == sorted(map(str, files))
 
 
 def test_a_sealed_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
