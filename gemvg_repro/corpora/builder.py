@@ -82,20 +82,28 @@ def build(
     if not any(entry["rows"] for entry in entries):
         shutil.rmtree(partial)
         raise Refused(_empty(cells, indexes_by_source))
-    content = hashlib.sha256("".join(e["content"] for e in entries).encode()).hexdigest()
-    manifest = {
-        "version": SHARDS_VERSION, "content": content, "rows": sum(e["rows"] for e in entries),
-        "cells": {f.cell.name: f.entry() for f in cells},
-        "paper": {name: _paper_count(cells, name) for name in recipe.paper},
-        "sources": {name: _source_entry(index) for name, index in indexes_by_source.items()},
+    manifest = _manifest(recipe, cells, indexes_by_source, entries) | {
         "embedded": embed, "pictures": {} if embed else {name: str(root) for name, root in sorted(roots.items())},
-        "recipe": recipe.model_dump(mode="json", exclude={"wording"}), "wording": wording(recipe.wording),
-        "shards": entries,
     }  # fmt: skip
     (partial / TERMS).write_text(_terms(manifest), "utf-8")
     _write(partial / MANIFEST, manifest)
     partial.replace(folder)
     return manifest
+
+
+def _manifest(
+    recipe: CompositionRecipe, cells: list[CellProgress], indexes: Mapping[str, Index], entries: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """All of the manifest but where the pictures are."""
+    content = hashlib.sha256("".join(e["content"] for e in entries).encode()).hexdigest()
+    return {
+        "version": SHARDS_VERSION, "content": content, "rows": sum(e["rows"] for e in entries),
+        "cells": {f.cell.name: f.entry() for f in cells},
+        "paper": {name: _paper_count(cells, name) for name in recipe.paper},
+        "sources": {name: _source_entry(index) for name, index in indexes.items()},
+        "recipe": recipe.model_dump(mode="json", exclude={"wording"}), "wording": wording(recipe.wording),
+        "shards": entries,
+    }  # fmt: skip
 
 
 def _empty(cells: Sequence[CellProgress], indexes: Mapping[str, Index]) -> str:

@@ -25,7 +25,7 @@ from .composition.wording import FILE
 from .index import Index
 from .recipe import Cell, CompositionRecipe
 from .shard_writer import record_batch, row
-from .stored_pictures import referenced_picture
+from .stored_pictures import OtherProportions, referenced_picture
 
 _CHUNK = 256
 """Anchors of one task; the result does not depend on it."""
@@ -92,8 +92,9 @@ def compose_anchors(
             sample = compose(cell, bench, phrases, anchor, rng)
             if recipe.turns > 1:
                 sample = replace(sample, further=compose_follow_ups(bench, sample, recipe.turns - 1, rng))
-            if images and not all(_is_readable(images, picture.path, picture.member) for picture in sample.pictures):
-                raise Unfit("a picture that cannot be read")
+            for p in sample.pictures if images else ():
+                if fault := _fault(images, p.path, p.member, p.width, p.height):
+                    raise Unfit(fault)
         except Unfit as reason:
             unfit[str(reason)] += 1
             continue
@@ -104,14 +105,16 @@ def compose_anchors(
 
 
 @lru_cache(maxsize=2**18)
-def _is_readable(images: Path, path: str, member: int | None) -> bool:
-    """Whether an image can be decoded to its end: one that cannot would stop a training."""
-    picture = referenced_picture(images, {"path": path, "member": member, "width": 0, "height": 0}, _DECODED_PIXELS)
+def _fault(images: Path, path: str, member: int | None, width: int, height: int) -> str | None:
+    """Why an image would stop a training: it cannot be decoded to its end, or is of other proportions than stated."""
+    row = {"path": path, "member": member, "width": width, "height": height}
     try:
-        picture.pixels()
+        referenced_picture(images, row, _DECODED_PIXELS).pixels()
+    except OtherProportions:
+        return "a picture of other proportions than its annotation states"
     except Refused:
-        return False
-    return True
+        return "a picture that cannot be read"
+    return None
 
 
 def compose(cell: Cell, bench: Context, phrases: list[str], anchor: Any, rng: Random) -> ComposedSample:

@@ -71,13 +71,10 @@ def build(
         if not count:
             raise Refused(f"{source}: no frame could be used; skipped were {skips.counts or 'none'}")
         index_facts = {
-            "version": str(INDEX_VERSION),
-            "source": source,
-            "exhaustive": str(int(exhaustive)),
-            **(facts or {}),
-        }
-        index_facts["families"] = json.dumps({name: [*phrases] for name, phrases in families.items()}, sort_keys=True)
-        index_facts["skips"] = json.dumps({"counts": skips.counts, "places": skips.places})
+            "version": str(INDEX_VERSION), "source": source, "exhaustive": str(int(exhaustive)), **(facts or {}),
+            "families": json.dumps({name: [*phrases] for name, phrases in families.items()}, sort_keys=True),
+            "skips": json.dumps({"counts": skips.counts, "places": skips.places}),
+        }  # fmt: skip
         base.executemany("INSERT INTO facts VALUES (?, ?)", index_facts.items())
         base.close()
         partial.replace(file)

@@ -41,6 +41,24 @@ def make(
 
     `benchmarks` has, by name, an annotation file and the folder of its images, or None for names only.
     """
+    _check(folder, roots, mixture, benchmarks)
+    compared = leakage.read_benchmarks(benchmarks, workers)
+    (folder / INDEXES).mkdir(parents=True, exist_ok=True)
+    files = {name: folder / INDEXES / f"{name}.sqlite" for name in roots}
+    for name, root in roots.items():
+        index = _index(name, root, files[name], mixture.wording, progress)
+        if compared:
+            hashing = partial(progress, f"pictures of {name}") if progress else None
+            leakage.remove(index, SOURCES[name].pictures(root), compared, workers, hashing)
+    pictures = {name: SOURCES[name].pictures(root) for name, root in roots.items()}
+    return builder.build(
+        mixture, files, folder / SHARDS,
+        workers=workers, pictures=pictures, embed=embed, most_pixels=most_pixels, progress=progress,
+    )  # fmt: skip
+
+
+def _check(folder: Path, roots: Mapping[str, Path], mixture: recipe.CompositionRecipe, benchmarks: Benchmarks) -> None:
+    """Raises Refused for sources that the recipe has not, for missing files, and for a training set that exists."""
     recipe_sources: set[str] = {cell.source for cell in mixture.cells}
     if unknown := sorted(set(roots) - recipe_sources):
         raise Refused(
@@ -59,30 +77,19 @@ def make(
             )
     if (folder / SHARDS).exists():
         raise Refused(f"{folder / SHARDS} exists; remove it to make the data anew, or give another folder")
-    compared = leakage.read_benchmarks(benchmarks, workers)
-    (folder / INDEXES).mkdir(parents=True, exist_ok=True)
-    files = {}
-    families = wording(mixture.wording).get("attributes", {})
-    for name, root in roots.items():
-        file = folder / INDEXES / f"{name}.sqlite"
-        if progress:
-            progress(f"reading {name}", 0, 1)
-        index = Index(file) if file.is_file() else index_source(name, root, file, families=families)
-        if index.families() != families:
-            raise Refused(
-                f"{file} was made with other attributes than {mixture.wording} has; delete it to make it anew"
-            )
-        if progress:
-            progress(f"reading {name}", 1, 1)
-        if benchmarks:
-            hashing = partial(progress, f"pictures of {name}") if progress else None
-            leakage.remove(index, SOURCES[name].pictures(root), compared, workers, hashing)
-        files[name] = file
-    pictures = {name: SOURCES[name].pictures(root) for name, root in roots.items()}
-    return builder.build(
-        mixture, files, folder / SHARDS,
-        workers=workers, pictures=pictures, embed=embed, most_pixels=most_pixels, progress=progress,
-    )  # fmt: skip
+
+
+def _index(name: str, root: Path, file: Path, words: Path, progress: Progress | None) -> Index:
+    """The index of a source, read anew unless the file exists. Raises Refused if that is of another wording."""
+    families = wording(words).get("attributes", {})
+    if progress:
+        progress(f"reading {name}", 0, 1)
+    index = Index(file) if file.is_file() else index_source(name, root, file, families=families)
+    if index.families() != families:
+        raise Refused(f"{file} was made with other attributes than {words} has; delete it to make it anew")
+    if progress:
+        progress(f"reading {name}", 1, 1)
+    return index
 
 
 class ProgressBars:

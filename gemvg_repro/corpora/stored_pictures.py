@@ -21,11 +21,15 @@ from .manifest import MANIFEST
 from .readers.videos import SUFFIXES, VideoPicture
 
 
+class OtherProportions(Refused):
+    """A picture has not the proportions that its annotation states."""
+
+
 @dataclass(frozen=True, slots=True)
 class StatedPicture:
     """A picture that is annotated as `width` x `height` pixels; a rescaled copy has the same proportions.
 
-    `pixels` raises Refused, with the file, for other proportions: the boxes would lie beside their objects."""
+    `pixels` raises OtherProportions, with the file, where it has not: the boxes would lie beside their objects."""
 
     of: FilePicture | VideoPicture
     width: int
@@ -36,7 +40,7 @@ class StatedPicture:
         pixels = self.of.pixels()
         height, width = pixels.shape[:2]
         if other_proportions((self.width, self.height), (width, height)):
-            raise Refused(
+            raise OtherProportions(
                 f"{self.of.path!r} in {self.of.root} has the proportions of {width}x{height}, its annotation those of "
                 f"{self.width}x{self.height}; are both of one release? Replace it and build the data anew"
             )

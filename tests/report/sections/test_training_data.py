@@ -1,5 +1,7 @@
 """The figures of the data notebook: what is free text is called so, and no text leaves its card."""
 
+from typing import Any
+
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -52,7 +54,7 @@ def test_free_text_is_no_multiple_choice_and_has_no_mode() -> None:
 def test_no_text_leaves_its_card(query: str) -> None:
     samples = [sample(n, QUERIES[query], text=QUERIES[query]) for n in range(3)]
     figure = training_data.examples(samples, 3)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     card = figure.bbox.width / predictions.COLUMNS
     for axes in figure.axes:
