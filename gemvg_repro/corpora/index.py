@@ -17,7 +17,7 @@ from ..files.validation import Refused
 from .frames import EVERYTHING, AnnotatedFrame, Conversation, Instance, Skips, SourceQuestion
 from .naming import Families
 
-INDEX_VERSION = 6
+INDEX_VERSION = 7
 """Raised by hand when a reader or this file changes what an index holds."""
 
 Split = Literal["train", "validation", "test"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+from ..corpora.index import INDEX_VERSION
 from ..corpora.manifest import MANIFEST
 from ..corpora.sources import annotation_files
 from ..files.hashing import sha256
@@ -111,6 +112,7 @@ def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
         "results_version": RESULTS_VERSION,
         "versions": library_versions(),
         "recipe": _recipe(data),
+        "index": INDEX_VERSION,  # what the readers of the sources give
         "share": data["composition"]["share"] * parameters.share,
         "embedded": [data["most_pixels"]] if parameters.embed else [],
         "sources": {
