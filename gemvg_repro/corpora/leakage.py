@@ -146,10 +146,10 @@ def remove(
     among the index's skips, with their places. Raises Refused if none of the own pictures can be read.
     """
     removed = {}
-    for name, ids in matches_by_name(index, {name: known.paths for name, known in benchmarks.items()}).items():
+    for name, ids in matches_by_name(index, {name: benchmark.paths for name, benchmark in benchmarks.items()}).items():
         removed[f"in {name}, by name"] = exclude(index.file, ids, f"in {name}, by name")
     index = Index(index.file)
-    hashed = {name: known.images for name, known in benchmarks.items() if known.images is not None}
+    hashed = {name: benchmark.images for name, benchmark in benchmarks.items() if benchmark.images is not None}
     if root is None or not hashed:
         return index, removed
     frames_at: dict[Place, list[str]] = {}

@@ -164,15 +164,15 @@ def _fault(texts: list[str | None], images: list[str] | None, record: dict[str, 
     """The class of fault of a record's turns and images; None for a sound one."""
     if images is None:
         return "picture without a usable path"
-    known = [text for text in texts if text is not None]
-    if len(known) < len(texts):
+    sound = [text for text in texts if text is not None]
+    if len(sound) < len(texts):
         return "turn of the wrong speaker, or without text"
     others = [kind for kind in ("video", "audio") if record.get(kind) or record.get(f"{kind}s")]
-    if others or any(mark in text for text in known for mark in ("<video>", "<audio>")):
+    if others or any(mark in text for text in sound for mark in ("<video>", "<audio>")):
         return "conversation about a video or a sound"
-    if any("<|" in text for text in known):  # the tokenizer would read an image's place, or a turn's end, out of text
+    if any("<|" in text for text in sound):  # the tokenizer would read an image's place, or a turn's end, out of text
         return "turn with a special token"
-    if sum(text.count(MARK) for text in known) not in (0, len(images)):
+    if sum(text.count(MARK) for text in sound) not in (0, len(images)):
         return "pictures and their marks do not agree"
     return None
 
