@@ -55,6 +55,8 @@ CALLS = (
 FAILING = ("write", "fsync")
 PREPARED, SAVED, STEPS = 4, 6, 7
 """The steps of the checkpoint that a trial starts from, of the save that is disturbed, and of the whole training."""
+HANGS_AFTER_S = 300
+"""An attempt takes a second or two; one that takes so long is ended, and wrong."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Attempt:
         return Outcome(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, steps, **ended)
 
     def _train_and_exit(self) -> None:
+        signal.alarm(HANGS_AFTER_S)
         with open(os.devnull, "w") as null:
             os.dup2(null.fileno(), 2)
         try:
