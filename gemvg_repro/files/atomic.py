@@ -56,7 +56,7 @@ def _why_full(error: BaseException) -> str | None:
         number = int(match[1])
     if number in _FULL:
         return os.strerror(number)
-    if isinstance(error, RuntimeError) and "PytorchStreamWriter failed writing" in str(error):
+    if isinstance(error, RuntimeError) and re.search("PytorchStreamWriter failed writing|iostream error", str(error)):
         return "torch could not write it all"
     cause = error.__cause__ or error.__context__
     return None if cause is None else _why_full(cause)
