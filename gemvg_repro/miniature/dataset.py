@@ -19,8 +19,8 @@ from .composers import COMPOSERS
 from .questions import WorldQuestion
 from .world import Frame, Thing
 
-Split = Literal["validation", "test"]
-SPLITS: tuple[Split, ...] = ("validation", "test")
+HeldOutSplit = Literal["validation", "test"]
+SPLITS: tuple[HeldOutSplit, ...] = ("validation", "test")
 
 WORLD_VERSION = 3
 """Raised by hand when a change of the world's code changes a sample or a pixel."""
@@ -51,7 +51,7 @@ class Recipe:
     understanding_test: int
 
 
-def _question(split: Split, recipe: Recipe, number: int) -> WorldQuestion:
+def _question(split: HeldOutSplit, recipe: Recipe, number: int) -> WorldQuestion:
     """The question about one scene, drawn from a seed of its own."""
     rng = Random(f"{WORLD_VERSION}/{recipe.seed}/{split}/{number}")
     is_understanding = split == "test" and number >= recipe.test
@@ -59,7 +59,7 @@ def _question(split: Split, recipe: Recipe, number: int) -> WorldQuestion:
     return COMPOSERS[kind](rng, rng.randint(2, 3))
 
 
-def generate(split: Split, recipe: Recipe) -> Iterator[Sample]:
+def generate(split: HeldOutSplit, recipe: Recipe) -> Iterator[Sample]:
     """The samples of a split in order, each of a scene of its own."""
     counts = {"validation": recipe.validation, "test": recipe.test + recipe.understanding_test}
     for number in range(counts[split]):
@@ -67,7 +67,7 @@ def generate(split: Split, recipe: Recipe) -> Iterator[Sample]:
         yield _question(split, recipe, number).sample(f"{scene}-0", scene)
 
 
-def _row(split: Split, sample: Sample) -> dict[str, Any]:
+def _row(split: HeldOutSplit, sample: Sample) -> dict[str, Any]:
     frames: list[int] = []
     for frame in sample.pictures:
         if not isinstance(frame, Frame):
@@ -120,7 +120,7 @@ def content_hash(rows: list[dict[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def read(path: Path, split: Split) -> list[Sample]:
+def read(path: Path, split: HeldOutSplit) -> list[Sample]:
     """The samples of a split, in order.
 
     Raises:

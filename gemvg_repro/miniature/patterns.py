@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from ..grounding.number_words import CARDINALS
-from .world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, frame, place
+from .world import CATEGORIES, COLOURS, MOST_THINGS, Appearance, Frame, frame, place
 
 _TARGETS = (0, 1, 2, 3)
 _SHARES = (15, 45, 25, 15)
@@ -21,7 +21,7 @@ class Pattern:
     category: int | None = None
     colour: int | None = None
 
-    def fits(self, look: Look) -> bool:
+    def fits(self, look: Appearance) -> bool:
         """Whether a thing of this look fits the pattern."""
         return self.category in (None, look[0]) and self.colour in (None, look[1])
 
@@ -32,12 +32,12 @@ class Pattern:
         return " ".join([*words, CATEGORIES[self.category]])
 
 
-def random_look(rng: Random) -> Look:
+def random_look(rng: Random) -> Appearance:
     """Any category and colour."""
     return rng.randrange(len(CATEGORIES)), rng.randrange(len(COLOURS))
 
 
-def fitting_look(rng: Random, pattern: Pattern) -> Look:
+def fitting_look(rng: Random, pattern: Pattern) -> Appearance:
     """A look that fits; what the pattern leaves open is random."""
     category, colour = random_look(rng)
     return (
@@ -46,7 +46,7 @@ def fitting_look(rng: Random, pattern: Pattern) -> Look:
     )
 
 
-def distractor(rng: Random, pattern: Pattern) -> Look:
+def distractor(rng: Random, pattern: Pattern) -> Appearance:
     """A look that does not fit; at least every second one shares category or colour with one that would."""
     similar = rng.random() < 0.5
     while True:
@@ -58,7 +58,7 @@ def distractor(rng: Random, pattern: Pattern) -> Look:
             return look
 
 
-def looks_with(rng: Random, pattern: Pattern, fitting: int) -> list[Look]:
+def looks_with(rng: Random, pattern: Pattern, fitting: int) -> list[Appearance]:
     """The looks of a frame's things: `fitting` that fit, among at least one and at most MOST_THINGS."""
     total = rng.randint(max(fitting, 1), MOST_THINGS)
     looks = [fitting_look(rng, pattern) for _ in range(fitting)]

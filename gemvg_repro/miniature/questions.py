@@ -22,8 +22,8 @@ from .world import (
     CATEGORIES,
     COLOURS,
     MOST_THINGS,
+    Appearance,
     Frame,
-    Look,
     close_up,
     frame,
     from_another_view,
@@ -93,7 +93,7 @@ def like_reference(frames: tuple[Frame, ...], by_colour: bool) -> WorldQuestion:
 def shared(rng: Random, pictures: int) -> WorldQuestion:
     """The question for the one look that every picture shows."""
     shared = Pattern(*random_look(rng))
-    seen: set[Look] = set()
+    seen: set[Appearance] = set()
     frames = []
     for _ in range(pictures):
         others = [look for _ in range(rng.randint(0, 2)) if (look := distractor(rng, shared)) not in seen]

@@ -6,7 +6,7 @@ from random import Random
 
 from .patterns import Pattern, distractor, draw_target_counts, find, fitting_look, frames_with, random_look, tally
 from .questions import WorldQuestion
-from .world import MOST_THINGS, Frame, Look, frame, place
+from .world import MOST_THINGS, Appearance, Frame, frame, place
 
 
 def reasoning(rng: Random, pictures: int) -> WorldQuestion:
@@ -27,7 +27,7 @@ def two_hops(rng: Random, pictures: int) -> WorldQuestion:
     return like_described(frames, key, by_colour)
 
 
-def like_described(frames: tuple[Frame, ...], key: Look, by_colour: bool) -> WorldQuestion:
+def like_described(frames: tuple[Frame, ...], key: Appearance, by_colour: bool) -> WorldQuestion:
     """The question for what has the colour of the one thing of this category in the first frame, or the reverse."""
     hop = Pattern(category=key[0]) if by_colour else Pattern(colour=key[1])
     pattern = Pattern(colour=key[1]) if by_colour else Pattern(category=key[0])

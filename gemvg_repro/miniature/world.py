@@ -17,7 +17,7 @@ SMALLEST, LARGEST = 6, 39
 """Sides of a thing in pixels: a tenth to six tenths of the picture."""
 MOST_THINGS = 4
 
-Look = tuple[int, int]
+Appearance = tuple[int, int]
 """(category, colour), as indices into CATEGORIES and COLOURS."""
 
 
@@ -38,7 +38,7 @@ class Thing:
     h: int
 
     @property
-    def look(self) -> Look:
+    def look(self) -> Appearance:
         return self.category, self.colour
 
     @property
@@ -73,7 +73,7 @@ def free(x: int, y: int, w: int, h: int, others: list[Thing]) -> bool:
     return all(x + w < o.x or o.x + o.w < x or y + h < o.y or o.y + o.h < y for o in others)
 
 
-def place(rng: Random, looks: list[Look], largest: int = LARGEST) -> tuple[Thing, ...]:
+def place(rng: Random, looks: list[Appearance], largest: int = LARGEST) -> tuple[Thing, ...]:
     """Things of these looks, in this order, at random places that do not touch; large ones are placed first."""
     while True:
         extents = sorted((sides(rng, largest) for _ in looks), key=lambda wh: -wh[0] * wh[1])

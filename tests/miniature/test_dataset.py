@@ -30,7 +30,7 @@ def test_what_is_read_is_what_was_drawn(tmp_path: Path) -> None:
 
 @given(st.integers(0, 2**63), st.sampled_from(dataset.SPLITS))
 @settings(max_examples=20, deadline=None, derandomize=True)
-def test_of_any_seed_samples_are_in_order_stored_and_written(seed: int, split: dataset.Split) -> None:
+def test_of_any_seed_samples_are_in_order_stored_and_written(seed: int, split: dataset.HeldOutSplit) -> None:
     samples = list(generate(split, replace(SMALL, seed=seed, validation=8, test=8)))
     assert len({sample.id for sample in samples}) == len(samples)
     for sample in samples:

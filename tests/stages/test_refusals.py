@@ -284,7 +284,7 @@ BAD_WEIGHTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "pickled": (_pickled, ("model.safetensors: is missing", "only safetensors are read")),
     "no config": (lambda f: (f / "config.json").unlink(), ("config.json: is missing", "copy the whole checkpoint")),
     "config cut off": (lambda f: (f / "config.json").write_text('{"model'), ("config.json is no JSON",)),
-    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), ("tokenizer.json: is missing",)),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), ("vocab.json with merges.txt: is missing",)),
     "no Qwen2-VL": (_config(model_type="llama"), ("model_type 'llama'", "expected 'qwen2_vl'")),
     "wider": (_config(hidden_size=96), ("embed_tokens.weight: has shape", "another checkpoint's")),
     "deeper": (_config(num_hidden_layers=3), ("has 2 layers, but config.json asks for 3",)),
@@ -341,7 +341,10 @@ BAD_RUNS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "half written": (lambda f: (f / "result.json").unlink(), ("a run that is not finished", "it goes on")),
     "nothing trained": (lambda f: (f / "model").rename(f / "other"), ("has no model", "directory of a training")),
     "another version": (_other_parameters, ("(results_version 0)", "Move the folder away")),
-    "no JSON": (lambda f: (f / "parameters.json").write_text("{"), ("parameters.json is not JSON", "move it away")),
+    "no JSON": (
+        lambda f: (f / "parameters.json").write_text("{"),
+        ("parameters.json is no JSON", "Move the file away"),
+    ),
 }
 
 

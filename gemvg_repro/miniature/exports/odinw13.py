@@ -12,7 +12,7 @@ from ...benchmarks.suites.odinw13_file import DATASETS
 from ...files.pictures import store
 from ..patterns import Pattern
 from ..rendering import GROUNDS, SIDE
-from ..world import CATEGORIES, COLOURS, LARGEST, Frame, Look, Thing, frame, place
+from ..world import CATEGORIES, COLOURS, LARGEST, Appearance, Frame, Thing, frame, place
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _document(domain: Domain, rng: Random, each: int, folder: Path) -> dict[str,
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def _looks(domain: Domain, rng: Random) -> list[Look]:
+def _looks(domain: Domain, rng: Random) -> list[Appearance]:
     """The looks that occur: of different categories or colours where the classes are told by these."""
     every = [(category, colour) for category in range(len(CATEGORIES)) for colour in range(len(COLOURS))]
     if domain.names == "both":
@@ -84,13 +84,13 @@ def _looks(domain: Domain, rng: Random) -> list[Look]:
     return [look for look in every if look[domain.names == "colour"] in kept]
 
 
-def _frame(domain: Domain, rng: Random, looks: list[Look]) -> Frame:
+def _frame(domain: Domain, rng: Random, looks: list[Appearance]) -> Frame:
     drawn = [rng.choice(looks) for _ in range(rng.randint(*domain.things))]
     grounds = [n for n in range(GROUNDS) if n % 3 == domain.block and bool(n & 4) == domain.striped]
     return frame(rng, place(rng, drawn, domain.largest), rng.choice(grounds))
 
 
-def _name(domain: Domain, look: Look) -> str:
+def _name(domain: Domain, look: Appearance) -> str:
     """A class as the world calls it: "disc", "red object" or "red disc"."""
     category, colour = look
     return str(Pattern(category if domain.names != "colour" else None, colour if domain.names != "category" else None))

@@ -31,8 +31,8 @@ from ..world import (
     CATEGORIES,
     COLOURS,
     MOST_THINGS,
+    Appearance,
     Frame,
-    Look,
     Thing,
     close_up,
     frame,
@@ -41,7 +41,7 @@ from ..world import (
     step_in_time,
 )
 
-LOOKS: tuple[Look, ...] = tuple((c, k) for c in range(len(CATEGORIES)) for k in range(len(COLOURS)))
+LOOKS: tuple[Appearance, ...] = tuple((c, k) for c in range(len(CATEGORIES)) for k in range(len(COLOURS)))
 CAMERAS = ("aria01", "cam01", "cam02")
 """One worn by a person, and two static ones."""
 _MOMENTS, _STEPS = 2, 3

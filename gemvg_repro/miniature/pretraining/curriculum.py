@@ -13,7 +13,7 @@ from ...grounding.samples import Sample
 from ..patterns import Pattern
 from ..questions import about, referential
 from ..tokenizer import COORDINATE_STEP
-from ..world import CATEGORIES, COLOURS, MOST_THINGS, Frame, Look, Thing, frame, place
+from ..world import CATEGORIES, COLOURS, MOST_THINGS, Appearance, Frame, Thing, frame, place
 
 PHASES = ("places", "one", "crowds", "references")
 """In order: dense targets only; then one object in one image; then the whole world; then also references to an object
@@ -48,11 +48,11 @@ def _frames(rng: Random, phase: str) -> tuple[Frame, ...]:
     return tuple(frame(rng, place(rng, _crowd(rng))) for _ in range(pictures))
 
 
-def _look(rng: Random) -> Look:
+def _look(rng: Random) -> Appearance:
     return rng.randrange(len(CATEGORIES)), rng.randrange(len(COLOURS))
 
 
-def _crowd(rng: Random) -> list[Look]:
+def _crowd(rng: Random) -> list[Appearance]:
     """The looks of one to MOST_THINGS objects; every second one shares category or colour with the first."""
     looks = [_look(rng)]
     for _ in range(rng.randint(0, MOST_THINGS - 1)):
