@@ -147,7 +147,7 @@ def test_a_training_goes_on_from_the_checkpoint_before_to_the_same_weights(disk:
 
 
 @pytest.mark.slow
-def test_a_study_says_that_its_disk_is_full_and_goes_on_when_it_is_not(disk: Path) -> None:
+def test_a_study_says_that_its_disk_is_full_and_resumes_when_it_is_not(disk: Path, tmp_path: Path) -> None:
     root = tiny_project.project(disk / "study")
     chosen = ("--only", "sft-s0", "--only", "!report")
     ballast = fill(disk, left=100_000)
@@ -155,9 +155,11 @@ def test_a_study_says_that_its_disk_is_full_and_goes_on_when_it_is_not(disk: Pat
     assert status == 2 and "was not written" in error and "are free there" in error and "Traceback" not in error
     ballast.unlink()
 
-    process = start(root, *chosen, TINY_SLOW="sft-s0", TINY_PACE="3")
+    gate = tiny_project.Gate(tmp_path / "gate", step=2)
+    process = start(root, *chosen, TINY_SLOW="sft-s0", **gate.environment)
     until_logged(root, "sft-s0", 2, process)
     ballast = fill(disk)
+    gate.open()
     _, error = process.communicate(timeout=300)
     assert process.returncode == 1 and "sft-s0 failed" in error, error
     assert "the disk has 0 bytes left" in error or "was not written" in error or "is full" in error, error
