@@ -20,6 +20,7 @@ BETTER = {
     r"\bby t\b": "paired t-interval",
     r"\bluck of\b": "variance over training seeds",
     r"\bas much arithmetic\b": "compute-matched (equal FLOPs)",
+    r"\bdearest\b": "most expensive",
     r"\bnone right\b": "no-target accuracy",
     r"\btokens said\b": "response length",
     r"\bspoilt\b": "altered",

@@ -141,11 +141,11 @@ def _train_sft(
 def supervised_stage(
     spec: RunSpec[TrainParameters], train_samples: Sequence[Sample], collate: ConversationCollator
 ) -> tuple[SFTSettings, list[Conversation]]:
-    """What a supervised stage trains on, and for how long.
+    """The settings and the conversations of a supervised stage.
 
-    A supervised stage goes on in the samples of a seed, which have one order, where those before it have stopped: its
-    data is fresh as long as there is any. `sft_more` takes as many steps as cost what the dearest variant of GRPO does,
-    by an estimate from the settings and the data.
+    The samples of a seed have one order, in which each stage continues where the previous one stopped: its data is
+    fresh as long as there is any. `sft_more` is compute-matched: it takes the steps that cost as many FLOPs as the most
+    expensive variant of GRPO, estimated from the settings and the data.
     """
     profile, seed = spec.profile, spec.parameters.seed
     seen = sum(spec.sft[mode].steps * spec.sft[mode].conversations for mode in ancestors(spec.kind))
