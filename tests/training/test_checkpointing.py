@@ -179,7 +179,12 @@ def test_a_checkpoint_is_hashed_once_when_a_run_resumes(tmp_path: Path, monkeypa
         os.utime(file, (time.time() - 60,) * 2)
     hashed: list[str] = []
     digest = hashlib.file_digest
-    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: (hashed.append(file.name), digest(file, name))[1])
+
+    def recorded(file: Any, name: str) -> Any:
+        hashed.append(file.name)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", recorded)
     assert resume_point(tmp_path) == resume_point(tmp_path) == tmp_path / "checkpoint-2"
     assert sorted(hashed) == sorted(map(str, files))
 
