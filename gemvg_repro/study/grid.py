@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ..files import yaml_numbers
 from ..files.validation import suggest
 from .parameters import ParameterError
 from .paths import absolute
@@ -52,7 +53,7 @@ class Grid(BaseModel):
             ParameterError: naming the file, the wrong key or value, and the valid ones.
         """
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            content = yaml_numbers.load(file.read_text(encoding="utf-8"))
             grid = cls.model_validate(_override(content, settings))
         except FileNotFoundError:
             raise ParameterError(
@@ -98,7 +99,7 @@ def _override(content: Any, settings: Sequence[str]) -> Any:
         if not equals or key not in valid:
             raise ParameterError(f"--set {setting}: expected KEY=VALUE{suggest(key, valid)}. Keys: {', '.join(valid)}")
         try:
-            value = yaml.safe_load(text)
+            value = yaml_numbers.load(text)
         except yaml.YAMLError as error:
             raise ParameterError(f"--set {setting}: the value is not YAML: {error}") from None
         if key in AXES:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..files import yaml_numbers
 from ..grounding.samples import Mode
 from ..miniature.dataset import Recipe
 from ..training.settings import GRPOSettings, SFTSettings
@@ -118,6 +118,6 @@ def load_profile(name: str) -> Profile:
     check_name(name)
     file = FOLDER / f"{name}.yaml"
     try:
-        return Profile.model_validate({"name": name, **yaml.safe_load(file.read_text("utf-8"))})
+        return Profile.model_validate({"name": name, **yaml_numbers.load(file.read_text("utf-8"))})
     except ValidationError as error:
         raise ValueError(f"{file} is no profile:\n{error}") from None

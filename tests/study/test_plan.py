@@ -176,3 +176,22 @@ def test_a_grid_survives_being_written_down(tmp_path: Path) -> None:
     (tmp_path / "again.yaml").write_text(grid.dump())
     assert Grid.load(tmp_path / "again.yaml") == grid
     assert grid.fixed["steps"] == 5 and grid.resources.partition == "gpu" and grid.nuisance["seed"] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("resources: {timeout_min: 24:00:00}", "24:00:00 is 86400 in YAML, in base 60"),
+        ("nuisance: {seed: [010]}", "010 is 8 in YAML, in base 8"),
+    ],
+)
+def test_numbers_that_yaml_reads_otherwise_are_refused(tmp_path: Path, line: str, message: str) -> None:
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"scientific: {{mode: [sft]}}\n{line}\n")
+    with pytest.raises(ParameterError, match=message):
+        Grid.load(file)
+    key, _, value = line.partition(": {")[2].rstrip("}").partition(": ")
+    file.write_text("scientific: {mode: [sft]}\n")
+    with pytest.raises(ParameterError, match=message):
+        Grid.load(file, settings=[f"{key}={value}"])
+    assert Grid.load(file, settings=["timeout_min=1440", "seed=0"]).resources.timeout_min == 1440
