@@ -132,6 +132,10 @@ class Cluster:
         self.start("slurmctld")
         for node in NODES:
             self.start("slurmd", "-N", node)
+        self.until_idle()
+
+    def until_idle(self) -> None:
+        """Waits until all nodes have registered with the controller; before, Slurm takes no job for them."""
         self._until(
             "the nodes are idle", lambda: self.ask("sinfo", "-h", "-N", "-p", "main", "-t", "idle").count("n") >= 3
         )

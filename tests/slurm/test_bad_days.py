@@ -158,6 +158,7 @@ def test_a_full_queue_is_said_and_can_be_left(study: Make, new_cluster: Callable
     conf.write_text(f"{conf.read_text()}\nMaxJobCount=2\n")
     one.cluster.kill("slurmctld")
     one.cluster.start("slurmctld")
+    one.cluster.until_idle()
     one.cluster.ask("scontrol", "update", "PartitionName=main", "State=DOWN")
     process = one.start(*LINE)
     assert process.stderr is not None
