@@ -218,10 +218,15 @@ class Study:
         return sum(path.read_text().count("\n") for path in files)
 
     def numbers(self) -> dict[str, str]:
-        """The hash of every model, answer, score and reward, and of every step's loss, by run and name."""
+        """The hash of every model, answer, score and reward, and of every step's loss, by run and name.
+
+        The report is left out: it also has seconds and memory, which no two studies share.
+        """
         hashes = {}
         for path in sorted(self.runs.glob("*-*/**/*")):
             name = str(path.relative_to(self.runs))
+            if name.startswith(f"{REPORT_FOLDER}/"):
+                continue
             if path.suffix == ".parquet":
                 hashes[name] = _hash(repr(pq.read_table(path).to_pylist()).encode())
             elif path.name == "log.jsonl":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,10 +25,14 @@ _SPLITS = {"train", "test", "dev", *_VALIDATION}
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """The folder that the paths of a file are relative to, and all folders that were searched for it."""
+    """The folder that the paths of a file are relative to, and all folders that were searched for it.
+
+    `paths` has each of the file's paths as it is found in the folder, with forward slashes.
+    """
 
     path: Path
     searched: tuple[Path, ...]
+    paths: Mapping[str, str]
 
     @property
     def message(self) -> str:
@@ -42,11 +46,15 @@ def find(file: Path, names: Sequence[str], images: Path | None = None) -> ImageF
     `names` are the paths of the images as the file has them. The folder `images` is taken as it is.
     Raises Refused where several folders whose names say nothing have as many.
     """
-    if images is not None:
-        return ImageFolder(images, (images,))
+    folder, searched = (images, (images,)) if images is not None else _search(file, names)
+    return ImageFolder(folder, searched, {name: _as_posix(name, folder) for name in names})
+
+
+def _search(file: Path, names: Sequence[str]) -> tuple[Path, tuple[Path, ...]]:
+    """The folder, and all that were searched."""
     probes = [name for name in names if not leaves_folder(name)][:_PROBED]
     if _count(probes, file.parent) == len(probes):
-        return ImageFolder(file.parent, (file.parent,))
+        return file.parent, (file.parent,)
     unique = {
         folder.resolve(): (rank, folder) for rank, folder in sorted(islice(_near(file), _MAX_FOLDERS), reverse=True)
     }
@@ -55,16 +63,16 @@ def find(file: Path, names: Sequence[str], images: Path | None = None) -> ImageF
     counts = [_count(probes, folder) for folder in searched]
     highest = max(counts)
     if not highest:
-        return ImageFolder(file.parent, searched)
+        return file.parent, searched
     best = [pair for pair, count in zip(ranked, counts, strict=True) if count == highest]
     equal = [folder for rank, folder in best if rank == best[0][0]]
     if len(equal) > 1:
         raise Refused(f"{file}: its images can be those of {_listed(equal)}; say which: -p images {equal[0]}")
-    return ImageFolder(equal[0], searched)
+    return equal[0], searched
 
 
 def _count(names: Sequence[str], folder: Path) -> int:
-    return sum(_is_file(folder / as_posix(name, folder)) for name in names)
+    return sum(_is_file(folder / _as_posix(name, folder)) for name in names)
 
 
 def _is_file(path: Path) -> bool:
@@ -79,7 +87,7 @@ def _listed(folders: Sequence[Path]) -> str:
     return ", ".join(map(str, folders[:8])) + more
 
 
-def as_posix(name: str, folder: Path) -> str:
+def _as_posix(name: str, folder: Path) -> str:
     """A path as tools on Windows write it, with forward slashes, unless a file has that very name."""
     return name.replace("\\", "/") if "\\" in name and not _is_file(folder / name) else name
 

@@ -97,12 +97,16 @@ def store(picture: Picture, folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Stored width and height in pixels, EXIF's orientation (1: upright, 2 to 8: turned or flipped), Pillow's mode."""
+    """Stored width and height in pixels, EXIF's orientation (1: upright, 2 to 8: turned or flipped), Pillow's mode.
+
+    `file`: its device and inode, which all paths and links to one file share.
+    """
 
     width: int
     height: int
     orientation: int
     mode: str
+    file: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,14 @@ class FilePicture:
     def header(self) -> Header:
         """What its header says, whether it is turned or not."""
         with self._open() as image:
-            return Header(*image.size, _orientation(image), image.mode)
+            status = self._inside().stat()
+            return Header(*image.size, _orientation(image), image.mode, (status.st_dev, status.st_ino))
+
+    def decoded_header(self) -> Header:
+        """The header of a file whose pixels were decoded to the end."""
+        header = self.header()
+        self.pixels()
+        return header
 
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3); read-only, since it is cached."""

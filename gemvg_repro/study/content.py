@@ -52,8 +52,8 @@ def hash_of_coco(file: Path, images: Path | None = None) -> dict[str, str | int]
         names = sorted(str(image["file_name"]) for image in json.loads(file.read_bytes())["images"])
     except (ValueError, KeyError, TypeError, RecursionError):
         names = []  # the reader of the data says what is wrong with the file
-    folder = image_folder.find(file, names, images).path
-    hashes = {name: sha256(path) for name in names if (path := folder / image_folder.as_posix(name, folder)).is_file()}
+    folder = image_folder.find(file, names, images)
+    hashes = {name: sha256(path) for name in names if (path := folder.path / folder.paths[name]).is_file()}
     return {"annotations": sha256(file), "images": run_id(hashes), "reader": READER_VERSION}
 
 

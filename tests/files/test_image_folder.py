@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gemvg_repro.files.image_folder import as_posix, find
+from gemvg_repro.files.image_folder import find
 from gemvg_repro.files.validation import Refused
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]
@@ -98,9 +98,9 @@ def test_a_linked_folder_is_one_with_its_target(tmp_path: Path) -> None:
 
 def test_paths_of_windows(tmp_path: Path) -> None:
     lay(tmp_path, ["."], ["JPEGImages/a.jpg", "b\\c.jpg"])
-    assert as_posix("JPEGImages\\a.jpg", tmp_path) == "JPEGImages/a.jpg"
-    assert as_posix("b\\c.jpg", tmp_path) == "b\\c.jpg"
-    assert find(tmp_path / "annotations.json", ["JPEGImages\\a.jpg"]).path == tmp_path
+    folder = find(tmp_path / "annotations.json", ["JPEGImages\\a.jpg", "b\\c.jpg"])
+    assert folder.path == tmp_path
+    assert folder.paths == {"JPEGImages\\a.jpg": "JPEGImages/a.jpg", "b\\c.jpg": "b\\c.jpg"}
 
 
 def test_nowhere(tmp_path: Path) -> None:

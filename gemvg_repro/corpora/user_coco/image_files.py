@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ...files.coco import Id, ImageRecord
 from ...files.grey import is_deep
-from ...files.image_folder import ImageFolder, as_posix
+from ...files.image_folder import ImageFolder
 from ...files.pictures import FilePicture, Header, fitted, sliver
 from ...files.validation import Faults, Refused
 
@@ -63,17 +63,16 @@ def open_images(
     turned = _frame(opened, faults)
     for each in opened:
         _compare(each, turned, most_pixels, faults)
-    joined = _joined(opened, folder)
+    joined = _joined(opened)
     pictures = {e.record.id: FilePicture(folder.path, e.path, most_pixels, turned) for e in opened}
     return ImageFiles(pictures, joined, tuple(_notes(opened, turned, joined)))
 
 
 def _open(where: str, record: ImageRecord, folder: ImageFolder, faults: Faults) -> _Opened | None:
-    path = as_posix(record.file_name, folder.path)
+    path = folder.paths[record.file_name]
     picture = FilePicture(folder.path, path, _CHECKED_PIXELS)
     try:
-        header = picture.header()
-        picture.pixels()
+        header = picture.decoded_header()
     except Refused as error:
         faults.add(f"{where}.file_name", str(error))
         if not (folder.path / path).is_file():
@@ -105,13 +104,12 @@ def _compare(image: _Opened, turned: bool, most_pixels: int | None, faults: Faul
         faults.add(f"{image.where}.file_name", f"{image.path!r} {slender}")
 
 
-def _joined(opened: Sequence[_Opened], folder: ImageFolder) -> dict[Id, Id]:
+def _joined(opened: Sequence[_Opened]) -> dict[Id, Id]:
     """Ids of files that an earlier record has, links followed, whatever their paths."""
     first: dict[tuple[int, int], Id] = {}
     joined: dict[Id, Id] = {}
     for each in opened:
-        status = FilePicture(folder.path, each.path).file().stat()
-        earlier = first.setdefault((status.st_dev, status.st_ino), each.record.id)
+        earlier = first.setdefault(each.header.file, each.record.id)
         if earlier != each.record.id:
             joined[each.record.id] = earlier
     return joined
