@@ -101,6 +101,9 @@ def _step_of(checkpoint: Path) -> int:
 class StopOnRequest(TrainerCallback):  # type: ignore[misc]
     """Ends a training after the current step, with a checkpoint, once `requested` returns True.
 
+    Saves after the first step, too: from then on it is known how long before a time limit a save must begin, and what
+    prevents one, such as a full disk, is told before hours of work depend on it.
+
     `every`: only after a multiple of so many steps, where they share state that no checkpoint has (GRPO's completions,
     when it takes several steps on them).
     """
@@ -110,6 +113,8 @@ class StopOnRequest(TrainerCallback):  # type: ignore[misc]
         self._every = every
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if state.global_step == self._every:
+            control.should_save = True
         if state.global_step % self._every == 0 and self._requested():
             control.should_save = control.should_training_stop = True
 

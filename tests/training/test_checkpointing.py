@@ -122,10 +122,10 @@ def test_a_checkpoint_is_sealed_before_an_older_one_goes(tmp_path: Path) -> None
         moments.append((checkpoint, sorted(seal.parent.name for seal in tmp_path.glob(f"*/{SEAL}"))))
 
     sft(tmp_path, on_sealed=on_sealed)
-    names = [f"checkpoint-{step}" for step in (2, 4, 6)]
-    assert [sealed for _, sealed in moments] == [names[:1], names[:2], names]
-    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == names[1:]
-    assert [checkpoint.step for checkpoint, _ in moments] == [2, 4, 6]
+    names = [f"checkpoint-{step}" for step in (1, 2, 4, 6)]
+    assert [sealed for _, sealed in moments] == [names[:1], names[:2], names[:3], names[1:]]
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == names[2:]
+    assert [checkpoint.step for checkpoint, _ in moments] == [1, 2, 4, 6]
     assert all(checkpoint.seconds is not None and checkpoint.seconds > 0 for checkpoint, _ in moments)
     assert SealedCheckpoint.at(newest_checkpoint(tmp_path)) == moments[-1][0]
 
@@ -142,7 +142,7 @@ def test_a_save_over_a_limit_says_so_and_leaves_nothing(
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
     try:
-        message = r"checkpoint-2 was not written: .*; it takes [\d,]+ bytes, and [\d,]+ are free"
+        message = r"checkpoint-1 was not written: .*; it takes [\d,]+ bytes, and [\d,]+ are free"
         with pytest.raises(NotWritten, match=message) as error:
             stage(tmp_path / "limited")
     finally:
