@@ -79,17 +79,17 @@ def draw(folder: Path, entries: Sequence[Entry]) -> Figure:
         folder: of the entries' images.
         entries: as read from the gallery.
     """
-    rows = math.ceil(len(entries) / COLUMNS)
-    width, height = CARD[0] * COLUMNS, CARD[1] * rows + _LEGEND
+    columns = min(COLUMNS, len(entries))
+    rows = math.ceil(len(entries) / columns)
+    width, height = CARD[0] * columns, CARD[1] * rows + _LEGEND
     with style():
         figure = Figure(figsize=(width, height))
-        handles = [
-            Line2D([], [], color=TRUTH, linewidth=1.6, label="ground truth"),
-            Line2D([], [], color=PREDICTION, linewidth=1.6, linestyle=(0, (3, 1.5)), label="predicted"),
-        ]
+        truth = Line2D([], [], color=TRUTH, linewidth=1.6, label="ground truth")
+        predicted = Line2D([], [], color=PREDICTION, linewidth=1.6, linestyle=(0, (3, 1.5)), label="predicted")
+        handles = [truth, predicted] if any(entry.truth for entry in entries) else [predicted]
         figure.legend(handles=handles, loc="upper left", ncols=2, borderaxespad=0.2)
         for number, entry in enumerate(entries):
-            row, column = divmod(number, COLUMNS)
+            row, column = divmod(number, columns)
             _card(figure, column * CARD[0], height - _LEGEND - (row + 1) * CARD[1], folder, entry)
     return figure
 
