@@ -99,7 +99,7 @@ def test_true_completions_have_every_reward(mode: Mode) -> None:
     for function in reward_functions(rewarded, processor()):
         rewards = function(completion_ids=ids, index=list(range(len(ids))), mode=[mode] * len(ids))
         assert min(rewards) > (0.9 if function.__name__ == "localisation" else 0.999), function.__name__
-    assert len(TERMS) == 4
+    assert len(TERMS) == 5
 
 
 @pytest.mark.parametrize("form", ["{}", "```json\n{}\n```"])

@@ -8,6 +8,8 @@ function of the sample, the parsed answer and the mode:
   since how many boxes each has is the business of the other terms.
 - localisation: the largest sum of IoU over one-to-one matchings within pictures, over max(predicted, true).
 - count: 1 - |predicted - true| / max(predicted, true), of the numbers of boxes.
+- f1: F1@0.5 of the sample, what evaluations count: 2 tp / (predicted + true), tp the pairs of a largest matching of
+  IoU >= 0.5.
 
 Without targets, and for a choice, one answer is right: every term but format is 1 for "none" or the right letter
 alone, else 0. An answer of another sort than the question's (unreadable, or a letter where boxes are asked for) gets 0
@@ -20,7 +22,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .boxes import match_by_iou, target_iou
+from .boxes import match_by_iou, match_largest, target_iou
 from .parsing import ParsedAnswer
 from .samples import Mode, Sample
 
@@ -58,11 +60,20 @@ def count_term(sample: Sample, parsed: ParsedAnswer, mode: Mode) -> float:
     return 1 - abs(predicted - true) / max(predicted, true)
 
 
+def f1_term(sample: Sample, parsed: ParsedAnswer, mode: Mode) -> float:
+    """F1@0.5 of the one sample."""
+    if _one_right_answer(sample):
+        return float(_is_right(sample, parsed))
+    matched = match_largest(target_iou(parsed.targets, sample.targets), 0.5)
+    return 2 * len(matched) / (len(parsed.targets) + len(sample.targets))
+
+
 TERMS: dict[str, Term] = {
     "format": format_term,
     "picture": picture_term,
     "localisation": localisation_term,
     "count": count_term,
+    "f1": f1_term,
 }
 
 

@@ -72,7 +72,7 @@ MODEL_FREE = ("constant_box", "picture_prior")
 
 KINDS = {kind: kind for kind in GROUNDING_KINDS} | {"understanding": "multiple choice"}
 
-TERMS = ("total", "localisation", "count", "picture", "format")
+TERMS = ("total", "f1", "localisation", "count", "picture", "format")
 """The terms of GRPO's reward, in the order in which they are shown."""
 
 TRUTH, PREDICTION = "#000000", "#e6007e"

@@ -22,9 +22,15 @@ from .packed_rows import PackedRows
 
 
 class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
-    """TRL's GRPOTrainer, with the prompt shared by its rollouts."""
+    """TRL's GRPOTrainer, with the prompt shared by its rollouts, and without forward passes that give no gradient."""
+
+    skips = True
+    """Whether the groups whose rewards are equal, which have no advantage, are left out of the forward pass."""
 
     _buffered_inputs: list[dict[str, Any]] | None
+    _scored_rows: Tensor | None = None
+    """Of the micro-batch whose loss is computed: the rows that pass through the model, in order; None: all."""
+
     _first_rows: list[int]
     """Of the batch in generation: the first row of each run of equal prompts."""
 
@@ -66,9 +72,31 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         steps = self.args.steps_per_generation
         if self._step % (steps * self.num_iterations) == 0 or self._buffered_inputs is None:
             rollouts = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
-            batches = split_tensor_dict(_sorted_by_length(rollouts, self.num_generations), steps)
+            rollouts["varied"] = self._varied(rollouts["advantages"])
+            rows = _by_length(rollouts, self.num_generations)
+            batches = split_tensor_dict({name: _taken(value, rows) for name, value in rollouts.items()}, steps)
             self._buffered_inputs = [unsplit_pixel_values_by_grid(batch) for batch in batches]
         return self._buffered_inputs[self._step % steps]
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """As TRL's, by a forward pass of the rows of `varied` groups only; of all where there is a KL penalty."""
+        if self.beta == 0 and "varied" in inputs:
+            rows = inputs["varied"].nonzero()[:, 0]
+            self._scored_rows = rows if len(rows) else rows.new_zeros(1)  # a gradient of 0 is one, too
+        try:
+            loss: Tensor = super()._compute_loss(model, inputs)
+            return loss
+        finally:
+            self._scored_rows = None
+
+    def _varied(self, advantages: Tensor) -> Tensor:
+        """(rows,), whether the rewards of a row's group differ by more than rounding; all, unless the trainer `skips`.
+
+        Equal rewards may have a mean that is not quite the same, and TRL divides by their deviation + 1e-4.
+        """
+        rounding = 1e-2 if self.scale_rewards == "group" else 1e-5
+        varied = advantages.view(-1, self.num_generations).abs().amax(1) > rounding
+        return (varied | (not self.skips)).repeat_interleave(self.num_generations)
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -84,18 +112,24 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         num_images: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None, None]:
-        """As TRL's, (rows, logits_to_keep) each, with the rows of a prompt packed into one."""
+        """As TRL's, (rows, logits_to_keep) each, with the rows of a prompt packed into one.
+
+        A row that is not scored has log-probabilities of 0, and in place of its entropies the mean of the others'.
+        """
         chunks = []
         pixels, grids = _split_by_row(pixel_values, image_grid_thw, num_images, len(input_ids))
-        size = batch_size or len(input_ids)
-        for start in range(0, len(input_ids), size):
-            part = slice(start, start + size)
-            chunks.append(
-                self._score(
-                    model, input_ids[part], attention_mask[part].bool(), logits_to_keep, pixels[part], grids[part]
-                )
-            )
+        scored = self._scored_rows
+        if scored is None:
+            scored = torch.arange(len(input_ids), device=input_ids.device)
+        for part in torch.split(scored, batch_size or len(input_ids)):
+            images = ([per_row[i] for i in part.tolist()] for per_row in (pixels, grids))
+            chunks.append(self._score(model, input_ids[part], attention_mask[part].bool(), logits_to_keep, *images))
         log_probs, entropies = (torch.cat(of_chunks) for of_chunks in zip(*chunks, strict=True))
+        if len(scored) < len(input_ids):
+            tokens = attention_mask[scored, -logits_to_keep:].sum()
+            mean = (entropies.detach().sum() / tokens).expand(len(input_ids), logits_to_keep)
+            entropies = mean.index_copy(0, scored, entropies)
+            log_probs = log_probs.new_zeros(mean.shape).index_copy(0, scored, log_probs)
         return log_probs, entropies if compute_entropy else None, None
 
     def _score(
@@ -153,16 +187,16 @@ def _split_by_row(
     return list(torch.split(pixels, patches)), list(by_row)
 
 
-def _sorted_by_length(batch: dict[str, Any], group_size: int) -> dict[str, Any]:
-    """The same rollouts, group by group, from the longest packed row to the shortest."""
+def _taken(values: Any, rows: Tensor) -> Any:
+    """The values of these rows, of a tensor or a list; a number or None as it is."""
+    if isinstance(values, Tensor):
+        return values[rows] if values.ndim else values
+    return None if values is None else [values[i] for i in rows.tolist()]
+
+
+def _by_length(batch: dict[str, Any], group_size: int) -> Tensor:
+    """The rows of the rollouts, group by group, from the longest packed row to those that are not scored."""
     length = batch["completion_mask"].view(-1, group_size, batch["completion_mask"].shape[1]).sum(dim=(1, 2))
-    length = length + batch["prompt_mask"].sum(dim=1)[::group_size]
-    order = length.argsort(descending=True, stable=True)
-    rows = (order[:, None] * group_size + torch.arange(group_size, device=order.device)).flatten()
-
-    def reordered(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value[rows] if value.ndim else value
-        return None if value is None else [value[i] for i in rows.tolist()]
-
-    return {name: reordered(value) for name, value in batch.items()}
+    length = (length + batch["prompt_mask"].sum(dim=1)[::group_size]) * batch["varied"][::group_size]
+    order: Tensor = length.argsort(descending=True, stable=True)
+    return (order[:, None] * group_size + torch.arange(group_size, device=order.device)).flatten()

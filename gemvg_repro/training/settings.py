@@ -13,7 +13,10 @@ FORWARD, BACKWARD = 2, 4
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """Hyperparameters of the optimiser and its schedule. `muon_lr` None means AdamW for every weight."""
+    """Hyperparameters of the optimiser and its schedule. `muon_lr` None means AdamW for every weight.
+
+    After the warm-up the rate falls to `final_lr_share` of itself as a cosine, stays, or falls linearly to 0.
+    """
 
     lr: float
     muon_lr: float | None
@@ -22,7 +25,7 @@ class OptimiserSettings:
     weight_decay: float
     max_grad_norm: float
     warmup_steps: int
-    schedule: Literal["cosine_with_min_lr", "constant_with_warmup"]
+    schedule: Literal["cosine_with_min_lr", "constant_with_warmup", "linear"]
     final_lr_share: float
 
 

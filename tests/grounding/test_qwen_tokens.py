@@ -70,8 +70,8 @@ def test_answers_come_back_from_ids_and_from_stripped_text(sample: Sample, mode:
     for parsed in parsed_answers:
         assert (parsed.targets, parsed.choice, parsed.problems) == (sample.targets, sample.choice, ())
         assert parsed.thought == (sample.chain if mode == "cot" else None)
-        reward = Reward({"format": 1, "picture": 1, "localisation": 1, "count": 1})
-        assert reward(sample, parsed, mode).total == pytest.approx(4)
+        reward = Reward({"format": 1, "picture": 1, "localisation": 1, "count": 1, "f1": 1})
+        assert reward(sample, parsed, mode).total == pytest.approx(5)
 
 
 @pytest.mark.parametrize("mode", MODES)

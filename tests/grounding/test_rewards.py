@@ -13,8 +13,8 @@ from . import factories
 
 bounded = settings(max_examples=150, deadline=None, derandomize=True)
 
-WEIGHTS = {"format": 0.5, "picture": 1.0, "localisation": 2.0, "count": 1.0}
-ALL, NOTHING = (1, 1, 1, 1), (0, 0, 0, 0)
+WEIGHTS = {"format": 0.5, "picture": 1.0, "localisation": 2.0, "count": 1.0, "f1": 1.0}
+ALL, NOTHING = (1, 1, 1, 1, 1), (0, 0, 0, 0, 0)
 
 A = Target(0, (0.0, 0.0, 0.2, 0.2))
 B = Target(1, (0.5, 0.5, 0.7, 0.9))
@@ -29,40 +29,47 @@ def score(sample: Sample, answer: str, mode: Mode = "direct") -> AnswerReward:
 @pytest.mark.parametrize(
     ("truth", "answer", "expected"),
     [
-        # format, picture, localisation, count
+        # format, picture, localisation, count, f1
         pytest.param((A,), format_answer([A]), ALL, id="right"),
         pytest.param((A, B), format_answer([A, B]), ALL, id="right, two pictures"),
         pytest.param((A, B), f"{format_answer([B])}; {format_answer([A])}", ALL, id="in any order"),
-        pytest.param((A,), format_answer([NEAR_A]), (1, 1, 1 / 3, 1), id="beside it"),
-        pytest.param((A, B), format_answer([A]), (1, 1 / 2, 1 / 2, 1 / 2), id="one missed"),
-        pytest.param((A,), format_answer([A, B]), (1, 1 / 2, 1 / 2, 1 / 2), id="surplus in another picture"),
-        pytest.param((A,), format_answer([A, NEAR_A]), (1, 1, 1 / 2, 1 / 2), id="surplus in the same picture"),
-        pytest.param((A,), format_answer([A, A, A]), (1, 1, 1 / 3, 1 / 3), id="duplicates"),
-        pytest.param((A, B), format_answer([A, A]), (1, 1 / 2, 1 / 2, 1), id="a duplicate for one missed"),
-        pytest.param((A,), format_answer([Target(1, A.box)]), (1, 0, 0, 1), id="wrong picture"),
-        pytest.param((A, B), format_answer([Target(1, A.box), Target(0, B.box)]), (1, 1, 0, 1), id="swapped pictures"),
+        pytest.param((A,), format_answer([NEAR_A]), (1, 1, 1 / 3, 1, 0), id="beside it"),
+        pytest.param((A, B), format_answer([A]), (1, 1 / 2, 1 / 2, 1 / 2, 2 / 3), id="one missed"),
+        pytest.param((A,), format_answer([A, B]), (1, 1 / 2, 1 / 2, 1 / 2, 2 / 3), id="surplus in another picture"),
+        pytest.param((A,), format_answer([A, NEAR_A]), (1, 1, 1 / 2, 1 / 2, 2 / 3), id="surplus in the same picture"),
+        pytest.param((A,), format_answer([A, A, A]), (1, 1, 1 / 3, 1 / 3, 1 / 2), id="duplicates"),
+        pytest.param((A, B), format_answer([A, A]), (1, 1 / 2, 1 / 2, 1, 1 / 2), id="a duplicate for one missed"),
+        pytest.param((A,), format_answer([Target(1, A.box)]), (1, 0, 0, 1, 0), id="wrong picture"),
+        pytest.param(
+            (A, B), format_answer([Target(1, A.box), Target(0, B.box)]), (1, 1, 0, 1, 0), id="swapped pictures"
+        ),
         pytest.param((A, NEAR_A), format_answer([NEAR_A, A]), ALL, id="matched one to one"),
-        pytest.param((A,), "none", (1, 0, 0, 0), id="denied"),
+        pytest.param((A,), "none", (1, 0, 0, 0, 0), id="denied"),
         pytest.param((A,), "Picture 1: (200,200),(0,0)", NOTHING, id="inverted corners"),
         pytest.param(
-            (A, B), f"{format_answer([A])}; Picture 2: (700,900),(500,500)", (0, 1 / 2, 1 / 2, 1 / 2), id="partly"
+            (A, B),
+            f"{format_answer([A])}; Picture 2: (700,900),(500,500)",
+            (0, 1 / 2, 1 / 2, 1 / 2, 2 / 3),
+            id="partly",
         ),
-        pytest.param((A,), f"{format_answer([A])}; Picture 3: (0,0),(9,9)", (0, 1, 1, 1), id="a picture there is not"),
+        pytest.param(
+            (A,), f"{format_answer([A])}; Picture 3: (0,0),(9,9)", (0, 1, 1, 1, 1), id="a picture there is not"
+        ),
         pytest.param((A,), "Picture 1: (0,0),(200", NOTHING, id="cut off"),
         pytest.param((A,), "I cannot see it.", NOTHING, id="unreadable"),
         pytest.param((A,), "", NOTHING, id="empty"),
         pytest.param((A,), "B", NOTHING, id="a letter where boxes are asked"),
-        pytest.param((A,), "Image-1: (0,0),(200,200)", (0, 1, 1, 1), id="understood, not in the grammar"),
-        pytest.param((A,), f"none; {format_answer([A])}", (0, 1, 1, 1), id="contradiction"),
+        pytest.param((A,), "Image-1: (0,0),(200,200)", (0, 1, 1, 1, 1), id="understood, not in the grammar"),
+        pytest.param((A,), f"none; {format_answer([A])}", (0, 1, 1, 1, 1), id="contradiction"),
         pytest.param((), "none", ALL, id="no target"),
-        pytest.param((), format_answer([A]), (1, 0, 0, 0), id="no target, surplus"),
+        pytest.param((), format_answer([A]), (1, 0, 0, 0, 0), id="no target, surplus"),
         pytest.param((), f"none; {format_answer([A])}", NOTHING, id="no target, both"),
         pytest.param((), "none; Picture 9: (1,2),(3,4)", NOTHING, id="no target, and a bad box"),
-        pytest.param((), "none of them", (0, 1, 1, 1), id="no target, and words"),
+        pytest.param((), "none of them", (0, 1, 1, 1, 1), id="no target, and words"),
         pytest.param((), "", NOTHING, id="no target, empty"),
         pytest.param((), "nothing here", NOTHING, id="no target, unreadable"),
         pytest.param((), "B", NOTHING, id="no target, a letter"),
-        pytest.param((), "A. none", (0, 0, 0, 0), id="no target, and a letter"),
+        pytest.param((), "A. none", NOTHING, id="no target, and a letter"),
     ],
 )
 def test_by_hand(truth: tuple[Target, ...], answer: str, expected: tuple[float, ...]) -> None:
@@ -75,8 +82,8 @@ def test_by_hand(truth: tuple[Target, ...], answer: str, expected: tuple[float, 
     ("answer", "expected"),
     [
         ("B", ALL),
-        ("A", (1, 0, 0, 0)),
-        ("B. same", (0, 1, 1, 1)),
+        ("A", (1, 0, 0, 0, 0)),
+        ("B. same", (0, 1, 1, 1, 1)),
         ("none", NOTHING),
         (format_answer([A]), NOTHING),
         (f"B. {format_answer([A])}", NOTHING),
@@ -102,7 +109,7 @@ def test_choices_by_hand(answer: str, expected: tuple[float, ...]) -> None:
     ],
 )
 def test_format_depends_on_the_mode_and_nothing_else_does(answer: str, mode: Mode, formatted: float) -> None:
-    assert tuple(score(factories.sample(A), answer, mode).terms.values()) == (formatted, 1, 1, 1)
+    assert tuple(score(factories.sample(A), answer, mode).terms.values()) == (formatted, 1, 1, 1, 1)
 
 
 def test_a_thought_without_an_answer_earns_nothing() -> None:
@@ -116,7 +123,7 @@ def test_terms_are_bounded_and_only_the_truth_gets_them_all(truth: list[Target],
     assert list(terms) == list(TERMS)
     assert all(0 <= term <= 1 + 1e-12 for term in terms.values())
     if not truth or not answered:
-        assert terms["count"] == terms["localisation"] == (truth == answered)
+        assert terms["count"] == terms["localisation"] == terms["f1"] == (truth == answered)
 
 
 @given(factories.targets(pictures=2, min_side=0.1), st.sampled_from(["direct", "cot"]))
@@ -131,7 +138,7 @@ def test_the_written_truth_gets_full_marks(truth: list[Target], mode: Mode) -> N
 @pytest.mark.parametrize(
     ("weights", "why"),
     [
-        ({"format": 1.0}, "must name the terms format, picture, localisation, count"),
+        ({"format": 1.0}, "must name the terms format, picture, localisation, count, f1"),
         ({**WEIGHTS, "iou": 1.0}, "must name the terms"),
         ({**WEIGHTS, "count": -1.0}, "not negative"),
         ({**WEIGHTS, "count": float("nan")}, "finite"),

@@ -14,7 +14,7 @@ SFT = SFTSettings(
 )  # fmt: skip
 GRPO = GRPOSettings(
     steps=4, prompts=2, rollouts=4, micro_batch=4, max_new_tokens=6, temperature=1.0,
-    weights={"format": 0.5, "picture": 0.5, "localisation": 1.0, "count": 0.5}, beta=0.0, epsilon=0.2,
+    weights={"format": 0.5, "picture": 0.5, "localisation": 1.0, "count": 0.5, "f1": 0.0}, beta=0.0, epsilon=0.2,
     epsilon_high=0.2, loss_type="grpo", scale_rewards="group", iterations=1, frozen_vision=False, bf16=False,
     gradient_checkpointing=False, save_every=2, watch_every=2, watched_samples=4, divergence_samples=2,
     watched_batch=4, watched_new_tokens={"direct": 6, "cot": 6}, optimiser=OPTIMISER,

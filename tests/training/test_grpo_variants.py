@@ -25,7 +25,7 @@ def step(variant: str, folder: Path, patch: pytest.MonkeyPatch, reward: Any) -> 
     def rewards(self: GRPOTrainer, inputs: Any, *_: Any) -> Tensor:
         modes = [row["mode"] for row in inputs]
         seen.update(mode=modes, sample=[row["index"] for row in inputs], loss=self.args.loss_type)
-        return torch.tensor(reward(modes), dtype=torch.float32)[:, None] * torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+        return torch.tensor(reward(modes), dtype=torch.float32)[:, None] * torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0]])
 
     original = GRPOTrainer._generate_and_score_completions
 

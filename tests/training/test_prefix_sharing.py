@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from transformers import Qwen2VLForConditionalGeneration
 from trl import GRPOTrainer
 
 from gemvg_repro.study.variants import FORMS
-from gemvg_repro.training.grpo import grpo_arguments, reward_functions
+from gemvg_repro.training.collator import ConversationCollator
+from gemvg_repro.training.grpo import GroundingGRPOTrainer, grpo_arguments, reward_functions, train_grpo
 from gemvg_repro.training.prefix_sharing import SharedPrefixGRPOTrainer
 from gemvg_repro.training.token_logprobs import score_labelled_tokens_only
 
-from ..tiny_model import folder, model_and_processor
+from ..tiny_model import folder, model_and_processor, samples
 from .made import GRPO
 
 SHAPES = [[(64, 64), (32, 80)], [(16, 48)], [(64, 64), (32, 80)], [(48, 48), (48, 48), (80, 16)]]
@@ -101,3 +103,46 @@ def test_a_completion_with_an_image_token_is_scored_and_moves_no_other(tmp_path:
     torch.testing.assert_close(after[others], before[others], rtol=1e-5, atol=1e-5)
     assert after[row, 0] == pytest.approx(float(before[row, 0]), abs=1e-5)
     assert bool(torch.isfinite(after[row]).all()) and bool((after[row, :5] < 0).all())
+
+
+@pytest.mark.parametrize(("micro_batch", "loss"), [(8, "grpo"), (2, "dapo")])
+def test_weights_are_the_same_without_the_groups_whose_rewards_are_equal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, micro_batch: int, loss: str
+) -> None:
+    """In whole groups and in micro-batches that cut them; in the second step no group varies, so nothing moves."""
+    passed: list[int] = []
+    score = SharedPrefixGRPOTrainer._score
+
+    def counted(self: Any, model: Any, ids: torch.Tensor, *args: Any) -> Any:
+        passed.append(len(ids))
+        return score(self, model, ids, *args)
+
+    def rewards(self: GRPOTrainer, inputs: Any, *_: Any) -> torch.Tensor:
+        varied = [0.1 * n if n < GRPO.rollouts and self.state.global_step == 0 else 0.7 for n in range(len(inputs))]
+        return torch.tensor(varied)[:, None].repeat(1, 5)
+
+    monkeypatch.setattr(GroundingGRPOTrainer, "_score", counted)
+    monkeypatch.setattr(GRPOTrainer, "_calculate_rewards", rewards)
+    settings = replace(GRPO, steps=2, micro_batch=micro_batch, loss_type=loss)
+    weights, rows, logs = [], [], []
+    for skips in (False, True):
+        monkeypatch.setattr(GroundingGRPOTrainer, "skips", skips)
+        passed.clear()
+        model, processor = model_and_processor()
+        log: list[dict[str, Any]] = []
+        train_grpo(
+            model, processor, samples(), samples("validation")[:2], FORMS["direct"], settings,
+            collate=ConversationCollator(processor, 20), seed=0, folder=tmp_path / str(skips), record=log.append,
+        )  # fmt: skip
+        weights.append({name: p.detach().clone() for name, p in model.named_parameters()})
+        rows.append(sum(passed))
+        logs.append(log)
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=1e-4, atol=1e-5, msg=name)
+    batches = GRPO.prompts * GRPO.rollouts // micro_batch
+    without_variance = batches - min(batches, GRPO.rollouts // micro_batch or 1) + batches
+    assert rows[0] == 2 * GRPO.prompts * GRPO.rollouts
+    assert rows[1] == GRPO.rollouts + without_variance  # a row for each micro-batch that has none of a varied group
+    assert logs[1][0]["zero_variance_share"] == 0.5 and logs[1][0]["entropy"] == pytest.approx(
+        logs[0][0]["entropy"], rel=0.5
+    )
