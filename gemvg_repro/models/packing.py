@@ -7,6 +7,7 @@ from types import MethodType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, Qwen2VLForConditionalGeneration
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -25,12 +26,25 @@ def _attend_by_row(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """transformers' SDPA; with `row_lengths`, (1, heads, tokens, size) are packed rows, causal within each."""
+    if row_lengths is None and attention_mask is not None and 1 < query.shape[2] < key.shape[2]:
+        return _attend_to_cache(query, key, value, attention_mask, kwargs["scaling"]), None
     if row_lengths is None:
         unpacked: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)[0]
         return unpacked, None
     rows = zip(*(torch.split(states, list(row_lengths), dim=2) for states in (query, key, value)), strict=True)
     attended = [sdpa_attention_forward(module, *row, attention_mask=None, **kwargs)[0] for row in rows]
     return torch.cat(attended, dim=1), None
+
+
+def _attend_to_cache(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> Tensor:
+    """Attention of new tokens to a longer cache, (rows, tokens, heads, size). Where heads share keys (GQA), the queries
+    of those heads are packed: transformers copies the keys and values of the whole cache for every head instead, unless
+    there is a single new token (sdpa_attention.py, `pack_gqa`)."""
+    rows, heads, tokens, size = query.shape
+    groups = heads // key.shape[1]
+    packed = query.reshape(rows, -1, groups * tokens, size)
+    attended = F.scaled_dot_product_attention(packed, key, value, mask.repeat(1, 1, groups, 1), scale=scaling)
+    return attended.view(rows, heads, tokens, size).transpose(1, 2)
 
 
 def _without_padding(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +13,14 @@ import torch
 from PIL import Image
 from transformers import GenerationConfig, Qwen2VLForConditionalGeneration
 
+from gemvg_repro.miniature.model import save_random
 from gemvg_repro.models.decoding import Request, SamplingParams, generate
 from gemvg_repro.models.generation import prompt_text
 from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.study.profiles import load_profile
 
-from ..tiny_model import samples
+from ..tiny_model import SIZES, samples
 
 MOST = 24
 
@@ -40,8 +43,10 @@ def prompts(unequal: bool) -> tuple[list[str], list[list[Image.Image]]]:
     return [prompt_text(processor, s, "direct" if n % 2 else "cot") for n, s in enumerate(chosen)], images
 
 
-def stock_completions(texts: list[str], images: list[list[Image.Image]]) -> list[list[int]]:
-    _, processor, stock = base()
+def stock_completions(
+    texts: list[str], images: list[list[Image.Image]], model_and_processor: Any = None
+) -> list[list[int]]:
+    stock, processor = model_and_processor or base()[:0:-1]
     end, pad = processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id
     config = GenerationConfig(do_sample=False, max_new_tokens=MOST, eos_token_id=end, pad_token_id=pad)
     inputs = processor(text=texts, images=images, padding=True, return_tensors="pt")
@@ -50,9 +55,12 @@ def stock_completions(texts: list[str], images: list[list[Image.Image]]) -> list
 
 
 def our_completions(
-    texts: list[str], images: list[list[Image.Image]], copies: list[int] | None = None
+    texts: list[str],
+    images: list[list[Image.Image]],
+    copies: list[int] | None = None,
+    model_and_processor: Any = None,
 ) -> list[list[int]]:
-    model, processor, _ = base()
+    model, processor = model_and_processor or base()[:2]
     inputs = processor(text=texts, images=images)
     features = {name: torch.as_tensor(inputs[name]) for name in ("pixel_values", "image_grid_thw")}
     requests = [[Request(MOST)] * n for n in copies or [1] * len(texts)]
@@ -72,6 +80,20 @@ def test_copies_of_a_prompt_have_one_completion_and_stand_together() -> None:
     copies = [1, 3, 2, 1] * 3
     expected = [row for row, n in zip(our_completions(texts, images), copies, strict=True) for _ in range(n)]
     assert our_completions(texts, images, copies) == expected
+
+
+def test_heads_that_share_keys_complete_as_in_transformers(tmp_path: Path) -> None:
+    """Qwen2-VL-7B's seven heads to one of keys and values, three completions to a row; the base shares none."""
+    texts, images = prompts(True)
+    save_random(tmp_path / "model", replace(SIZES, hidden=56, heads=7, key_value_heads=1), 0)
+    model, processor = load(tmp_path / "model", "float32")
+    stock = Qwen2VLForConditionalGeneration.from_pretrained(tmp_path / "model")
+    for weights in (*model.model.language_model.layers.parameters(), *stock.model.language_model.layers.parameters()):
+        weights.data *= 10  # as initialised, every answer repeats one token
+    completions = our_completions(texts, images, [3] * len(texts), (model, processor))
+    expected = stock_completions(texts, images, (stock, processor))
+    assert completions == [row for row in expected for _ in range(3)]
+    assert len({token for row in expected for token in row}) > 5
 
 
 def test_samples_follow_the_distribution() -> None:
