@@ -7,7 +7,7 @@ the CoT SFT of pilot seeds, which must be there:
 A finished trial is a file in RUNS/trials, and is not repeated. Prints each trial's gain over its start in points of
 greedy F1@0.5 on validation, by seed (mean), and in reward of sampled completions; then each setting's gain in the
 variants' own modes. All variants share one setting, so that they differ in nothing else: the profile's, unless the best
-is ahead of it by more than one standard error over seeds.
+is ahead of it by more than one standard error: over seeds, or with one seed over validation samples.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 
 from gemvg_repro.benchmarks.generalised import score
 from gemvg_repro.corpora.workers import pool
+from gemvg_repro.grounding.parsing import parse_answer
+from gemvg_repro.grounding.rewards import Reward
 from gemvg_repro.grounding.samples import MODES, Mode, Sample
 from gemvg_repro.models.generation import Prompt, generate
 from gemvg_repro.models.loading import load
@@ -40,7 +44,6 @@ from gemvg_repro.runs.progress import ProgressPrinter
 from gemvg_repro.stages import samples
 from gemvg_repro.stages.prerequisites import MissingPrerequisite, ensure
 from gemvg_repro.stages.train import first_of_each_scene
-from gemvg_repro.stages.validation_rewards import sampled_rewards
 from gemvg_repro.stages.weights import weights_of
 from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.profiles import load_profile
@@ -53,26 +56,20 @@ from gemvg_repro.training.settings import GRPOSettings
 PROFILE = load_profile("miniature")
 VARIANTS: tuple[str, ...] = ("cot", "direct", "hybrid")
 
-TOKEN, SEQUENCE = {"loss_type": "dapo"}, {"loss_type": "grpo"}
-FULL, HALF = {"lr": 5e-5, "muon_lr": 5e-4}, {"lr": 2.5e-5, "muon_lr": 2.5e-4}
-COSINE = {"schedule": "cosine_with_min_lr", "final_lr_share": 0.05}
-FEWER = {"steps": 20, "prompts": 32}
-NO_COUNT = {"weights": {**PROFILE.grpo.weights, "count": 0.0}}
+LONG = {
+    "steps": 400, "loss_type": "dapo", "scale_rewards": "none",
+    "weights": {"format": 0.2, "picture": 0.0, "localisation": 0.0, "count": 0.0, "f1": 1.0},
+    "optimiser": {"lr": 5e-5, "muon_lr": 5e-4, "schedule": "linear", "final_lr_share": 0.0},
+}  # fmt: skip
+SUM = {name: getattr(PROFILE.grpo, name) for name in ("loss_type", "scale_rewards", "weights")}
 
 SETTINGS: dict[str, Mapping[str, Any]] = {
-    "by token": {**TOKEN, "optimiser": FULL},
-    "by token, temperature .7": {**TOKEN, "optimiser": FULL, "temperature": 0.7},
-    "by token, temperature .5": {**TOKEN, "optimiser": FULL, "temperature": 0.5},
-    "by token, advantages not scaled": {**TOKEN, "optimiser": FULL, "scale_rewards": "none"},
-    "by token, no count term": {**TOKEN, "optimiser": FULL, **NO_COUNT},
-    "by token, rate falls as a cosine": {**TOKEN, "optimiser": {**FULL, **COSINE}},
-    "by token, half the rate": {**TOKEN, "optimiser": HALF},
-    "by token, 20 steps of 32 prompts": {**TOKEN, "optimiser": FULL, **FEWER},
-    "by sequence": {**SEQUENCE, "optimiser": FULL},
-    "by sequence, temperature .7": {**SEQUENCE, "optimiser": FULL, "temperature": 0.7},
-    "by sequence, temperature .5": {**SEQUENCE, "optimiser": FULL, "temperature": 0.5},
-    "by sequence, temperature .7, 20 of 32": {**SEQUENCE, "optimiser": FULL, "temperature": 0.7, **FEWER},
-    "by sequence, half the rate": {**SEQUENCE, "optimiser": HALF},
+    "40 steps": {},
+    "F1": LONG,
+    "sum": {**LONG, **SUM},
+    "F1, temperature .7": {**LONG, "temperature": 0.7},
+    "F1, groups of 16": {**LONG, "prompts": 8, "rollouts": 16},
+    "F1, 800 steps": {**LONG, "steps": 800},
 }
 """The hyperparameters that differ from the profile's, by name of the setting."""
 
@@ -81,11 +78,18 @@ Trial = tuple[str, str, int]
 Record = dict[str, Any]
 START = "start"
 
+COUNTS = ("kind", "tp", "n_true", "n_predicted")
+LOGGED = ("step", "reward", "entropy", "zero_variance_share", "length_mean", "grad_norm", "seconds", "kl")
+CURVE_EVERY = 100
+DRAWS, DRAWN_SAMPLES = 8, 300
+REWARD = PROFILE.grpo.weights
+"""Of draws, whatever a trial is trained on: one measure for all."""
+
 
 def settings_of(setting: str) -> GRPOSettings:
     """The hyperparameters of GRPO in a trial."""
     overrides = dict(SETTINGS[setting])
-    optimiser = replace(PROFILE.grpo.optimiser, **overrides.pop("optimiser"))
+    optimiser = replace(PROFILE.grpo.optimiser, **overrides.pop("optimiser", {}))
     return replace(PROFILE.grpo, optimiser=optimiser, **overrides)
 
 
@@ -116,11 +120,22 @@ def run_trial(runs: Path, trial: Trial) -> None:
     """Trains, unless the trial is the start itself, evaluates on validation, and writes the record; one thread."""
     torch.set_num_threads(1)
     setting, variant, seed = trial
-    started = time.monotonic()
     spec = spec_of(runs, variant, seed)
     model, processor = load(weights_of(start_of(spec)), PROFILE.dtype, PROFILE.max_pixels)
     validation = samples.load(spec, "validation")
     steps: list[dict[str, Any]] = []
+    curve: dict[int, dict[str, float]] = {}
+    measuring = 0.0
+
+    def watch(step: int) -> dict[str, float]:
+        nonlocal measuring
+        if step and step % CURVE_EVERY == 0 and step < settings.steps:
+            before = time.process_time()
+            curve[step] = {mode: greedy(model, processor, validation, mode)["f1"] for mode in FORMS[variant].modes}
+            measuring += time.process_time() - before
+        return {}
+
+    cpu = time.process_time()
     if setting != START:
         settings = settings_of(setting)
         with TemporaryDirectory() as folder:
@@ -128,22 +143,24 @@ def run_trial(runs: Path, trial: Trial) -> None:
                 model, processor, first_of_each_scene(samples.load(spec, "train")),
                 validation[: settings.divergence_samples], FORMS[variant], settings,
                 collate=ConversationCollator(processor, PROFILE.coordinate_step), seed=seed,
-                folder=Path(folder), record=steps.append,
+                folder=Path(folder), record=steps.append, watch=watch,
             )  # fmt: skip
-    rewards = sampled_rewards(model, processor, validation[: PROFILE.grpo.watched_samples], MODES, PROFILE.grpo, "")
-    total = rewards[rewards["term"] == "total"].groupby("mode")["value"].mean()
+    trained = time.process_time() - cpu - measuring
+    drawn = {mode: draws(model, processor, validation[:DRAWN_SAMPLES], mode) for mode in MODES}
     record: dict[str, Any] = {
         "trial": trial,
         "kl": steps[-1]["kl"] if steps else 0.0,
-        "seconds": round(time.monotonic() - started, 1),
-        **{mode: {**greedy(model, processor, validation, mode), "reward": float(total[mode])} for mode in MODES},
+        "cpu_s_training": round(trained, 1),
+        "curve": curve,
+        "steps": [{k: entry.get(k) for k in LOGGED} for entry in steps],
+        **{mode: {**greedy(model, processor, validation, mode), **drawn[mode]} for mode in MODES},
     }
     write_json(file_of(runs, trial), record)
 
 
-def greedy(model: Any, processor: Any, validation: Sequence[Sample], mode: Mode) -> dict[str, float]:
+def greedy(model: Any, processor: Any, validation: Sequence[Sample], mode: Mode) -> dict[str, Any]:
     """Metrics of greedy predictions on the grounding samples; too_few/n: of those with n targets, the share that is
-    predicted with fewer."""
+    predicted with fewer; scores: kind, true positives, true and predicted boxes of each sample."""
     grounding = [s for s in validation if s.choice is None]
     limits = PROFILE.evaluate.max_new_tokens
     prompts: list[Prompt] = [(s, mode) for s in grounding]
@@ -151,7 +168,33 @@ def greedy(model: Any, processor: Any, validation: Sequence[Sample], mode: Mode)
     responses = {each.sample: each.text for batch in batches for each in batch}
     scores = score.score(grounding, [responses[s.id] for s in grounding], mode)
     too_few = scores["n_predicted"] < scores["n_true"]
-    return score.summary(scores) | {f"too_few/{n}": float(too_few[scores["n_true"] == n].mean()) for n in (2, 3)}
+    return {
+        **score.summary(scores),
+        **{f"too_few/{n}": float(too_few[scores["n_true"] == n].mean()) for n in (2, 3)},
+        "scores": scores[[*COUNTS]].to_numpy().tolist(),
+    }
+
+
+def draws(model: Any, processor: Any, validation: Sequence[Sample], mode: Mode) -> dict[str, float]:
+    """Of DRAWS sampled answers to each sample: F1 of an answer, of the best by reward, and the reward of each."""
+    reward, by_id = Reward(REWARD), {s.id: s for s in validation}
+    answers: dict[str, list[tuple[float, float]]] = {s.id: [] for s in validation}
+    torch.manual_seed(0)
+    prompts: list[Prompt] = [(s, mode) for s in validation for _ in range(DRAWS)]
+    limits = PROFILE.evaluate.max_new_tokens
+    for batch in generate(
+        model, processor, prompts, batch=PROFILE.evaluate.batch, max_new_tokens=limits, temperature=1.0
+    ):
+        for each in batch:
+            sample = by_id[each.sample]
+            value = reward(sample, parse_answer(each.text, len(sample.pictures)), mode)
+            answers[sample.id].append((value.total, value.terms["f1"]))
+    every, best = [one for of in answers.values() for one in of], [max(of) for of in answers.values()]
+    return {
+        "reward": statistics.mean(total for total, _ in every),
+        "f1_draw": statistics.mean(f1 for _, f1 in every),
+        "f1_best": statistics.mean(f1 for _, f1 in best),
+    }
 
 
 def run_trials(runs: Path, trials: Sequence[Trial], jobs: int) -> dict[Trial, Record]:
@@ -178,19 +221,33 @@ def points(numbers: Sequence[float]) -> str:
     return f"{', '.join(f'{100 * x:.1f}' for x in numbers)} ({100 * statistics.mean(numbers):.1f})"
 
 
-def by_trial(records: Mapping[Trial, Record], seeds: Sequence[int]) -> Iterator[str]:
-    """A line per variant and setting: greedy F1 by seed, sampled reward, samples with too few boxes in CoT, KL."""
-    yield "| | direct | CoT | reward | too few of 2 / 3, % | KL |"
-    yield "|---|---|---|---|---|---|"
-    trials: Iterable[tuple[str, str]] = (("hybrid", START), *product(VARIANTS, SETTINGS))
+def by_trial(records: Mapping[Trial, Record], settings: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
+    """A line per variant and setting: greedy F1 by seed, reward and F1 of sampled answers, samples with too few boxes
+    in CoT, KL, CPU seconds of the training."""
+    yield "| | direct | CoT | reward | F1 of a draw / best of 8, direct | CoT | too few of 2 / 3, % | KL | CPU s |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    trials: Iterable[tuple[str, str]] = (("hybrid", START), *product(VARIANTS, settings))
     for variant, setting in trials:
         its: list[Trial] = [(setting, variant, seed) for seed in seeds]
         f1 = [points([gain(records, trial, mode, "f1") for trial in its]) for mode in MODES]
         reward = [statistics.mean(gain(records, trial, mode, "reward") for trial in its) for mode in MODES]
         few = [100 * statistics.mean(records[trial]["cot"][f"too_few/{n}"] for trial in its) for n in (2, 3)]
-        kl = statistics.mean(records[trial]["kl"] for trial in its)
+        kl, cpu = (statistics.mean(records[trial][name] for trial in its) for name in ("kl", "cpu_s_training"))
         name = START if setting == START else f"`{variant}` {setting}"
-        cells = [*f1, f"{reward[0]:.3f} / {reward[1]:.3f}", f"{few[0]:.1f} / {few[1]:.1f}", f"{kl:.3f}"]
+        drawn = [
+            " / ".join(
+                f"{100 * statistics.mean(records[t][m][what] for t in its):.1f}" for what in ("f1_draw", "f1_best")
+            )
+            for m in MODES
+        ]
+        cells = [
+            *f1,
+            f"{reward[0]:.3f} / {reward[1]:.3f}",
+            *drawn,
+            f"{few[0]:.1f} / {few[1]:.1f}",
+            f"{kl:.3f}",
+            f"{cpu:.0f}",
+        ]
         yield f"| {name} | {' | '.join(cells)} |"
 
 
@@ -200,16 +257,43 @@ def in_own_modes(records: Mapping[Trial, Record], setting: str, variant: str, se
     return [statistics.mean(gain(records, (setting, variant, s), mode, "f1") for mode in modes) for s in seeds]
 
 
-def by_setting(records: Mapping[Trial, Record], seeds: Sequence[int]) -> Iterator[str]:
+def over_samples(records: Mapping[Trial, Record], one: str, other: str, seed: int) -> float:
+    """The standard error over validation samples, paired, of the difference of two settings' gains in own modes."""
+    rng = np.random.default_rng(0)
+    pairs = [(variant, mode) for variant in VARIANTS for mode in FORMS[variant].modes]
+    share = {variant: 1 / len(FORMS[variant].modes) / len(VARIANTS) for variant in VARIANTS}
+    tables = {
+        (setting, *pair): pd.DataFrame(records[setting, pair[0], seed][pair[1]]["scores"], columns=COUNTS)
+        for setting in (one, other)
+        for pair in pairs
+    }
+    kinds = next(iter(tables.values()))["kind"].to_numpy()
+    rows_of = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
+    counts = {key: table[["tp", "n_true", "n_predicted"]].to_numpy(float) for key, table in tables.items()}
+
+    def f1(key: tuple[str, str, Mode], rows: Sequence[Any]) -> float:
+        sums = [counts[key][of_kind].sum(0) for of_kind in rows]
+        return statistics.mean(float(2 * tp / (true + predicted)) for tp, true, predicted in sums)
+
+    differences = []
+    for _ in range(500):
+        rows = [rng.choice(of_kind, len(of_kind)) for of_kind in rows_of]
+        differences.append(sum(share[p[0]] * (f1((one, *p), rows) - f1((other, *p), rows)) for p in pairs))
+    return statistics.stdev(differences)
+
+
+def by_setting(records: Mapping[Trial, Record], settings: Sequence[str], seeds: Sequence[int]) -> Iterator[str]:
     """A line per setting, best first: the gain of all variants in their own modes, of each, and the distance to it."""
-    each = {s: {v: in_own_modes(records, s, v, seeds) for v in VARIANTS} for s in SETTINGS}
-    together = {s: [statistics.mean(seed) for seed in zip(*each[s].values(), strict=True)] for s in SETTINGS}
-    order = sorted(SETTINGS, key=lambda setting: -statistics.mean(together[setting]))
+    each = {s: {v: in_own_modes(records, s, v, seeds) for v in VARIANTS} for s in settings}
+    together = {s: [statistics.mean(seed) for seed in zip(*each[s].values(), strict=True)] for s in settings}
+    order = sorted(settings, key=lambda setting: -statistics.mean(together[setting]))
     yield f"| in own modes | all variants | {' | '.join(f'`{v}`' for v in VARIANTS)} | behind the best, +- s.e. |"
     yield "|---|---|---|---|---|---|"
     for setting in order:
         behind = [100 * (a - b) for a, b in zip(together[order[0]], together[setting], strict=True)]
         error = statistics.stdev(behind) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan
+        if len(seeds) == 1 and setting != order[0]:
+            error = 100 * over_samples(records, order[0], setting, seeds[0])
         name = setting + " (the profile's)" * (settings_of(setting) == PROFILE.grpo)
         forms = " | ".join(f"{100 * statistics.mean(each[setting][v]):.2f}" for v in VARIANTS)
         yield f"| {name} | {points(together[setting])} | {forms} | {statistics.mean(behind):.2f} +- {error:.2f} |"
@@ -219,16 +303,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="the folder of the pilot's runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102], help="(default: %(default)s)")
+    parser.add_argument("--settings", nargs="+", choices=[*SETTINGS], default=[*SETTINGS], help="(default: all)")
     parser.add_argument("--jobs", type=int, default=2, help="trials side by side, a thread each (default: %(default)s)")
     args = parser.parse_args()
     runs = args.runs.resolve()
     starts: list[Trial] = [(START, "hybrid", seed) for seed in args.seeds]
-    trials = [(setting, variant, seed) for variant, setting, seed in product(VARIANTS, SETTINGS, args.seeds)]
+    trials = [(setting, variant, seed) for seed, setting, variant in product(args.seeds, args.settings, VARIANTS)]
     try:
         records = run_trials(runs, [*starts, *trials], args.jobs)
     except MissingPrerequisite as error:
         parser.error(f"{error}\nor all of them by the first command that --help names")
-    print(*by_trial(records, args.seeds), "", *by_setting(records, args.seeds), sep="\n")
+    print(*by_trial(records, args.settings, args.seeds), "", sep="\n")
+    print(*by_setting(records, args.settings, args.seeds), sep="\n")
 
 
 if __name__ == "__main__":

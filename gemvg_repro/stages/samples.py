@@ -29,8 +29,8 @@ def world_pictures(folder: Path) -> dict[str, Path]:
 
 
 def for_training(spec: RunSpec[Any]) -> dict[index.Split, list[Sample]]:
-    """The samples of each split that a training reads: GRPO watches its rewards on validation."""
-    splits: tuple[index.Split, ...] = ("validation", "train") if spec.variant and spec.variant.grpo else ("train",)
+    """The samples of each split that a training reads: it is watched on validation."""
+    splits: tuple[index.Split, ...] = ("validation", "train")
     return dict(zip(splits, load_splits(spec, *splits), strict=True))
 
 

@@ -37,6 +37,7 @@ from ..training.sft import train_sft
 from . import samples
 from .prerequisites import ensure
 from .validation_rewards import sampled_rewards, write_table
+from .watching import GreedyWatch
 from .weights import initial_weights
 
 SamplesBySplit = Mapping[Split, Sequence[Sample]]
@@ -94,6 +95,7 @@ class _Recorder:
         self.seconds_before = float((log.records() or [{"seconds": 0.0}])[-1]["seconds"])
         self._last: dict[str, Any] | None = None
         self._checkpoint: dict[str, float] = {}
+        self._greedy: dict[str, float] = {}
         self.sealed(resumed)
 
     def step(self, entry: dict[str, Any]) -> None:
@@ -113,7 +115,8 @@ class _Recorder:
 
     def _write_progress(self, entry: dict[str, Any]) -> dict[str, float]:
         """Writes progress.json; returns the measures of the step."""
-        measures: dict[str, float] = {k: entry[k] for k in ("loss", "reward") if k in entry}
+        self._greedy.update({k: value for k, value in entry.items() if k.startswith("greedy/f1/")})
+        measures: dict[str, float] = {k: entry[k] for k in ("loss", "reward") if k in entry} | self._greedy
         step, total, seconds_left = (entry[key] for key in ("step", "total_steps", "seconds_left"))
         self._run.progress(step, total, seconds_left, **measures, **self._checkpoint)
         return measures
@@ -133,7 +136,8 @@ def _train_sft(
     train_sft(
         model, processor, batches, settings,
         collate=collate, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
-        record=recorder.step, stop=run.stop_requested, on_sealed=recorder.sealed,
+        record=recorder.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
+        stop=run.stop_requested, on_sealed=recorder.sealed,
     )  # fmt: skip
     return settings
 
@@ -182,7 +186,8 @@ def _train_grpo(
     train_grpo(
         model, processor, prompts, watched[: settings.divergence_samples], form, settings,
         collate=collate, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
-        record=recorder.step, stop=run.stop_requested, on_sealed=recorder.sealed,
+        record=recorder.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
+        stop=run.stop_requested, on_sealed=recorder.sealed,
     )  # fmt: skip
     run.stop_if_requested()
     write_table(run.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), measure("after")]))

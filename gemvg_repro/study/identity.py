@@ -201,7 +201,7 @@ def benchmark_identity(parameters: EvaluateParameters, profile: SomeProfile) -> 
 def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[str, Any]:
     """What all runs of a kind share: versions, threads, and the parts of the profile that concern them."""
     settings = json.loads(json.dumps(profile.model_dump()))  # tuples become lists, as in parameters.json
-    others = {"name", "threads", "base", *SECTIONS}.difference(sections)
+    others = {"name", "threads", "base", "watching", *SECTIONS}.difference(sections)
     if kind == "data":
         settings = {"data": settings.get("data")}
     return {

@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ..corpora.recipe import Stage
 from ..files import yaml_numbers
 from ..grounding.samples import Mode
 from ..miniature.dataset import Recipe
@@ -64,6 +65,14 @@ class EvaluationSettings(_Strict):
     shortcut_samples: int
 
 
+class WatchSettings(_Strict):
+    """Of how many validation samples greedy answers are measured while a training goes on, and `every` how many steps
+    of each stage. Moves no number of a training, and no id."""
+
+    samples: int = Field(gt=0)
+    every: Mapping[Stage, int]
+
+
 class Profile(_Strict):
     """A scale. The sections data, sft, cot_sft, grpo and evaluate move the runs of their stage and what follows;
     evaluate also those of GRPO, whose rewards before and after are drawn as it says.
@@ -84,6 +93,7 @@ class Profile(_Strict):
     cot_sft: SFTSettings
     grpo: GRPOSettings
     evaluate: EvaluationSettings
+    watching: WatchSettings
 
     @model_validator(mode="after")
     def _whole_batches(self) -> Self:

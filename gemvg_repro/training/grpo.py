@@ -27,7 +27,7 @@ from .optimisers import stage_optimiser
 from .prefix_sharing import SharedPrefixGRPOTrainer
 from .settings import GRPOForm, GRPOSettings
 from .token_logprobs import score_labelled_tokens_only
-from .trainer_setup import Record, StepLog, on_one_device, shared_arguments
+from .trainer_setup import Record, StepLog, Watch, on_one_device, shared_arguments, watch_nothing
 
 _LOGGED = {
     "loss": "loss",
@@ -138,6 +138,7 @@ def train_grpo(
     seed: int,
     folder: Path,
     record: Record,
+    watch: Watch = watch_nothing,
     stop: Callable[[], bool] = never,
     on_sealed: Callable[[SealedCheckpoint], None] = ignore,
 ) -> None:
@@ -156,6 +157,7 @@ def train_grpo(
         seed: of the order of prompts and of sampling.
         folder: of the checkpoints.
         record: receives the log entry of each step.
+        watch: measures the model after each step, for the log, beside the KL.
         stop: asked after each step; True ends the training with a checkpoint.
         on_sealed: called after each checkpoint.
     """
@@ -165,8 +167,8 @@ def train_grpo(
     kl = KLFromStart(model, [collate(conversations[n : n + size]) for n in range(0, len(conversations), size)])
 
     def measure(step: int) -> dict[str, float]:
-        due = step % settings.watch_every == 0 or step == settings.steps
-        return {"kl": kl()} if due else {}
+        due = step and (step % settings.watch_every == 0 or step == settings.steps)
+        return {**({"kl": kl()} if due else {}), **watch(step)}
 
     torch.manual_seed(seed)
     trainer = GroundingGRPOTrainer(

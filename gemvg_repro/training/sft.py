@@ -15,7 +15,7 @@ from .collator import Conversation, ConversationCollator
 from .optimisers import stage_optimiser
 from .settings import SFTSettings
 from .token_logprobs import score_labelled_tokens_only
-from .trainer_setup import Record, StepLog, on_one_device, shared_arguments
+from .trainer_setup import Record, StepLog, Watch, on_one_device, shared_arguments, watch_nothing
 
 _LOGGED = {
     "loss": "loss",
@@ -56,6 +56,7 @@ def train_sft(
     seed: int,
     folder: Path,
     record: Record,
+    watch: Watch = watch_nothing,
     stop: Callable[[], bool] = never,
     on_sealed: Callable[[SealedCheckpoint], None] = ignore,
 ) -> None:
@@ -69,6 +70,7 @@ def train_sft(
         seed: of the trainer; the order of the data is that of `conversations`.
         folder: of the checkpoints.
         record: receives the log entry of each step.
+        watch: measures the model after each step, for the log.
         stop: asked after each step; True ends the training with a checkpoint.
         on_sealed: called after each checkpoint.
     """
@@ -79,7 +81,7 @@ def train_sft(
         train_dataset=Dataset.from_dict({"index": range(len(conversations))}),
         processing_class=processor,
         optimizers=(stage_optimiser(model, settings), None),
-        callbacks=[StepLog(record, _LOGGED), StopOnRequest(stop)],
+        callbacks=[StepLog(record, _LOGGED, watch), StopOnRequest(stop)],
     )
     score_labelled_tokens_only(model, ("log_probs", "entropy", "is_top1"))
     trainer.remove_callback(PrinterCallback)

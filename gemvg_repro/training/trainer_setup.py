@@ -15,6 +15,14 @@ Arguments = TypeVar("Arguments", bound=TrainingArguments)
 Record = Callable[[dict[str, Any]], None]
 """Receives the log entry of a step: JSON values by name."""
 
+Watch = Callable[[int], dict[str, float]]
+"""Measures the model after a step, 0 being the start; nothing where no measurement is due."""
+
+
+def watch_nothing(step: int) -> dict[str, float]:
+    """The `watch` of a training that is not measured meanwhile."""
+    return {}
+
 
 def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: int, use_cpu: bool) -> dict[str, Any]:
     """Arguments common to SFTConfig and GRPOConfig; nothing that moves a number is left to a default."""
@@ -58,23 +66,28 @@ def on_one_device(arguments: Arguments) -> Arguments:
 
 
 class StepLog(TrainerCallback):  # type: ignore[misc]
-    """Records every step: its number, the time left, what the trainer logged (renamed), and what `measure` returns."""
+    """Records every step: its number, the time left, what the trainer logged (renamed), and what `watch` returns.
+
+    Step 0 has an entry if it is watched.
+    """
 
     def __init__(
         self,
         record: Record,
         rename: dict[str, str],
-        measure: Callable[[int], dict[str, float]] = lambda step: {},
+        watch: Watch = watch_nothing,
     ):
         self._record = record
         self._rename = rename
-        self._measure = measure
+        self._watch = watch
         self._started = time.monotonic()
         self._first_step = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        if state.global_step == 0 and state.is_world_process_zero and (start := self._watch(0)):
+            self._record({"step": 0, "total_steps": state.max_steps, "seconds": 0.0, "seconds_left": 0.0, **start})
         self._started, self._first_step = time.monotonic(), state.global_step
 
     def on_log(
@@ -98,6 +111,6 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
                 "seconds": round(elapsed, 3),
                 "seconds_left": round(left, 1),
                 **entry,
-                **self._measure(state.global_step),
+                **self._watch(state.global_step),
             }
         )

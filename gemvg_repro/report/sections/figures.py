@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from textwrap import wrap
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ..labels import MODES, REINFORCED, SHORTCUTS, START, look, position, rank_of_term
+from ..labels import MODES, REFERENCES, REINFORCED, SHORTCUTS, START, look, position, rank_of_term
 from ..numbers.collect import PURPOSES, Collection, Run
 from ..numbers.slices import GRADES, REACHES
 from ..page.escaping import plain
@@ -197,6 +197,34 @@ def loss_curves(collection: Collection, out: Path) -> Picture:
     return save(figure, out, "losses", caption)
 
 
+def greedy_curves(collection: Collection, out: Path) -> Picture:
+    """Greedy F1 on the same validation samples on the way from the common start, a panel a mode."""
+    logs = [(run.variant, run.log()) for run in _trained(collection) if run.variant in REFERENCES]
+    logs = [(variant, log) for variant, log in logs if any(f"greedy/f1/{mode}" in log for mode in MODES)]
+    caption = (
+        "Mean F1@0.5 of greedy answers to the same validation samples, by the share of the training that is done: "
+        "each seed (faint) and the mean over seeds. Fewer samples than in the tables, and none of theirs."
+    )
+    if not logs:
+        return Picture(caption)
+    with style():
+        figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+        for axes, (mode, name) in zip(figure.subplots(1, len(MODES), sharey=True), MODES.items(), strict=True):
+            for variant in sorted({variant for variant, _ in logs}, key=position):
+                _curve(axes, [_watched(log, mode) for name, log in logs if name == variant], look(variant).colour)
+            axes.set_title(f"{name} prompts")
+            axes.set_xlabel("per cent of the training")
+        figure.axes[0].set_ylabel("F1@0.5, per cent")
+        _variant_legend(figure, [variant for variant, _ in logs])
+    return save(figure, out, "greedy", caption)
+
+
+def _watched(log: pd.DataFrame, mode: str) -> pd.Series:
+    """F1 in per cent, by the per cent of the training that was done."""
+    f1 = 100 * log.get(f"greedy/f1/{mode}", pd.Series(dtype=float)).dropna()
+    return f1.set_axis(100 * f1.index / log["total_steps"].iloc[-1])
+
+
 def reward_curves(collection: Collection, out: Path) -> Picture:
     """GRPO: the reward, each of its terms, and training diagnostics."""
     logs = [(run, run.log()) for run in _trained(collection) if run.variant in REINFORCED]
@@ -223,7 +251,7 @@ def reward_curves(collection: Collection, out: Path) -> Picture:
         for axes in panels[len(titles) :]:
             axes.remove()
         figure.supxlabel("optimiser step", fontsize=9, color="#444444")
-        _variant_legend(figure, [run for run, _ in logs])
+        _variant_legend(figure, [run.variant for run, _ in logs])
     return save(figure, out, "rewards", caption)
 
 
@@ -241,7 +269,6 @@ def _curve(axes: Axes, of_seeds: Sequence[pd.Series], colour: str) -> None:
     axes.plot(smooth.index, smooth, color=colour)
 
 
-def _variant_legend(figure: Figure, runs: Sequence[Run]) -> None:
-    variants = sorted({run.variant for run in runs}, key=position)
-    handles = [Patch(color=look(v).colour, label=look(v).label) for v in variants]
+def _variant_legend(figure: Figure, variants: Iterable[str]) -> None:
+    handles = [Patch(color=look(v).colour, label=look(v).label) for v in sorted({*variants}, key=position)]
     figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 4), handlelength=1.2)

@@ -30,7 +30,7 @@ def test_figures_are_saved_and_the_same_again(collection: Collection, measured: 
     assert pdfs[0] == pdfs[1]
     assert figures.loss_curves(collection, tmp_path).png
     assert figures.slices(measured, tmp_path).png and figures.stages(measured, tmp_path).png
-    assert figures.reward_curves(collection, tmp_path).png
+    assert figures.reward_curves(collection, tmp_path).png and figures.greedy_curves(collection, tmp_path).png
     assert predictions.drawings(collection, tmp_path).png
     assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".pdf", ".png"}
 
@@ -42,6 +42,7 @@ def test_without_runs(tmp_path: Path) -> None:
         figures.stages(numbers(NOTHING), tmp_path),
         figures.loss_curves(NOTHING, tmp_path),
         figures.reward_curves(NOTHING, tmp_path),
+        figures.greedy_curves(NOTHING, tmp_path),
         predictions.drawings(NOTHING, tmp_path),
     )
     assert all("Not run yet" in picture._repr_html_() for picture in pictures)
