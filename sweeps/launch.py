@@ -45,7 +45,7 @@ from gemvg_repro.runs.json_files import RunError
 from gemvg_repro.runs.layout import snapshots
 from gemvg_repro.runs.snapshot import Snapshot
 from gemvg_repro.study.grid import Grid
-from gemvg_repro.study.parameters import ParameterError
+from gemvg_repro.study.parameters import EXPORTED, ParameterError
 from gemvg_repro.study.plan import Job, named, plan, select
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,7 +125,7 @@ def carry_out(options: argparse.Namespace, grid_file: Path, runs: Path, console:
     jobs = records.launched_jobs(grid_file) if as_launched else ()
     if not jobs:
         grid = Grid.load(grid_file, options.seeds, options.set)
-        jobs = plan(grid, grid_file, ROOT, runs)
+        jobs = plan(grid, grid_file, ROOT, runs, ("read" if options.dry_run else "remember") if launches else "look")
         if launches:
             return launch(jobs, Request(grid_file, grid, options.seeds or [], options.set), options, runs, console)
     if options.logs is not None:
@@ -145,6 +145,8 @@ def launch(
     cluster, reason = choose_cluster(options.cluster or grid.resources.cluster)
     if reason and not options.json:
         print(f"cluster: {cluster}, since {reason}")
+    if EXPORTED in str(grid.benchmarks) and any(job.parameters.get("data") for job in jobs):
+        print("benchmarks that are exported are left out where data is given: they are the profile's own data's")
     check_data(jobs)
     check_weights(jobs, whole_plan)
     code = Snapshot.of(ROOT, snapshots(runs))

@@ -57,6 +57,13 @@ def fingerprint(name: str, file: Path, counts: Mapping[str, int]) -> Fingerprint
     return Fingerprint(str(file), digest, dict(counts), revision, by_hash is not None)
 
 
+def annotation_files(file: Path) -> list[Path]:
+    """The file itself; of a folder, the annotation files in it."""
+    if not file.is_dir():
+        return [file]
+    return [path for path in file.rglob("*") if path.suffix in (".json", ".parquet", ".p") and path.is_file()]
+
+
 def _same_counts(recorded: Mapping[str, int], counts: Mapping[str, int]) -> bool:
     """Whether the file has every recorded count."""
     return all(counts.get(task) == count for task, count in recorded.items())
@@ -66,8 +73,7 @@ def _digest(file: Path) -> str:
     """Of a file; of a folder, of the hashes of the annotation files in it, by path."""
     if file.is_file():
         return sha256(file)
-    annotations = (path for path in file.rglob("*") if path.suffix in (".json", ".parquet", ".p") and path.is_file())
-    parts = sorted((path.relative_to(file).as_posix(), _digest(path)) for path in annotations)
+    parts = sorted((path.relative_to(file).as_posix(), sha256(path)) for path in annotation_files(file))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -115,6 +115,12 @@ class CompositionRecipe(_Strict):
         paper = {name: sum(c.count for c in cells if c.counted_as == name) for name in self.paper}
         return self.model_copy(update={"cells": cells, "paper": paper})
 
+    def without(self, kind: Kind | None) -> CompositionRecipe:
+        """The same recipe without the cells of a kind, if one is given; the paper's counts follow."""
+        cells = tuple(cell for cell in self.cells if cell.kind != kind)
+        paper = {name: sum(c.count for c in cells if c.counted_as == name) for name in self.paper}
+        return self.model_copy(update={"cells": cells, "paper": paper})
+
 
 def load(file: Path = FILE) -> CompositionRecipe:
     """Reads a recipe, whose `wording` is relative to it. Raises Refused with what is wrong with it."""

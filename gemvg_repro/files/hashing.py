@@ -6,7 +6,7 @@ import hashlib
 import time
 from pathlib import Path
 
-_SETTLED_S = 2.0
+SETTLED_S = 2.0
 """The coarsest time of change that file systems keep (FAT's). A file that changed within this time may change again
 without a sign of it, and is not remembered (git's "racily clean" entries)."""
 
@@ -24,7 +24,7 @@ def sha256(file: Path) -> str:
     if key not in _digests:
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
-        if time.time() - status.st_mtime > _SETTLED_S:
+        if time.time() - status.st_mtime > SETTLED_S:
             _digests[key] = digest
         return digest
     return _digests[key]

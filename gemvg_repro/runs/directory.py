@@ -98,8 +98,8 @@ class Run:
             OwnedError: somebody else is writing to the directory.
             RunError: its parameters.json is not of this run.
         """
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", name):
-            raise RunError(f"{name!r} cannot name a run; expected lower-case letters, digits, '_', '-' and '.'")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_.=-]*", name):
+            raise RunError(f"{name!r} cannot name a run; expected lower-case letters, digits, '_', '-', '=' and '.'")
         folder = Path(root) / f"{name}-{run_id(parameters)}"
         run = cls(folder, parameters, None)
         parameters_of(folder)

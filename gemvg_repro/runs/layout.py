@@ -3,16 +3,14 @@
 runs/NAME-ID/            a run: what it is, how far it is, what it made
 runs/.jobs/NAME-ID/      the executions of that run's notebook: locks, logs, the partly executed notebook
 runs/.jobs/launches/     the submissions to Slurm;  code/, grids/: what was launched
+runs/.jobs/benchmarks/   what the files of benchmarks hold, read once
 runs/report/             the report on all of them
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-
-from ..grounding.samples import MODES
 
 RESULT = "result.json"
 """Written last: the only sign that a run is finished."""
@@ -47,14 +45,8 @@ class TaskFile:
     suffix: str
 
     def name(self, task: str) -> str:
-        """The file's name for a task such as `generalised-cot`."""
+        """The file's name for a task such as `generalised-cot`; which task it is of says result.json."""
         return f"{self.prefix}-{task}{self.suffix}"
-
-    def find(self, run: Path) -> dict[tuple[str, str], Path]:
-        """The files in a run directory, by (benchmark, mode), in the order of their names."""
-        task = re.compile(rf"{self.prefix}-([a-z][a-z0-9_+]*)-({'|'.join(MODES)}){re.escape(self.suffix)}")
-        matches = ((task.fullmatch(path.name), path) for path in sorted(run.glob(self.name("*"))))
-        return {(match[1], match[2]): path for match, path in matches if match}
 
 
 PREDICTIONS = TaskFile("predictions", ".jsonl")
@@ -71,6 +63,11 @@ def launcher_folder(runs: Path) -> Path:
 def snapshots(runs: Path) -> Path:
     """The folder of the code that was launched."""
     return launcher_folder(runs) / "code"
+
+
+def remembered_benchmarks(runs: Path) -> Path:
+    """Where is remembered what the files of benchmarks hold."""
+    return launcher_folder(runs) / "benchmarks"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..models.processor import load_processor
 from ..study.profiles import Profile
 
 if TYPE_CHECKING:
-    from .evaluate import Task
+    from .tasks import Task
 
 _ANY_BOX = (0.1, 0.2, 0.3, 0.4)
 

@@ -115,12 +115,12 @@ def _compose(folder: Path, roots: Mapping[str, Path], spec: RunSpec[DataParamete
     composed = folder / MG_FOLDER / mg_data.SHARDS
     if not composed.exists():
         params, settings, bars = spec.parameters, spec.profile.data, mg_data.ProgressBars()
+        composition = settings.composition
+        mixture = recipe.load(composition.file).scaled(composition.share * params.share).without(composition.without)
+        used = {cell.source for cell in mixture.cells} if composition.without else set(roots)
         mg_data.make(
-            composed.parent, roots, recipe.load(settings.composition.file).scaled(
-                settings.composition.share * params.share
-            ),
-            params.benchmarks, workers=_workers(spec),
-            embed=params.embed, most_pixels=settings.most_pixels, progress=bars,
+            composed.parent, {name: root for name, root in roots.items() if name in used}, mixture, params.benchmarks,
+            workers=_workers(spec), embed=params.embed, most_pixels=settings.most_pixels, progress=bars,
         )  # fmt: skip
         bars.close()
     return composed

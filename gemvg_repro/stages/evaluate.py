@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
-from ..benchmarks.fingerprint import fingerprint
-from ..benchmarks.generalised import score as generalised
+from ..benchmarks.generalised import score as generalised_score
 from ..benchmarks.generalised import shortcuts
 from ..benchmarks.predictions import PredictionLog
-from ..benchmarks.prompts import templates_at
 from ..benchmarks.registry import benchmark
 from ..benchmarks.responses import visible_text
-from ..benchmarks.suites import mig_bench
 from ..grounding.parsing import parse_answer
 from ..grounding.predictions import Prediction
 from ..grounding.samples import MODES, Mode, Sample
@@ -32,8 +27,7 @@ from ..runs.directory import Run, result_of
 from ..runs.layout import GALLERY, MODEL, OFFICIAL, PREDICTIONS, SCORES
 from ..runs.progress import ProgressPrinter
 from ..study.hub import checkpoint_folder
-from ..study.parameters import EvaluateParameters
-from ..study.paths import absolute
+from ..study.parameters import EXPORTED, EvaluateParameters
 from ..study.profiles import Profile
 from ..study.spec import RunSpec
 from ..study.variants import BASE
@@ -41,29 +35,9 @@ from . import samples
 from .answer_limits import counts, limits_of, with_note
 from .data import check_pictures
 from .prerequisites import ensure
+from .tasks import Task, generalised, published
 from .validation_rewards import write_table
 from .weights import initial_weights, weights_of
-
-
-@dataclass(frozen=True)
-class Task:
-    """Samples that the model is evaluated on in one mode, and how the responses are scored.
-
-    `table` makes one row per sample from the texts and their numbers of tokens; `official` makes the authors' score
-    from the texts as their script reads them. A task has one of them or both. `max_new_tokens`: the authors' limit of
-    an answer; without one the profile's holds, or what the longest true answer needs.
-    """
-
-    benchmark: str
-    mode: Mode
-    samples: Sequence[Sample]
-    table: Callable[[Sequence[str], Sequence[int]], pd.DataFrame] | None = None
-    official: Callable[[Sequence[str]], dict[str, Any]] | None = None
-    max_new_tokens: int | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.benchmark}-{self.mode}"
 
 
 def evaluate(spec: RunSpec[EvaluateParameters]) -> Path:
@@ -71,8 +45,6 @@ def evaluate(spec: RunSpec[EvaluateParameters]) -> Path:
 
     Answers are kept as they come, so that nothing is generated twice; scoring follows, and takes no model.
     """
-    if spec.parameters.benchmark:
-        return _evaluate_published(spec)
     checkpoint = spec.parameters.checkpoint
     given = weights_of(checkpoint_folder(checkpoint)) if checkpoint else None
     prerequisites = ensure(spec)
@@ -80,94 +52,58 @@ def evaluate(spec: RunSpec[EvaluateParameters]) -> Path:
     weights = given or initial_weights(spec)
     started = time.monotonic()
     if spec.result is None:
-        validation, test = samples.held_out(spec)
+        measured: _Benchmarks | _OwnTests = _Benchmarks(spec) if spec.parameters.benchmarks else _OwnTests(spec)
     with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters) as run:
         if run.finished is None:
-            tasks = _tasks(spec, test)
-            limits = limits_of(tasks, weights, spec.profile)
-            answers = _answer(run, weights, tasks, spec.profile, limits)
-            summaries = _score(run, tasks, answers, limits)
-            grounding = [s for s in test if s.choice is None]
-            _model_free(run, validation, grounding[: spec.parameters.samples or None])
-            _draw(run, tasks, answers)
-            about = _about(spec.parameters, prerequisites, given)
+            limits = limits_of(measured.tasks, weights, spec.profile)
+            answers = _answer(run, weights, measured.tasks, spec.profile, limits)
+            summaries = _score(run, measured.tasks, answers, limits)
+            tasks = [*(task.as_json() for task in measured.tasks), *measured.without_model(run, answers)]
+            about = _about(spec, prerequisites, given) | {"tasks": tasks}
             run.finish(about | _result(summaries, answers, limits, time.monotonic() - started))
         return run.folder
 
 
-def _evaluate_published(spec: RunSpec[EvaluateParameters]) -> Path:
-    """Evaluates a checkpoint on a published benchmark, with its authors' prompts; scored as by `benchmarks.score`.
+class _Benchmarks:
+    """Published benchmarks, with their authors' prompts, each in both modes; scored as by `benchmarks.score`.
 
     official-*.json in the run directory has the official score, ours beside it, and the fingerprint of the annotations.
+    Those that the data run exports go through the reader, the prompts and the score that the real files go through.
     """
-    params = spec.parameters
-    checkpoint = weights_of(checkpoint_folder(params.checkpoint))
-    torch.set_num_threads(spec.threads)
-    if spec.result is None:
-        root = absolute(params.root)
-        task = _published(params.benchmark, params.prompting, root, spec.profile.data.most_pixels)
-        check_pictures(benchmark(params.benchmark).annotations(root), task.samples)
-    with Run.open(params.runs_folder, spec.identity.name, spec.identity.parameters) as run:
-        if run.finished is None:
-            started = time.monotonic()
-            limits = limits_of([task], checkpoint, spec.profile)
-            answers = _answer(run, checkpoint, [task], spec.profile, limits)
-            summaries = _score(run, [task], answers, limits)
-            about = _about(params, {}, checkpoint)
-            run.finish(about | _result(summaries, answers, limits, time.monotonic() - started))
-        return run.folder
+
+    def __init__(self, spec: RunSpec[EvaluateParameters]) -> None:
+        exports, most = samples.exported(spec), spec.parameters.samples
+        self.tasks: list[Task] = []
+        for name, given in spec.parameters.roots.items():
+            root, most_pixels = (given, spec.profile.data.most_pixels) if given else (exports[name], None)
+            self.tasks += [published(name, mode, root, most_pixels, most) for mode in MODES]
+            if given:
+                check_pictures(benchmark(name).annotations(root), self.tasks[-1].samples)
+
+    def without_model(self, run: Run, answers: Answers) -> list[dict[str, Any]]:
+        """They have no baselines."""
+        return []
 
 
-def _tasks(spec: RunSpec[EvaluateParameters], test: Sequence[Sample]) -> list[Task]:
-    """Every benchmark in both modes; grey and shuffled images on the first samples, with direct prompts.
+class _OwnTests:
+    """The held-out samples in both modes; grey and shuffled images on the first of them, with direct prompts."""
 
-    Those in official formats go through the reader, the questions and the score that the real files go through.
-    """
-    limit = spec.parameters.samples
-    grounding = [s for s in test if s.choice is None][: limit or None]
-    choices = [s for s in test if s.choice is not None][: limit or None]
-    tasks = []
-    for mode in MODES:
-        tasks.append(_generalised("generalised", mode, grounding))
-        tasks.append(_generalised("understanding", mode, choices))
-        for name, root in samples.exported(spec).items():
-            tasks.append(_published(name, mode, root, most=limit))
-    few = grounding[: spec.profile.evaluate.shortcut_samples]
-    tasks.append(_generalised("blind", "direct", shortcuts.grey(few)))
-    tasks.append(_generalised("shuffled", "direct", shortcuts.shuffled(few, seed=0)))
-    return [task for task in tasks if task.samples]
+    def __init__(self, spec: RunSpec[EvaluateParameters]) -> None:
+        self._validation, test = samples.held_out(spec)
+        limit = spec.parameters.samples or None
+        self._grounding = [s for s in test if s.choice is None][:limit]
+        choices = [s for s in test if s.choice is not None][:limit]
+        few = self._grounding[: spec.profile.evaluate.shortcut_samples]
+        tasks = [generalised("generalised", mode, self._grounding) for mode in MODES]
+        tasks += [generalised("understanding", mode, choices) for mode in MODES]
+        tasks.append(generalised("blind", "direct", shortcuts.grey(few)))
+        tasks.append(generalised("shuffled", "direct", shortcuts.shuffled(few, seed=0)))
+        self.tasks = [task for task in tasks if task.samples]
 
-
-def _generalised(benchmark: str, mode: Mode, questions: Sequence[Sample]) -> Task:
-    return Task(benchmark, mode, questions, lambda texts, tokens: generalised.score(questions, texts, mode, tokens))
-
-
-def _published(name: str, mode: Mode, root: Path, most_pixels: int | None = None, most: int = 0) -> Task:
-    """A benchmark in its authors' files, or about the first `most` samples of it."""
-    chosen = benchmark(name)
-    file = chosen.annotations(root)
-    data = chosen.load(file, None, most_pixels)
-    data = chosen.head(data, most) if most else data
-    templates = templates_at(root)
-
-    def official(texts: Sequence[str]) -> dict[str, Any]:
-        score = chosen.score(data, chosen.parse(data, texts))
-        return {
-            "headline": {metric: asdict(value) for metric, value in score.headline.items()},
-            "official": score.official,
-            "beside": score.beside,
-            "rows": score.rows,
-            "notes": [*score.notes],
-            "fingerprint": fingerprint(name, file, chosen.counts(data)).as_json(),
-            "asked_in": "its own asking.yaml" if len(templates.files) > 1 else "its authors' words",
-        }
-
-    def table(texts: Sequence[str], tokens: Sequence[int]) -> pd.DataFrame:
-        return mig_bench.score(data, texts, mode, tokens)
-
-    limit = chosen.max_new_tokens(mode, templates)
-    questions = chosen.samples(data, mode, templates)
-    return Task(name, mode, questions, table if name == "mig_bench" else None, official, limit)
+    def without_model(self, run: Run, answers: Answers) -> list[dict[str, Any]]:
+        """Draws the gallery, and scores the baselines that take no model; returns what result.json has of these."""
+        _draw(run, self.tasks, answers)
+        return _model_free(run, self._validation, self._grounding)
 
 
 Answers = dict[str, dict[str, tuple[str, int]]]
@@ -236,7 +172,7 @@ def _score(run: Run, tasks: Sequence[Task], answers: Answers, limits: Mapping[st
         if task.table:
             scores = task.table(texts, tokens)
             write_table(run.folder / SCORES.name(task.name), scores)
-            summaries[task.name] = generalised.summary(scores) if not task.official else {}
+            summaries[task.name] = generalised_score.summary(scores) if not task.official else {}
         if task.official:
             content = task.official([visible_text(text, task.mode) for text in texts])
             content = with_note(content, texts, limits[task.name])
@@ -245,14 +181,16 @@ def _score(run: Run, tasks: Sequence[Task], answers: Answers, limits: Mapping[st
     return summaries
 
 
-def _model_free(run: Run, validation: Sequence[Sample], test: Sequence[Sample]) -> None:
-    """The shortcut baselines that use no image, fitted on validation samples."""
-    for name, shortcut in (
-        ("constant_box", shortcuts.constant_box),
-        ("picture_prior", shortcuts.picture_prior),
-    ):
-        scores = generalised.score(test, shortcut(validation, test), "direct")
-        write_table(run.folder / SCORES.name(f"{name}-direct"), scores)
+def _model_free(run: Run, validation: Sequence[Sample], test: Sequence[Sample]) -> list[dict[str, Any]]:
+    """The shortcut baselines that use no image, fitted on validation samples; as result.json has them."""
+    baselines = {"constant_box": shortcuts.constant_box, "picture_prior": shortcuts.picture_prior}
+    tasks = []
+    for name, shortcut in baselines.items():
+        texts = shortcut(validation, test)
+        task = generalised(name, "direct", test)
+        write_table(run.folder / SCORES.name(task.name), generalised_score.score(test, texts, "direct"))
+        tasks.append(task.as_json() | {"predictions": None})
+    return tasks
 
 
 def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
@@ -266,14 +204,23 @@ def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
     gallery.write(run.folder / GALLERY, selection, responses)
 
 
-def _about(params: EvaluateParameters, prerequisites: Mapping[str, str], given: Path | None) -> dict[str, Any]:
-    """The variant and seed that were evaluated; of a given checkpoint those of its run, if it is of one."""
-    if given is None:
-        seed = None if params.mode == BASE else params.seed
-        return {"mode": params.mode, "seed": seed, "prerequisites": {**prerequisites}}
-    trained = (result_of(given.parent) if given.name == MODEL else None) or {}
-    before = {**trained.get("prerequisites", {}), trained["mode"]: given.parent.name} if "mode" in trained else {}
-    return {"mode": trained.get("mode"), "seed": trained.get("seed"), "prerequisites": {**before, **prerequisites}}
+def _about(spec: RunSpec[EvaluateParameters], prerequisites: Mapping[str, str], given: Path | None) -> dict[str, Any]:
+    """What was evaluated: variant, seed and overrides, of a given checkpoint those of its run, if it is of one."""
+    params, before = spec.parameters, dict(prerequisites)
+    seed = None if params.mode == BASE else params.seed
+    trained: dict[str, Any] = {"mode": params.mode, "seed": seed, "overrides": dict(spec.identity.overrides)}
+    if given is not None:
+        trained = (result_of(given.parent) if given.name == MODEL else None) or {}
+        before |= trained.get("prerequisites", {}) | ({trained["mode"]: given.parent.name} if "mode" in trained else {})
+    return {
+        "mode": trained.get("mode"),
+        "seed": trained.get("seed"),
+        "overrides": trained.get("overrides", {}),
+        "profile": params.profile,
+        "prerequisites": before,
+        "model": spec.identity.parameters["model"],
+        "benchmarks": {name: str(root or EXPORTED) for name, root in params.roots.items()},
+    }
 
 
 def _result(

@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from ..launching.notebook import execute
+from ..study.overrides import text
 from ..study.parameters import DataParameters, TrainParameters
 from ..study.paths import project_root
 from ..study.plan import Job, job_of
@@ -48,5 +49,6 @@ def _command(job: Job) -> str:
     """How a run of data or a training is made by hand."""
     fields = (DataParameters if job.kind == "data" else TrainParameters).model_fields
     named = {"runs", "mode", "seed"} | {k for k, v in job.parameters.items() if v and v != fields[k].default}
-    options = [f"-p {k} {shlex.quote(str(v))}" for k, v in job.parameters.items() if k in named - {"prerequisites"}]
+    given = {k: text(v) if isinstance(v, dict) else str(v) for k, v in job.parameters.items() if k in named}
+    options = [f"-p {k} {shlex.quote(v)}" for k, v in given.items() if k != "prerequisites"]
     return f"papermill notebooks/{job.notebook.name} OUT.ipynb {' '.join(options)}"

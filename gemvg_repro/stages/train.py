@@ -212,6 +212,8 @@ def _result(spec: RunSpec[TrainParameters], log: Log, seconds: float, flops_of_t
     return {
         "mode": spec.kind,
         "seed": spec.parameters.seed,
+        "overrides": dict(spec.identity.overrides),
+        "profile": spec.parameters.profile,
         "metrics": {k: v for k, v in last.items() if k in ("loss", "reward", "token_accuracy", "kl")},
         "cost": {
             "seconds": round(seconds, 1),

@@ -8,15 +8,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from ..benchmarks.fingerprint import fingerprint
-from ..benchmarks.prompts import templates_at
-from ..benchmarks.registry import benchmark
 from ..corpora import recipe
 from ..corpora.user_coco import READER_VERSION
 from ..files import image_folder
 from ..files.hashing import sha256
-from ..files.pictures import FilePicture
-from ..grounding.samples import Mode, Picture
 from ..runs.directory import parameters_of, run_id
 from ..runs.layout import MODEL
 from .hub import checkpoint_folder, commit_of, is_hub_name
@@ -102,28 +97,3 @@ def name_and_hash_of_checkpoint(checkpoint: str) -> tuple[str, str]:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-.") or "checkpoint"
-
-
-def hash_of_benchmark(name: str, root: Path, mode: Mode) -> str:
-    """What a benchmark asks and is scored against: annotations, prompts, true answers, and the images' bytes."""
-    chosen = benchmark(name)
-    file = chosen.annotations(root)
-    samples = chosen.samples(chosen.load(file), mode, templates_at(root))
-    rows = [
-        [s.id, s.prompt or s.query, s.choice, [[t.picture, *t.box] for t in s.targets], [*map(_picture, s.pictures)]]
-        for s in samples
-    ]
-    return run_id({"annotations": fingerprint(name, file, {}).sha256, "samples": rows})
-
-
-def answer_limit_of_benchmark(name: str, root: Path, mode: Mode) -> int | None:
-    """The longest answer in tokens by the benchmark's authors; None: by the profile, which is in the identity too."""
-    return benchmark(name).max_new_tokens(mode, templates_at(root))
-
-
-def _picture(picture: Picture) -> str:
-    """An image file by its content; an image within a table by its place, since the table's hash is there."""
-    if not isinstance(picture, FilePicture):
-        return repr([getattr(picture, name, None) for name in ("group", "row", "column", "position")])
-    file = picture.root / picture.path
-    return sha256(file) if file.is_file() else "missing"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..corpora.index import INDEX_VERSION
 from ..corpora.manifest import MANIFEST
@@ -19,9 +19,10 @@ from ..runs.directory import run_id
 from ..runs.environment import library_versions
 from ..runs.json_files import read_json_or_none
 from . import content
+from .overrides import suffix, within
 from .parameters import DataParameters, EvaluateParameters, ParameterError, TrainParameters
-from .paths import PACKAGE, absolute
-from .variants import TRAINED
+from .paths import PACKAGE
+from .variants import BASE, TRAINED
 
 RESULTS_VERSION = 9
 """Raised by hand when code moves numbers: every run is then another run."""
@@ -32,6 +33,9 @@ SECTIONS = ("data", "sft", "cot_sft", "grpo", "evaluate")
 ONLY_TESTED_ON = ("test", "understanding_test", "benchmarks")
 """Settings of the drawn data that no training sees: of `data.recipe`, and `data.benchmarks`."""
 
+ONLY_TESTED_ON_NAMES = ("data.recipe.test", "data.recipe.understanding_test", "data.benchmarks")
+"""The same by their dotted names."""
+
 
 class SomeProfile(Protocol):
     """What a run's identity needs of a profile."""
@@ -40,6 +44,8 @@ class SomeProfile(Protocol):
     def name(self) -> str: ...
     @property
     def threads(self) -> Mapping[str, int]: ...
+    @property
+    def overrides(self) -> Mapping[str, Any]: ...
     def model_dump(self) -> dict[str, Any]: ...
 
 
@@ -50,10 +56,12 @@ class Identity:
     Attributes:
         name: for people, such as `hybrid-s0`.
         parameters: what moves its numbers, and nothing else; becomes its parameters.json.
+        overrides: of the values that are not the profile's, those that move them.
     """
 
     name: str
     parameters: Mapping[str, Any]
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def id(self) -> str:
@@ -92,7 +100,7 @@ def data_identity(parameters: DataParameters, profile: SomeProfile) -> Identity:
     if (given := parameters.given) and given.is_dir():
         shards = (read_json_or_none(given / MANIFEST) or {}).get("content", "")
         moving = {"results_version": RESULTS_VERSION, "most_pixels": section.get("most_pixels"), "shards": shards}
-        return Identity("data", {"kind": "data", **moving})
+        return _data("data", {"kind": "data", **moving}, within(profile.overrides, ["data.most_pixels"]))
     if given:
         settings = {name: section.get(name) for name in ("composed", "seed", "most_pixels")}
         moving = {
@@ -100,8 +108,10 @@ def data_identity(parameters: DataParameters, profile: SomeProfile) -> Identity:
             "settings": settings,
             "file": content.hash_of_coco(given, parameters.images_folder),
         }
-        return Identity("data", {"kind": "data", **moving})
-    return Identity("data", _moving("data", ("data",), profile) | {"recipe": _recipe(section)})
+        changed = within(profile.overrides, [f"data.{name}" for name in settings])
+        return _data("data", {"kind": "data", **moving}, changed)
+    changed = within(profile.overrides, ["data", "threads.data"])
+    return _data("data", _moving("data", ("data",), profile) | {"recipe": _recipe(section)}, changed)
 
 
 def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
@@ -123,7 +133,9 @@ def _composed(parameters: DataParameters, profile: SomeProfile) -> Identity:
             for name, (file, images) in parameters.benchmarks.items()
         },
     }
-    return Identity("mg_data", moving)
+    if without := data["composition"].get("without"):
+        moving["without"] = without
+    return _data("mg_data", moving, within(profile.overrides, ["data.composition", "data.most_pixels"]))
 
 
 def _recipe(data: Mapping[str, Any]) -> dict[str, str]:
@@ -145,8 +157,20 @@ def trained_on(data: Identity) -> str:
     return run_id({**data.parameters, "settings": {"data": seen}})
 
 
+def tested_on(data: Identity) -> str:
+    """The id of what the study's own evaluations see of a data run: its own, less the benchmarks that it exports."""
+    settings = data.parameters.get("settings", {}).get("data")
+    if settings is None:
+        return data.id
+    return run_id({**data.parameters, "settings": {"data": _without(settings, ["benchmarks"])}})
+
+
 def _without(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in names}
+
+
+def _data(name: str, moving: Mapping[str, Any], overrides: Mapping[str, Any]) -> Identity:
+    return Identity(f"{name}{suffix(overrides)}", moving, overrides)
 
 
 def training_identity(
@@ -162,40 +186,84 @@ def training_identity(
         "data": trained_on(data),
         "prerequisites": {} if start is None else {variant.parent: start.id},
     }
+    seen = [name for name in data.overrides if not within({name: None}, ONLY_TESTED_ON_NAMES)]
+    overrides = _overrides(mode, variant.sections, profile) | within(data.overrides, seen)
     if start is None:
         moving["base"] = _base(profile)
-    return Identity(f"{mode}-s{seed}", moving)
+        overrides |= within(profile.overrides, ["base"])
+    else:
+        overrides |= start.overrides
+    return Identity(f"{mode}{suffix(overrides)}-s{seed}", moving, overrides)
 
 
 def evaluation_identity(
     parameters: EvaluateParameters, profile: SomeProfile, data: Identity, training: Identity | None
 ) -> Identity:
     """An evaluation is known by its settings, its data and its model: a training's, a checkpoint, or the base."""
-    if parameters.checkpoint:
-        name, model = content.name_and_hash_of_checkpoint(parameters.checkpoint)
-    elif training is None:
-        name, model = "base", _base(profile)
-    else:
-        name, model = training.name, training.id
-    moving = {"model": model, "data": data.id, "samples": parameters.samples}
+    model = _model(parameters, profile, training)
+    moving = {"model": model.key, "data": tested_on(data), "samples": parameters.samples}
     if parameters.given:  # the world's answers are short
         moving["answers"] = "at least as long as the longest true one"
-    return Identity(f"evaluate-{name}", _moving("evaluate", ("evaluate",), profile) | moving)
+    seen = [name for name in data.overrides if not within({name: None}, ["data.benchmarks"])]
+    overrides = {**_overrides("evaluate", ("evaluate",), profile), **within(data.overrides, seen), **model.overrides}
+    moving = _moving("evaluate", ("evaluate",), profile) | moving
+    return Identity(f"evaluate-{model.name}{suffix(overrides)}{model.seed}", moving, overrides)
 
 
-def benchmark_identity(parameters: EvaluateParameters, profile: SomeProfile) -> Identity:
-    """A checkpoint's answers to a published benchmark, known by all that determines them."""
-    model, key = content.name_and_hash_of_checkpoint(parameters.checkpoint)
-    benchmark, prompting = parameters.benchmark, parameters.prompting
+def benchmarks_identity(
+    parameters: EvaluateParameters,
+    profile: SomeProfile,
+    data: Identity | None,
+    training: Identity | None,
+    contents: Mapping[str, Any],
+) -> Identity:
+    """A model's answers to benchmarks, known by the model and by all that they ask: an export by its data run.
+
+    Args:
+        parameters: with benchmarks.
+        profile: the scale.
+        data: the data run that exports some of them; None where none does.
+        training: the model's; None of the base, or of a checkpoint.
+        contents: of each benchmark of the user's, what its files hold.
+    """
+    model = _model(parameters, profile, training)
+    answered = {name: contents[name] if root else data and data.id for name, root in parameters.roots.items()}
     moving = _moving("evaluate", ("evaluate",), profile) | {
-        "model": key,
-        "benchmark": benchmark,
-        "mode": prompting,
+        "model": model.key,
+        "benchmarks": answered,
         "most_pixels": (profile.model_dump().get("data") or {}).get("most_pixels"),
-        "asked": content.hash_of_benchmark(benchmark, absolute(parameters.root), prompting),
-        "max_new_tokens": content.answer_limit_of_benchmark(benchmark, absolute(parameters.root), prompting),
+        "samples": parameters.samples,
     }
-    return Identity(f"evaluate-{model}-{benchmark.replace('+', 'plus')}-{prompting}", moving)
+    overrides = _overrides("evaluate", ("evaluate",), profile) | within(profile.overrides, ["data.most_pixels"])
+    overrides |= dict(model.overrides) | dict(data.overrides if data else {})
+    what = "exports" if len(answered) > 1 and not any(parameters.roots.values()) else "-".join(answered)
+    name = f"evaluate-{model.name}-{what.replace('+', 'plus')}{suffix(overrides)}{model.seed}"
+    return Identity(name, moving, overrides)
+
+
+class _Model(NamedTuple):
+    """What is evaluated: its name, the part of a run's name that says its seed, its id or hash, and its overrides."""
+
+    name: str
+    seed: str
+    key: str
+    overrides: Mapping[str, Any]
+
+
+def _model(parameters: EvaluateParameters, profile: SomeProfile, training: Identity | None) -> _Model:
+    if parameters.checkpoint:
+        name, key = content.name_and_hash_of_checkpoint(parameters.checkpoint)
+        return _Model(name, "", key, {})
+    if training is None:
+        return _Model(BASE, "", _base(profile), within(profile.overrides, ["base"]))
+    return _Model(parameters.mode, f"-s{parameters.seed}", training.id, training.overrides)
+
+
+def _overrides(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[str, Any]:
+    """Of the profile's overrides those that move the runs of a kind: of `sections`, and of what moves all runs."""
+    elsewhere = within(profile.overrides, ["threads", "base", *set(SECTIONS).difference(sections)])
+    moving = {name: value for name, value in profile.overrides.items() if name not in elsewhere}
+    return moving | within(profile.overrides, [f"threads.{kind}"])
 
 
 def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[str, Any]:

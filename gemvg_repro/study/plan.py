@@ -14,8 +14,10 @@ from typing import Any
 
 from ..runs.directory import result_of
 from ..runs.layout import JobFiles
+from .benchmark_content import Reading
 from .grid import Grid
 from .parameters import (
+    EXPORTED,
     DataParameters,
     EvaluateParameters,
     ParameterError,
@@ -104,27 +106,35 @@ def job_of(spec: RunSpec[Any], root: Path, runs: Path) -> Job:
     )
 
 
-def plan(grid: Grid, grid_file: Path, root: Path, runs: Path) -> tuple[Job, ...]:
-    """The jobs of a grid, each after those it needs: data, trainings, evaluations of variants, the report.
+def plan(grid: Grid, grid_file: Path, root: Path, runs: Path, reading: Reading = "look") -> tuple[Job, ...]:
+    """The jobs of a grid, each after those it needs: data, trainings, evaluations of variants, benchmarks, the report.
 
     Args:
         grid: the grid, of `grid_file`.
         root: the project, whose notebooks are executed.
         runs: the folder of all runs.
+        reading: whether the files of benchmarks may be read, and remembered. Of one that was never read, by `look`, the
+            runs have ids that no run has.
 
     Raises:
         ParameterError: before anything is started, when a notebook would refuse what it is given.
+        Refused: files of a benchmark are missing.
     """
-    resolve = Resolver()
+    resolve = Resolver(reading=reading)
     jobs: dict[str, Job] = {}
-    kinds: tuple[type[Parameters], ...] = (TrainParameters, EvaluateParameters)
-    for kind, point in product(kinds, grid.points()):
+    kinds: list[tuple[type[Parameters], Mapping[str, str]]] = [(TrainParameters, {}), (EvaluateParameters, {})]
+    kinds += [(EvaluateParameters, group) for group in grid.benchmark_groups()]
+    for (kind, group), point in product(kinds, grid.points()):
         if point["mode"] == BASE:
             if kind is TrainParameters:
                 continue
             point.pop("seed", None)  # it has none: one run serves all seeds
         values = {k: v for k, v in point.items() if k in kind.model_fields}
-        spec = resolve(kind.check({**values, "prerequisites": "require"}))
+        if group:
+            values["benchmarks"] = {k: v for k, v in group.items() if v != EXPORTED or not point.get("data")}
+            if not values["benchmarks"]:
+                continue  # the exports are of the profile's own data
+        spec = resolve(kind.check({**values, "runs": str(runs), "prerequisites": "require"}))
         for each in spec.chain:
             jobs.setdefault(each.identity.folder_name, job_of(each, root, runs))
     seeds = sorted({int(point["seed"]) for point in grid.points() if "seed" in point})

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from ..corpora.recipe import Stage
 from ..files import yaml_numbers
-from ..grounding.samples import Mode
+from ..grounding.samples import Kind, Mode
 from ..miniature.dataset import Recipe
 from ..training.settings import GRPOSettings, SFTSettings
+from .overrides import applied, flat, text, values
 from .paths import PACKAGE
 
 FOLDER = Path(__file__).parent / "scales"
@@ -26,12 +36,19 @@ class Composition(_Strict):
     """How a training set is composed: by a `recipe` of this package, and how large a `share` of its counts.
 
     `exported` is the number of pictures of each source that the world gives in its official format; without any, the
-    official downloads are given to the notebook.
+    official downloads are given to the notebook. `without` is a kind of samples that is left out.
     """
 
     recipe: str
     share: float = Field(default=1.0, gt=0, le=1)
     exported: Mapping[str, int] = {}
+    without: Kind | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where nothing is left out, this does not say so: the ids of data are what they were."""
+        content: dict[str, Any] = serialise(self)
+        return {name: value for name, value in content.items() if name != "without" or value is not None}
 
     @property
     def file(self) -> Path:
@@ -74,15 +91,16 @@ class WatchSettings(_Strict):
 
 
 class Profile(_Strict):
-    """A scale. The sections data, sft, cot_sft, grpo and evaluate move the runs of their stage and what follows;
-    evaluate also those of GRPO, whose rewards before and after are drawn as it says.
+    """A scale. The sections data, sft, cot_sft, grpo and evaluate move the runs of their stage and what follows.
 
+    `overrides` are the values that are not those of the file, by dotted name.
     `base` is a checkpoint: a folder of this package, a hub's name or any folder. `coordinate_step` is that of
     the integers 0 to 1000 in answers; `dtype` that of the weights. `max_pixels` bounds a picture after
     resizing (None: the checkpoint's own bound). `threads` of the CPU by kind of run.
     """
 
     name: str
+    overrides: Mapping[str, Any] = Field(default={}, exclude=True)
     base: str
     dtype: str
     max_pixels: int | None
@@ -119,15 +137,33 @@ def check_name(name: str) -> None:
         raise ValueError(f"no profile {name!r}; there are {', '.join(known)}, in {FOLDER}")
 
 
-def load_profile(name: str) -> Profile:
+def load_profile(name: str, overrides: Mapping[str, Any] = MappingProxyType({})) -> Profile:
     """Reads a profile of this package, by name; `resolve` does so once for a run, and passes it on.
 
+    Args:
+        name: such as `miniature`.
+        overrides: values in place of the file's, by dotted name; of those that are the file's own none is recorded.
+
     Raises:
-        ValueError: there is none of that name (the valid ones are listed), or its file is wrong.
+        ValueError: there is none of that name (the valid ones are listed), its file is wrong, or an override names no
+            value of it or is no valid one.
     """
     check_name(name)
     file = FOLDER / f"{name}.yaml"
+    content = yaml_numbers.load(file.read_text("utf-8"))
     try:
-        return Profile.model_validate({"name": name, **yaml_numbers.load(file.read_text("utf-8"))})
+        profile = Profile.model_validate({"name": name, **content})
     except ValidationError as error:
         raise ValueError(f"{file} is no profile:\n{error}") from None
+    if not overrides:
+        return profile
+    own = values(profile)
+    single = flat(overrides, own)
+    try:
+        changed = Profile.model_validate({"name": name, **applied(content, single)})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"with {text(single)} {file.name} is no profile: {problems}") from None
+    theirs = values(changed)
+    moved = {each: theirs[each] for each in single if theirs[each] != own[each]}
+    return changed.model_copy(update={"overrides": moved})

@@ -91,10 +91,14 @@ def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: i
             before = earlier if earlier == "data" else f"{earlier}-s{seed}"
             needed = {"data": known.get("data"), earlier: known.get(before)}
             result["prerequisites"] = {mode: name for mode, name in needed.items() if name}
-        _write(folder / "parameters.json", {"id": directory[-10:], "settings": {}})
+        kind = "data" if name == "data" else "evaluate" if name.startswith("evaluate-") else "train"
+        _write(folder / "parameters.json", {"id": directory[-10:], "kind": kind, "mode": variant, "seed": seed})
         _write(folder / "environment.json", _environment())
-        named = {"id": directory[-10:], "name": name, "mode": variant, "seed": seed}
-        _write(folder / "result.json", named | result)
+        named = {"id": directory[-10:], "name": name}
+        about: dict[str, Any] = (
+            {"mode": variant, "seed": None if variant == "base" else seed, "overrides": {}} if kind != "data" else {}
+        )
+        _write(folder / "result.json", named | about | result)
 
 
 def unfinish(folder: Path, step: int = 120, total: int = 250) -> None:
@@ -148,6 +152,7 @@ def _evaluation(
     selection = gallery.choose(test)
     answers: dict[tuple[str, str], gallery.Answer] = {}
     rng = np.random.default_rng(seed)
+    files: dict[tuple[str, str], dict[str, Any]] = {}
     for mode in MODES:
         texts = responses(grounding, variant, mode, seed)
         tokens = [8 + len(text) // (9 if mode == "direct" else 4) for text in texts]
@@ -168,12 +173,16 @@ def _evaluation(
         tables["mig_bench"] = pd.DataFrame({"sample": records, "scene": records, "task": tasks, "correct": hits})
         for name, table in tables.items():
             table.to_parquet(folder / f"scores-{name}-{mode}.parquet", index=False)
+            files[name, mode] = {"scores": f"scores-{name}-{mode}.parquet", "official": None}
         for benchmark, metrics in OFFICIAL.items():
             value = SKILL[variant][mode == "cot"]
             headline = {metric: {"value": value, "n": 120, "share": share} for metric, share in metrics.items()}
             _write(folder / f"official-{benchmark}-{mode}.json", {"headline": headline})
+            file = files.setdefault((benchmark, mode), {"scores": None})
+            file["official"] = f"official-{benchmark}-{mode}.json"
     gallery.write(folder / "gallery", selection, answers)
-    return _cost(45, 0, 60_000)
+    done = [{"benchmark": benchmark, "mode": mode, **of_task} for (benchmark, mode), of_task in files.items()]
+    return _cost(45, 0, 60_000) | {"tasks": done}
 
 
 def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:

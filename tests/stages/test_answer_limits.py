@@ -12,8 +12,9 @@ from gemvg_repro.grounding.samples import Sample, Target
 from gemvg_repro.models.processor import load_processor
 from gemvg_repro.report.numbers.collect import collect
 from gemvg_repro.report.sections import official_scores
-from gemvg_repro.stages import evaluate as stage
+from gemvg_repro.stages import tasks as stage
 from gemvg_repro.stages.answer_limits import limits_of, longest_true_answer, with_note
+from gemvg_repro.stages.evaluate import evaluate
 from gemvg_repro.study.parameters import EvaluateParameters
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.spec import RunSpec, resolve
@@ -53,10 +54,11 @@ def test_the_benchmark_s_figure_holds_else_what_the_longest_true_answer_needs() 
 
 def test_the_miniature_s_exports_keep_its_limits(tmp_path: Path) -> None:
     from gemvg_repro.miniature.exports import benchmarks
-    from gemvg_repro.stages.evaluate import _published
 
     benchmarks.write(tmp_path, 0, PROFILE.data.benchmarks)
-    tasks = [_published(name, mode, tmp_path / name) for name in PROFILE.data.benchmarks for mode in ("direct", "cot")]
+    tasks = [
+        stage.published(name, mode, tmp_path / name) for name in PROFILE.data.benchmarks for mode in ("direct", "cot")
+    ]
     assert set(limits(*tasks[::2]).values()) == {48} and set(limits(*tasks[1::2]).values()) == {96}
 
 
@@ -69,8 +71,13 @@ def test_an_answer_without_its_end_reached_the_limit() -> None:
 
 
 def spec(folder: Path) -> RunSpec[EvaluateParameters]:
-    params = {"runs": str(folder / "runs"), "checkpoint": str(BASE), "benchmark": "mig_bench"}
-    return resolve(EvaluateParameters.check(params | {"root": str(folder / "MIG-Bench")}))
+    benchmarks = {"mig_bench": str(folder / "MIG-Bench")}
+    params = {"runs": str(folder / "runs"), "checkpoint": str(BASE), "benchmarks": benchmarks}
+    return resolve(EvaluateParameters.check(params))
+
+
+def limit_of(answers: RunSpec[EvaluateParameters]) -> int:
+    return int(answers.identity.parameters["benchmarks"]["mig_bench"]["direct"]["max_new_tokens"])
 
 
 def test_a_limit_is_in_the_id_and_beside_the_score_and_in_the_report(
@@ -78,14 +85,14 @@ def test_a_limit_is_in_the_id_and_beside_the_score_and_in_the_report(
 ) -> None:
     mig_bench_file.export(RECORDS, tmp_path)
     first = spec(tmp_path)
-    assert first.identity.parameters["max_new_tokens"] == 128
+    assert limit_of(first) == 128
     own = """mig_bench: {
       direct: {text: "Answer with the boxes only.", source: x, max_new_tokens: 1, limit_source: x},
       cot: {text: "?", source: x}}"""
     (tmp_path / "MIG-Bench/asking.yaml").write_text(own)
     second = spec(tmp_path)
-    assert second.identity.parameters["max_new_tokens"] == 1 and second.identity.id != first.identity.id
-    run = stage.evaluate(second)
+    assert limit_of(second) == 1 and second.identity.id != first.identity.id
+    run = evaluate(second)
     score = json.loads((run / "official-mig_bench-direct.json").read_text())
     assert (score["max_new_tokens"], score["responses"], score["reached_limit"]) == (1, 3, 3)
     assert score["notes"] == ["3 of 3 answers reached the limit of 1 tokens and were cut off there"]

@@ -197,7 +197,7 @@ def test_a_benchmark_with_a_picture_missing(tmp_path: Path) -> None:
     picture.write_bytes(picture.read_bytes()[:40])
     shutil.copytree(tiny_model.folder(), tmp_path / "weights")
     params = EvaluateParameters(
-        checkpoint=str(tmp_path / "weights"), benchmark="mig_bench", root=str(tmp_path),
+        checkpoint=str(tmp_path / "weights"), benchmarks={"mig_bench": str(tmp_path)},
         runs=str(tmp_path / "runs"),
     )  # fmt: skip
     with refused(tmp_path, "mig_bench/", ", picture", picture.name, MEND):

@@ -28,7 +28,7 @@ def test_a_training_is_watched(mode: str, every: int, steps: list[int], tmp_path
     evaluate = profile.evaluate.model_copy(update={"max_new_tokens": {"direct": 6, "cot": 6}})
     watching = WatchSettings(samples=3, every=dict.fromkeys(("sft", "cot_sft", "grpo"), every))
     profile = profile.model_copy(update={"watching": watching, "evaluate": evaluate})
-    spec = Resolver(lambda name: profile)(TrainParameters.check({"mode": mode, "runs": str(tmp_path)}))
+    spec = Resolver(lambda name, _: profile)(TrainParameters.check({"mode": mode, "runs": str(tmp_path)}))
     weights = []
     for watched in (True, False) if mode == "hybrid" else (True,):
         model, processor = model_and_processor()

@@ -48,8 +48,7 @@ def asked(folder: Path, **changes: str) -> EvaluateParameters:
     given = {
         "runs": str(folder / "runs"),
         "checkpoint": NAME,
-        "benchmark": "mig_bench",
-        "root": str(folder / "MIG-Bench"),
+        "benchmarks": f"mig_bench='{folder / 'MIG-Bench'}'",
     }
     return EvaluateParameters.check(given | changes)
 
@@ -59,7 +58,7 @@ def test_a_name_is_its_snapshot_and_its_commit_the_identity(tmp_path: Path, cach
     mig_bench_file.export(RECORDS, tmp_path)
     assert checkpoint_folder(NAME) == snapshot
     first = resolve(asked(tmp_path)).identity
-    assert first.name == "evaluate-tiny-qwen2-vl-mig_bench-direct"
+    assert first.name == "evaluate-tiny-qwen2-vl-mig_bench"
     assert first.parameters["model"] == f"{NAME}@{COMMIT}"
     run = evaluate(resolve(asked(tmp_path)))
     by_folder = evaluate(resolve(asked(tmp_path, checkpoint=str(BASE))))
@@ -74,14 +73,14 @@ def test_a_base_given_by_name_is_its_commit_too(cache: Path, monkeypatch: pytest
     profile = load_profile("miniature").model_copy(update={"base": NAME})
     assert checkpoint_folder(profile.base_folder()) == snapshot
     params = TrainParameters.check({"mode": "sft"})
-    resolve_with = Resolver(lambda name: profile)
+    resolve_with = Resolver(lambda name, _: profile)
     first = resolve_with(params).identity
     assert first.parameters["base"] == f"{NAME}@{COMMIT}"
     fill(cache, COMMIT[::-1])
-    assert Resolver(lambda name: profile)(params).identity.id != first.id
+    assert Resolver(lambda name, _: profile)(params).identity.id != first.id
     shutil.rmtree(cache)
     for missing in (
-        lambda: Resolver(lambda name: profile)(params).identity,
+        lambda: Resolver(lambda name, _: profile)(params).identity,
         lambda: checkpoint_folder(profile.base_folder()),
     ):
         with pytest.raises(Refused, match=rf"hf download {NAME}.*`base` of a profile"):
@@ -103,7 +102,7 @@ def test_what_is_not_there_and_cannot_be_had_is_refused_with_what_can_be_done(tm
     for name in (NAME, "Nobody/Nothing"):
         with pytest.raises(Refused, match=rf"'{name}' is no folder here.*\n.*hf download {name}.*-p checkpoint DIR"):
             evaluate(resolve(asked(tmp_path, checkpoint=name)))
-    assert not (tmp_path / "runs").exists()
+        assert [each.name for each in (tmp_path / "runs").iterdir()] == [".jobs"]  # what the benchmark holds
 
 
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../x", "/x/y", "Qwen/", "Qwen/..", "Qwen/a b"])

@@ -45,6 +45,7 @@ def test_the_whole_grid_in_order(tmp_path: Path) -> None:
     assert by_name["hybrid-s0"].parameters == {
         "profile": "miniature",
         "runs": str(tmp_path / "runs"),
+        "overrides": "",
         "mode": "hybrid",
         "seed": 0,
         "data": "",

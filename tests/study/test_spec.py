@@ -78,7 +78,7 @@ def test_a_launch_and_its_report_are_resolved_once(tmp_path: Path, counts: Count
             check(job.spec)
     reads, identities = counts.take()
     assert reads == ONE_PROFILE and set(identities.values()) == {1}
-    assert set(identities) == {job.name for job in jobs if not job.is_report} and len(identities) == 2 * 12 + 2
+    assert set(identities) == {job.name for job in jobs if not job.is_report} and len(identities) == 2 * 18 + 3
     study = reported(ReportParameters(grid=str(file), seeds=[0, 1], runs=str(tmp_path)))
     reads, identities = counts.take()
     assert reads == ONE_PROFILE and set(identities.values()) == {1} and len(study.keys) == len(identities)

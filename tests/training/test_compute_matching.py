@@ -59,7 +59,7 @@ def test_a_supervised_stage_continues_with_scenes_that_no_earlier_one_has_seen(s
     _, processor = model_and_processor()
     short = {"sft": replace(SFT, steps=2), "cot_sft": replace(SFT, steps=1), "grpo": replace(GRPO, steps=1)}
     profile = load_profile("miniature").model_copy(update=short)
-    resolve = Resolver(lambda name: profile)
+    resolve = Resolver(lambda name, _: profile)
 
     def stage(mode: str, **more: int) -> Any:
         params = TrainParameters.check({"mode": mode, "seed": seed, **more})

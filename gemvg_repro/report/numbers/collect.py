@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +13,9 @@ import pandas as pd
 
 from ...runs.directory import result_of
 from ...runs.json_files import RunError, read_json_or_none
-from ...runs.layout import ENVIRONMENT, LOG, OFFICIAL, PARAMETERS, RESULT, SCORES, JobFiles
+from ...runs.layout import ENVIRONMENT, LOG, PARAMETERS, RESULT, JobFiles
 from ...runs.progress import progress_of
+from ...study.overrides import variant
 from ..labels import position
 
 Purpose = Literal["data", "training", "evaluation"]
@@ -22,14 +23,23 @@ PURPOSES: tuple[Purpose, ...] = ("data", "training", "evaluation")
 
 State = Literal["finished", "unfinished", "failed", "unreadable"]
 
-_DIRECTORY = re.compile(
-    r"(?P<name>(?P<evaluate>evaluate-)?(?P<variant>[a-z0-9][a-z0-9_.-]*?)(?:-s(?P<seed>\d+))?)-(?P<id>[0-9a-f]{10})"
-)
+_KINDS: dict[str, Purpose] = {"data": "data", "train": "training", "evaluate": "evaluation"}
+"""By the `kind` of parameters.json."""
+
+_DIRECTORY = re.compile(r"(?P<name>[a-z0-9][a-z0-9_.=-]*)-(?P<id>[0-9a-f]{10})")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory. Only `result.json` says that a run is finished; the rest tells how far it came."""
+    """One run directory. Only `result.json` says that a run is finished; the rest tells how far it came.
+
+    Attributes:
+        directory: `name-id`; nothing but these two is taken from its name.
+        purpose: what parameters.json says.
+        variant, seed, overrides: what result.json says. Of an unfinished training the variant is its mode, or its name
+            where that has overrides; of other unfinished runs it is the name.
+        state: how it stands, and `note`, why.
+    """
 
     directory: Path
     name: str
@@ -39,6 +49,7 @@ class Run:
     seed: int | None
     state: State
     note: str
+    overrides: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict, repr=False)
     environment: dict[str, Any] = field(default_factory=dict, repr=False)
     result: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -52,12 +63,22 @@ class Run:
 
     def scores(self) -> dict[tuple[str, str], pd.DataFrame]:
         """The scores of every sample, one row each, by (benchmark, mode)."""
-        return {task: pd.read_parquet(path) for task, path in SCORES.find(self.directory).items()}
+        return {task: pd.read_parquet(path) for task, path in self._files("scores").items()}
 
     def official(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
         """The headline of every official score: by (benchmark, mode), by metric, its value, n and share."""
-        files = OFFICIAL.find(self.directory)
-        return {task: (read_json_or_none(path) or {}).get("headline", {}) for task, path in files.items()}
+        return {
+            task: (read_json_or_none(path) or {}).get("headline", {}) for task, path in self._files("official").items()
+        }
+
+    @property
+    def tasks(self) -> list[dict[str, Any]]:
+        """What a finished evaluation was of: benchmark, mode, samples, and the files of each (None: it has none)."""
+        return list(self.result.get("tasks", ()))
+
+    def _files(self, which: Literal["scores", "official"]) -> dict[tuple[str, str], Path]:
+        tasks = ((task, self.directory / task[which]) for task in self.tasks if task[which])
+        return {(task["benchmark"], task["mode"]): path for task, path in tasks}
 
 
 @dataclass(frozen=True)
@@ -131,20 +152,32 @@ def _read(directory: Path) -> Run | None:
     match = _DIRECTORY.fullmatch(directory.name)
     if match is None or not directory.is_dir():
         return None
-    purpose: Purpose = "training"
-    if match["evaluate"]:
-        purpose = "evaluation"
-    elif match["variant"] == "data":
-        purpose = "data"
+    documents = _documents(directory)
+    about = {**documents.get("parameters", {}), **documents.get("result", {})}
+    purpose = _KINDS.get(str(about.get("kind")), "training")
+    if purpose == "evaluation" and documents["state"] == "finished" and "tasks" not in about:
+        old = "its result.json does not name its tasks: an earlier version made it; remove the folder and launch again"
+        documents |= {"state": "unreadable", "note": old}
     return Run(
         directory=directory,
         name=match["name"],
         id=match["id"],
         purpose=purpose,
-        variant=match["variant"],
-        seed=int(match["seed"]) if match["seed"] is not None else None,
-        **_documents(directory),
+        variant=_variant(match["name"], about),
+        seed=about.get("seed"),
+        overrides=about.get("overrides", {}),
+        **documents,
     )
+
+
+def _variant(name: str, about: Mapping[str, Any]) -> str:
+    """By the mode and the overrides; without them, by name."""
+    mode, seed = about.get("mode"), about.get("seed")
+    if mode is None:
+        return name
+    if "overrides" not in about and name != f"{mode}-s{seed}":
+        return name
+    return variant(mode, about.get("overrides", {}))
 
 
 def _documents(directory: Path) -> dict[str, Any]:

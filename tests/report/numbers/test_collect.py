@@ -60,18 +60,33 @@ def test_a_damaged_file_makes_a_run_unreadable(tmp_path: Path, name: str) -> Non
     assert f"{name}.json" in completeness(collect(tmp_path))["note"].iloc[0]
 
 
-def test_names(tmp_path: Path) -> None:
-    for name in ("data", "hybrid-s12", "evaluate-hybrid-s12", "evaluate-my-model.2"):
-        make(tmp_path, f"{name}-0123456789", result=DONE)
+def test_what_a_run_is_of_is_said_by_its_result_whatever_its_folder_is_called(tmp_path: Path) -> None:
+    training = {"mode": "hybrid", "seed": 12, "overrides": {}}
+    runs: list[tuple[str, str, dict[str, object]]] = [
+        ("data", "data", {}),
+        ("hybrid-s12", "train", training),
+        ("direct-s3", "train", {**training, "overrides": {"grpo.rollouts": 16, "grpo.weights.count": 0.0}}),
+        ("evaluate-cot-s1-mig_bench", "evaluate", {**training, "tasks": []}),
+        ("evaluate-my-model.2", "evaluate", {"mode": None, "seed": None, "tasks": []}),
+        ("evaluate-old-s0", "evaluate", training),
+    ]
+    for name, kind, result in runs:
+        make(tmp_path, f"{name}-0123456789", parameters={"kind": kind}, result={**DONE, **result})
+    make(tmp_path, "sft-s4-0123456789", parameters={"kind": "train", "mode": "sft", "seed": 4})
+    make(tmp_path, "sft-sft.steps=9-s4-0123456789", parameters={"kind": "train", "mode": "sft", "seed": 4})
     make(tmp_path, "report")
     (tmp_path / "notes-0123456789").write_text("a file")
-    listed = [(run.purpose, run.variant, run.seed) for run in collect(tmp_path).counted]
+    listed = [(run.purpose, run.variant, run.seed) for run in collect(tmp_path).counted if run.state != "unreadable"]
     assert listed == [
         ("data", "data", None),
+        ("training", "sft", 4),
         ("training", "hybrid", 12),
+        ("training", "hybrid, grpo.rollouts=16, grpo.weights.count=0", 12),
+        ("training", "sft-sft.steps=9-s4", 4),
         ("evaluation", "hybrid", 12),
-        ("evaluation", "my-model.2", None),
+        ("evaluation", "evaluate-my-model.2", None),
     ]
+    assert states(tmp_path)["evaluate-old-s0-0123456789"] == "unreadable"  # of an earlier version
 
 
 def test_a_plan_leaves_other_settings_out(tmp_path: Path) -> None:
