@@ -152,7 +152,7 @@ def launch(
     code = Snapshot.of(ROOT, snapshots(runs))
     if cluster == "local":
         if options.dry_run:
-            return run_here.dry_run(jobs, options.json, console)
+            return run_here.dry_run(jobs, grid.resources, options.json, console)
         resources = grid.resources.model_copy(update={"jobs": options.jobs or grid.resources.jobs})
         return run_here.run_here(jobs, whole_plan, request, resources, code, options.json, console)
     resources = grid.resources.model_copy(update={"parallel": options.jobs} if options.jobs else {})

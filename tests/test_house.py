@@ -25,6 +25,7 @@ FLOORS = (
     ("training",),
     ("miniature",),
     ("study",),
+    ("preflight",),
     ("launching",),
     ("report", "stages"),
 )

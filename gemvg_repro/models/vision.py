@@ -57,7 +57,21 @@ def _embed_patches(self: Any, hidden_states: Tensor) -> Tensor:
 
 
 def _encode_distinct(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
-    """The vision tower's forward, on each distinct image once; equal images share its output."""
+    """The vision tower's forward, on each distinct image once; equal images share its output.
+
+    A frozen tower runs without gradients: activation checkpointing (transformers 5.23) has every input require one, and
+    so has a frozen tower computed again and backwards, for nothing.
+    """
+    with torch.set_grad_enabled(torch.is_grad_enabled() and is_trained(self)):
+        return _encode(self, hidden_states, grid_thw, **kwargs)
+
+
+def is_trained(module: Any) -> bool:
+    """Whether any of its weights is."""
+    return any(weights.requires_grad for weights in module.parameters())
+
+
+def _encode(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
     patches = grid_thw.prod(-1).tolist()
     images = torch.split(hidden_states, patches)
     copy_of, distinct = first_equal(list(zip(images, grid_thw, strict=True)))

@@ -35,7 +35,7 @@ def checkpoint_folder(checkpoint: str) -> Path:
     here = absolute(checkpoint)
     if here.is_dir() or not _NAME.fullmatch(checkpoint):
         return here
-    if (folder := _cached(checkpoint)) is not None:
+    if (folder := cached(checkpoint)) is not None:
         return folder
     from huggingface_hub import snapshot_download
 
@@ -56,7 +56,7 @@ def commit_of(name: str) -> str:
     Raises:
         Refused: there is neither.
     """
-    if (folder := _cached(name)) is not None:
+    if (folder := cached(name)) is not None:
         return folder.name
     from huggingface_hub import model_info
 
@@ -66,7 +66,7 @@ def commit_of(name: str) -> str:
         raise _refusal(name, error) from error
 
 
-def _cached(name: str) -> Path | None:
+def cached(name: str) -> Path | None:
     """The snapshot in the hub's cache, if it is whole."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from .devices import DEVICES
 from .variants import TRAINED
 
 KINDS = ("data", *TRAINED, "evaluate", "report")
@@ -33,6 +34,8 @@ class Needs(BaseModel):
 
     Attributes:
         gpus: a node.
+        gpu: the kind of them (study/devices.py), by which memory and hours are estimated before a run is submitted;
+            where a partition has several kinds, `constraint` chooses.
         cpus: None: as many as the run has threads.
         mem_gb: of memory; None: the cluster's default.
         timeout_min: the time limit of one attempt; a run that needs more is requeued and goes on.
@@ -49,6 +52,7 @@ class Needs(BaseModel):
     qos: str | None = None
     constraint: str | None = None
     gpus: int = Field(default=0, ge=0)
+    gpu: str | None = None
     cpus: int | None = Field(default=None, ge=1)
     mem_gb: float | None = Field(default=None, gt=0)
     timeout_min: int = Field(default=600, ge=1)
@@ -56,6 +60,13 @@ class Needs(BaseModel):
     signal_s: int | None = Field(default=None, ge=MIN_SIGNAL_S)
     setup: Sequence[str] = ()
     parallel: int | None = Field(default=None, ge=1)
+
+    @field_validator("gpu")
+    @classmethod
+    def _known_gpu(cls, gpu: str | None) -> str | None:
+        if gpu is not None and gpu not in DEVICES:
+            raise ValueError(f"no GPU {gpu!r}; known are {', '.join(DEVICES)}; leave it out for another kind")
+        return gpu
 
     @model_validator(mode="after")
     def _time_to_save(self) -> Self:
@@ -92,12 +103,15 @@ class Resources(Needs):
     Attributes:
         cluster: `auto` is Slurm where one answers, else this machine.
         jobs: on this machine: places for runs side by side, of which each takes as many as it has threads.
+        max_gpu_hours: a launch that is expected to take more needs a yes, at the terminal or by --yes; None: a terminal
+            asks about any, elsewhere the answer is yes.
         shared: says that the nodes see the folder of all runs, where it does not look like it.
         kinds: what some kinds of runs need instead: `evaluate: {gpus: 1, timeout_min: 120}`.
     """
 
     cluster: Literal["auto", "local", "slurm"] = "auto"
     jobs: int = Field(default=2, ge=1)
+    max_gpu_hours: float | None = Field(default=None, ge=0)
     shared: bool = False
     kinds: Mapping[str, Mapping[str, Any]] = {}
 

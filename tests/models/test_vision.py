@@ -53,3 +53,13 @@ def test_features_and_gradients_equal_the_stock_ones(shapes: list[tuple[int, int
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-3)
+
+
+def test_a_frozen_tower_is_not_computed_backwards() -> None:
+    model, _ = model_and_processor()
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    grid = torch.tensor([[1, 4, 4]])
+    patches = torch.randn(16, model.model.visual.patch_embed.proj.weight[0].numel())
+    for trained in (True, False):
+        model.model.visual.requires_grad_(trained)
+        assert model.model.visual(patches, grid_thw=grid).pooler_output.requires_grad is trained

@@ -21,7 +21,8 @@ def test_kinds_may_need_something_else() -> None:
         ({"timeout_min": 2}, "expected timeout_min 3 or more"),
         ({"kinds": {"evaluate": {"timeout_min": 1}}}, "leaves no time to work"),
         ({"kinds": {"sftt": {}}}, "no kind 'sftt'; there are data, sft"),
-        ({"kinds": {"sft": {"gpu": 1}}}, "Extra inputs"),
+        ({"kinds": {"sft": {"cpu": 1}}}, "Extra inputs"),
+        ({"gpu": "V100"}, "no GPU 'V100'; known are A100, H100"),
         ({"cluster": "cloud"}, "'auto', 'local' or 'slurm'"),
     ],
 )

@@ -22,6 +22,7 @@ from ..local import LocalSchedule
 from ..slurm import SlurmError
 from ..status import explain, job_statuses
 from ..status_table import as_json, line, table
+from .submit import print_expectations
 from .terminal import print_statuses
 
 POLL_S = 0.2
@@ -63,13 +64,14 @@ def run_here(
     return _print_outcome(schedule, json_output)
 
 
-def dry_run(jobs: Sequence[Job], json_output: bool, console: Console) -> int:
+def dry_run(jobs: Sequence[Job], resources: Resources, json_output: bool, console: Console) -> int:
     """Prints how the runs stand and which notebooks would be executed; starts and writes nothing."""
     statuses = job_statuses(jobs)
     print_statuses(statuses, json_output, console)
     for job in (status.job for status in statuses if status.state != "finished" and not json_output):
         needs = ", ".join(job.needs) or "nothing"
         print(f"{job.notebook.name} -> {job.folder} ({job.threads} threads; needs {needs})")
+    print_expectations(jobs, resources, json_output, console)
     return 0
 
 

@@ -14,8 +14,9 @@ from ...runs.layout import launcher_folder
 from ...runs.ownership import Lock, OwnedError
 from ...study.plan import Job
 from ...study.resources import Resources
+from ..expectations import expectations, table, utilisations
 from ..launches import LaunchRecords, Request, pin_grid
-from ..slurm import largest_array
+from ..slurm import SlurmError, largest_array
 from ..slurm_arrays import gpu_hours, mark_to_submit, plan_arrays
 from ..slurm_submission import Submitter, with_user_defaults
 from ..status import job_statuses
@@ -57,9 +58,8 @@ def submit(
         arrays = plan_arrays(mark_to_submit(job_statuses(jobs), options.retry), resources, largest_array())
         for wait in submitter.check(arrays, resources):
             print(wait, file=sys.stderr)
-        hours = gpu_hours(arrays)
-        cost = f"This may take up to {math.ceil(hours):,} GPU hours, in the first attempt of each run."
-        if hours and not confirm(cost, options.yes):
+        submitted = [job for array in arrays for job in array.jobs if job is not None]
+        if not _may_spend(submitted, resources, gpu_hours(arrays), options, console):
             return 130
         LaunchRecords(runs, jobs[0].notebook.parents[1]).record(plan, request, "slurm", submitter.folder.name)
         ids = submitter.submit(arrays)
@@ -78,10 +78,42 @@ def dry_run(
     statuses = mark_to_submit(job_statuses(jobs), options.retry)
     arrays = plan_arrays(statuses, resources, largest_array())
     print_statuses(statuses, options.json_output, console)
+    print_expectations([s.job for s in statuses if s.state == "missing"], resources, options.json_output, console)
     for number, array in enumerate(arrays if not options.json_output else ()):
         ids = {n: f"<{arrays[n].name}>" for n in range(number)}
         print(f"\n# --- {array.name}\n{submitter.script(number, array, ids)}")
     return 0
+
+
+def _may_spend(
+    jobs: Sequence[Job], resources: Resources, limit: float, options: SubmitOptions, console: Console
+) -> bool:
+    """Shows what the jobs are expected to take, of at most `limit` GPU hours, and asks where that needs a yes."""
+    if not limit:
+        return True
+    expected = print_expectations(jobs, resources, options.json_output, console)
+    cost = f"This may take up to {math.ceil(limit):,} GPU hours, in the first attempt of each run."
+    cap = resources.max_gpu_hours
+    if cap is None:
+        return confirm(cost, options.yes)
+    hours = limit if expected is None else expected
+    if hours <= cap or options.yes:
+        return True
+    cost = f"{hours:,.0f} GPU hours are expected, and max_gpu_hours is {cap:,.0f}. {cost}"
+    if not sys.stdin.isatty():
+        raise SlurmError(f"{cost} Nothing was submitted: raise the cap (--set max_gpu_hours={hours:.0f}), or say --yes")
+    return confirm(cost, options.yes)
+
+
+def print_expectations(jobs: Sequence[Job], resources: Resources, json_output: bool, console: Console) -> float | None:
+    """Prints hours, memory and disk of the jobs that compute on GPUs; returns the GPU hours in all, None where one
+    names no kind of GPU."""
+    each = expectations(jobs, resources)
+    if each and not json_output:
+        console.print(table(each))
+        print(utilisations())
+    hours = [one.hours for one in each]
+    return None if None in hours else sum(h for h in hours if h is not None)
 
 
 def _turn(lock: Path) -> Lock:

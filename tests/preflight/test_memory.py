@@ -1,0 +1,36 @@
+"""The memory of the 7B, from its config alone, beside what was worked out by hand (weights, gradients, optimiser)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gemvg_repro.preflight.base_config import SHIPPED
+from gemvg_repro.preflight.estimates import cuts, memory_of, valid_processes
+from gemvg_repro.study.profiles import load_profile
+
+QWEN_7B: dict[str, Any] = json.loads((SHIPPED / "Qwen--Qwen2-VL-7B-Instruct.json").read_text())
+PAPER = load_profile("paper")
+
+
+def test_the_parts_of_sft_on_one_device_and_on_eight() -> None:
+    one, eight = (memory_of("sft", PAPER, QWEN_7B, processes) for processes in (1, 8))
+    by_hand = {"weights": 16.58e9, "gradients": 15.23e9, "optimiser": 76.16e9, "patches of a step": 7.4e9}
+    assert {name: one.parts[name] for name in by_hand} == pytest.approx(by_hand, rel=0.01)
+    assert one.phase == "training" and 116e9 < one.total < 135e9
+    assert eight.parts["optimiser"] == pytest.approx(by_hand["optimiser"] / 8, rel=0.01)
+    assert eight.parts["weights"] == one.parts["weights"] and eight.total < 60e9
+
+
+def test_what_must_be_cut_is_said_in_numbers() -> None:
+    assert valid_processes("sft", PAPER) == [1, 2, 4, 8, 16, 32, 64]
+    fits = list(cuts("sft", PAPER, QWEN_7B, 80 * 2.0**30))
+    assert [line.partition(" fits")[0] for line in fits] == [
+        "--gpus 4",
+        "--gpus 8",
+        "--gpus 16",
+        "--gpus 32",
+        "--gpus 64",
+    ]
