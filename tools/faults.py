@@ -53,6 +53,7 @@ SMALL: dict[str, Any] = {
         "recipe": {"validation": 40, "test": 40, "understanding_test": 10},
         "composition": {
             "share": 0.03, "exported": {"coco": 120, "d3": 240, "egoexo4d": 240, "mvtrack": 60, "star": 600},
+            "prompts": 40,
         },
     },
     "sft": {"steps": 12, "conversations": 4, "micro_batch": 4, "turns": 1, "save_every": 3},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -109,11 +110,34 @@ class CompositionRecipe(_Strict):
         """The rules that a cell is composed by."""
         return Rules.model_validate({**self.rules, **cell.rules})
 
+    def supervised(self) -> CompositionRecipe:
+        """What SFT alone is trained on, all of it in both of its stages: each cell's share of `sft`."""
+        counts = [round(cell.count * self.stages_of(cell)["sft"]) for cell in self.cells]
+        return self._only(counts, {"sft": 1.0, "cot_sft": 1.0, "grpo": 0.0}, self.turns)
+
+    def prompts(self, number: int, turns: int) -> CompositionRecipe:
+        """So many samples for GRPO alone, with up to `turns` questions each, mixed as each cell's share of it says."""
+        weights = [cell.count * self.stages_of(cell)["grpo"] for cell in self.cells]
+        ends = [round(number * sum(weights[: n + 1]) / sum(weights)) for n in range(len(weights))]
+        counts = [end - start for start, end in pairwise([0, *ends])]
+        return self._only(counts, {"sft": 0.0, "cot_sft": 0.0, "grpo": 1.0}, turns)
+
+    def _only(self, counts: Sequence[int], stages: Mapping[Stage, float], turns: int) -> CompositionRecipe:
+        cells = tuple(
+            cell.model_copy(update={"count": count, "stages": stages})
+            for cell, count in zip(self.cells, counts, strict=True)
+        )
+        return self.model_copy(update={"cells": cells, "turns": turns, "paper": _paper(self.paper, cells)})
+
     def scaled(self, share: float) -> CompositionRecipe:
         """The same recipe with a share of every count, rounded up; the paper's counts follow."""
         cells = tuple(c.model_copy(update={"count": -int(-c.count * share // 1)}) for c in self.cells)
-        paper = {name: sum(c.count for c in cells if c.counted_as == name) for name in self.paper}
-        return self.model_copy(update={"cells": cells, "paper": paper})
+        return self.model_copy(update={"cells": cells, "paper": _paper(self.paper, cells)})
+
+
+def _paper(names: Iterable[str], cells: Sequence[Cell]) -> dict[str, int]:
+    """The paper's counts, of the cells as they are counted."""
+    return {name: sum(c.count for c in cells if c.counted_as == name) for name in names}
 
     def without(self, kind: Kind | None) -> CompositionRecipe:
         """The same recipe without the cells of a kind, if one is given; the paper's counts follow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -23,7 +24,7 @@ from ..runs.progress import ProgressPrinter
 from ..study.parameters import DataParameters
 from ..study.profiles import DataSettings
 from ..study.spec import RunSpec
-from .samples import BENCHMARKS, MG_FOLDER, OFFICIAL, WORLD_FILE, world_pictures
+from .samples import BENCHMARKS, MG_FOLDER, OFFICIAL, PROMPTS, WORLD_FILE, world_pictures
 
 
 def make(spec: RunSpec[DataParameters]) -> Mapping[str, Any]:
@@ -36,7 +37,7 @@ def make(spec: RunSpec[DataParameters]) -> Mapping[str, Any]:
         if run.finished is not None:
             return run.finished
         if params.sources:
-            composed = _compose(run.folder, params.sources, spec)
+            composed = _compose(run.folder, params.sources, _mixture(spec), spec)
             facts = {"source": "official files", **_facts_of_shards(composed), "shards": str(composed)}
         elif spec.profile.data.recipe is not None and not params.data:
             facts = {"source": "world", **_of_the_world(run.folder, spec.profile.data.recipe, spec)}
@@ -52,14 +53,17 @@ def check(spec: RunSpec[Any]) -> dict[str, Any]:
     Raises:
         Refused: with the record and key of every fault, or it has too few prompts for the GRPO that needs it.
     """
-    params = spec.data.parameters
+    params, prompts = spec.data.parameters, spec.profile.data.composition.prompts
     if (given := params.given) is None:
+        if prompts and any(each.variant and each.variant.grpo for each in spec.chain):
+            _check_prompts("the profile's data.composition", prompts, spec)
         return {}
     facts = spec.data.result or _facts_of(given, params, spec.profile.data)
     for note in facts.get("notes", ()):
         print(f"{params.data}: {note}", flush=True)  # noqa: T201  a notebook shows it
     if any(each.variant and each.variant.parent == "cot_sft" for each in spec.chain):
-        _check_prompts(given, facts["counts"], spec)
+        of_file = facts.get("counts", {}).get("images", 0) + spec.profile.data.composed
+        _check_prompts(given, shards.prompts(given) if given.is_dir() else of_file, spec)
     return {} if spec.data.result else facts
 
 
@@ -73,14 +77,12 @@ def _facts_of(given: Path, params: DataParameters, settings: DataSettings) -> di
     return {"source": params.data, "counts": {"images": len(coco.images)}, "left_out": list(coco.left_out), **notes}
 
 
-def _check_prompts(file_or_folder: Path, counts: Mapping[str, int], spec: RunSpec[Any]) -> None:
+def _check_prompts(source: Path | str, prompts: int, spec: RunSpec[Any]) -> None:
     """GRPO takes every prompt once; without this, it would be days until it is found that there are too few."""
     grpo = spec.grpo
-    is_shards = file_or_folder.is_dir()
-    prompts = shards.prompts(file_or_folder) if is_shards else counts["images"] + spec.profile.data.composed
     if prompts < grpo.steps * grpo.prompts:
         raise Refused(
-            f"{file_or_folder} has {prompts:,} prompts for GRPO, whose {grpo.steps:,} steps of {grpo.prompts} take "
+            f"{source} has {prompts:,} prompts for GRPO, whose {grpo.steps:,} steps of {grpo.prompts} take "
             f"{grpo.steps * grpo.prompts:,} distinct ones; give more data, or at most {prompts // grpo.prompts} steps: "
             "-p steps (of every stage), or `steps` in section grpo of the profile"
         )
@@ -109,15 +111,21 @@ def check_pictures(file: Path, samples: Sequence[Sample]) -> None:
     faults.refuse()
 
 
-def _compose(folder: Path, roots: Mapping[str, Path], spec: RunSpec[DataParameters]) -> Path:
-    """Composes the training set and returns the folder of its shards; what an interrupted run has read already is not
+def _mixture(spec: RunSpec[DataParameters]) -> recipe.CompositionRecipe:
+    composition = spec.profile.data.composition
+    mixture = recipe.load(composition.file).scaled(composition.share * spec.parameters.share)
+    return mixture.without(composition.without)
+
+
+def _compose(
+    folder: Path, roots: Mapping[str, Path], mixture: recipe.CompositionRecipe, spec: RunSpec[DataParameters]
+) -> Path:
+    """Composes a training set and returns the folder of its shards; what an interrupted run has read already is not
     read again."""
     composed = folder / MG_FOLDER / mg_data.SHARDS
     if not composed.exists():
         params, settings, bars = spec.parameters, spec.profile.data, mg_data.ProgressBars()
-        composition = settings.composition
-        mixture = recipe.load(composition.file).scaled(composition.share * params.share).without(composition.without)
-        used = {cell.source for cell in mixture.cells} if composition.without else set(roots)
+        used = {cell.source for cell in mixture.cells} if settings.composition.without else set(roots)
         mg_data.make(
             composed.parent, {name: root for name, root in roots.items() if name in used}, mixture, params.benchmarks,
             workers=_workers(spec), embed=params.embed, most_pixels=settings.most_pixels, progress=bars,
@@ -131,25 +139,46 @@ def _workers(spec: RunSpec[DataParameters]) -> int:
 
 
 def _of_the_world(folder: Path, held_out: dataset.Recipe, spec: RunSpec[DataParameters]) -> dict[str, Any]:
-    """The world's sources in official formats, the training set composed of them, and what is held out, drawn."""
-    official, settings = folder / OFFICIAL, spec.profile.data
+    """The world's sources in official formats, the training set composed of them, and what is held out, drawn.
+
+    Where the profile says how many prompts GRPO has, these are composed in the same way, about other pictures.
+    """
+    composition, mixture = spec.profile.data.composition, _mixture(spec)
+    number, training = composition.prompts, mixture.supervised() if composition.prompts else mixture
+    composed = _of_sources(folder, held_out.seed, composition.exported, training, spec)
+    contents, stages = {"composed": composed["content"]}, composed["counts"]
+    if number:
+        share = number / sum(cell.count for cell in training.cells)
+        pictures = {name: math.ceil(share * count) for name, count in composition.exported.items()}
+        of_grpo = mixture.prompts(number, composition.prompt_turns)
+        prompts = _of_sources(folder / PROMPTS, f"{PROMPTS}/{held_out.seed}", pictures, of_grpo, spec)
+        contents[PROMPTS], stages = prompts["content"], {**stages, "grpo": prompts["counts"]["grpo"]}
+    drawn = _draw(folder, held_out, spec.profile.data.benchmarks)
+    trained = shards.samples(folder / MG_FOLDER / mg_data.SHARDS, "sft", "train", roots=world_pictures(folder))
+    return {
+        **composed,
+        "content": run_id({**contents, "drawn": drawn["content"]}),
+        "counts": {"train": {**_counts(list(trained)), "stages": stages}, **drawn["counts"]},
+    }
+
+
+def _of_sources(
+    folder: Path, seed: int | str, pictures: Mapping[str, int], mixture: recipe.CompositionRecipe,
+    spec: RunSpec[DataParameters],
+) -> dict[str, Any]:  # fmt: skip
+    """Draws so many pictures of each of the world's sources into a folder, and composes shards of them there."""
+    official = folder / OFFICIAL
     if not official.is_dir():
         partial = official.with_name(f"{OFFICIAL}.part")
         shutil.rmtree(partial, ignore_errors=True)
         with writing(partial):
-            exported, bars = settings.composition.exported, mg_data.ProgressBars()
-            sources.write(partial, held_out.seed, exported, _workers(spec), bars)
+            bars = mg_data.ProgressBars()
+            sources.write(partial, seed, pictures, _workers(spec), bars)
             bars.close()
         partial.replace(official)
-    shards_folder = _compose(folder, {name: official / name for name in settings.composition.exported}, spec)
-    shutil.rmtree(shards_folder.parent / mg_data.INDEXES, ignore_errors=True)  # made again in seconds
-    composed, drawn = _facts_of_shards(shards_folder), _draw(folder, held_out, settings.benchmarks)
-    trained = shards.samples(shards_folder, "sft", "train", roots=world_pictures(folder))
-    return {
-        **composed,
-        "content": run_id({"composed": composed["content"], "drawn": drawn["content"]}),
-        "counts": {"train": {**_counts(list(trained)), "stages": composed["counts"]}, **drawn["counts"]},
-    }
+    composed = _compose(folder, {name: official / name for name in pictures}, mixture, spec)
+    shutil.rmtree(composed.parent / mg_data.INDEXES, ignore_errors=True)  # made again in seconds
+    return _facts_of_shards(composed)
 
 
 def _facts_of_shards(folder: Path) -> dict[str, Any]:

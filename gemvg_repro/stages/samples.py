@@ -21,6 +21,8 @@ BENCHMARKS = "benchmarks"
 OFFICIAL = "official"
 """The world's sources in their official formats."""
 MG_FOLDER = "mg_data"
+PROMPTS = "prompts"
+"""A folder with both of these of its own: the prompts of GRPO, where they are about other pictures."""
 
 
 def world_pictures(folder: Path) -> dict[str, Path]:
@@ -46,14 +48,16 @@ def load(spec: RunSpec[Any], split: index.Split) -> list[Sample]:
     validated and tested on as it is: every category of every image, one image at a time.
     """
     params, settings, folder = spec.data.parameters, spec.profile.data, spec.data.folder
-    drawn = folder / WORLD_FILE
-    if not params.given and split != "train" and drawn.is_file():
-        return dataset.read(drawn, split)
+    is_world = not params.given and (folder / WORLD_FILE).is_file()
+    if is_world and split != "train":
+        return dataset.read(folder / WORLD_FILE, split)
+    stage = spec.variant.stage if spec.variant and split == "train" else "sft"
+    if is_world and stage == "grpo" and (folder / PROMPTS).is_dir():
+        own = folder / PROMPTS
+        return _of_shards(own / MG_FOLDER / mg_data.SHARDS, stage, None, settings, world_pictures(own))
     source = params.given or folder / MG_FOLDER / mg_data.SHARDS
     if source.is_dir():
-        stage = spec.variant.stage if spec.variant and split == "train" else "sft"
-        roots = world_pictures(folder) if not params.given and drawn.is_file() else None
-        return _of_shards(source, stage, split, settings, roots)
+        return _of_shards(source, stage, split, settings, world_pictures(folder) if is_world else None)
     coco = user_coco.load(source, settings.most_pixels, params.images_folder)
     return user_coco.samples_of(coco, split == "train", settings.seed, settings.composed)
 
@@ -75,14 +79,15 @@ def held_out(spec: RunSpec[Any]) -> list[list[Sample]]:
 
 
 def _of_shards(
-    folder: Path, stage: recipe.Stage, split: index.Split, settings: DataSettings, roots: Mapping[str, Path] | None
-) -> list[Sample]:
+    folder: Path, stage: recipe.Stage, split: index.Split | None, settings: DataSettings,
+    roots: Mapping[str, Path] | None,
+) -> list[Sample]:  # fmt: skip
     """In training, where what shares a scene shares its images, the samples about the same images are one.
 
     Held-out samples are of grounding only: nothing here scores free text.
     """
     conversations = shards.conversations(folder, stage, split, roots=roots, most_pixels=settings.most_pixels)
-    if split != "train":
+    if split in ("validation", "test"):
         return [turns[0] for turns in conversations if turns[0].text is None]
     return [replace(sample, scene=turns[0].id) for turns in conversations for sample in turns]
 

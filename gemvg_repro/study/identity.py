@@ -36,6 +36,11 @@ ONLY_TESTED_ON = ("test", "understanding_test", "benchmarks")
 ONLY_TESTED_ON_NAMES = ("data.recipe.test", "data.recipe.understanding_test", "data.benchmarks")
 """The same by their dotted names."""
 
+ONLY_PROMPTS = ("prompts", "prompt_turns")
+"""Settings of `data.composition` that no SFT sees."""
+
+ONLY_PROMPTS_NAMES = tuple(f"data.composition.{name}" for name in ONLY_PROMPTS)
+
 
 class SomeProfile(Protocol):
     """What a run's identity needs of a profile."""
@@ -143,10 +148,12 @@ def _recipe(data: Mapping[str, Any]) -> dict[str, str]:
     return content.hash_of_recipe(PACKAGE / composition["recipe"]) if composition else {}
 
 
-def trained_on(data: Identity) -> str:
-    """The id of what trainings see of a data run: its own, less what is only tested on.
+def trained_on(data: Identity, prompts: bool) -> str:
+    """The id of what a training sees of a data run: its own, less what is only tested on, and for SFT less GRPO's
+    `prompts`.
 
-    More test samples or another export of a benchmark make another data run, and leave all trainings as they are.
+    More test samples or another export of a benchmark make another data run, and leave all trainings as they are; more
+    prompts, all but those of GRPO.
     """
     settings = data.parameters.get("settings", {}).get("data")
     if settings is None:  # given or composed: all of it may be trained on
@@ -154,6 +161,8 @@ def trained_on(data: Identity) -> str:
     seen = _without(settings, ONLY_TESTED_ON)
     if isinstance(seen.get("recipe"), dict):
         seen["recipe"] = _without(seen["recipe"], ONLY_TESTED_ON)
+    if isinstance(seen.get("composition"), dict) and not prompts:
+        seen["composition"] = _without(seen["composition"], ONLY_PROMPTS)
     return run_id({**data.parameters, "settings": {"data": seen}})
 
 
@@ -183,10 +192,11 @@ def training_identity(
         "mode": mode,
         "seed": seed,
         "steps": parameters.steps,
-        "data": trained_on(data),
+        "data": trained_on(data, prompts=variant.grpo is not None),
         "prerequisites": {} if start is None else {variant.parent: start.id},
     }
-    seen = [name for name in data.overrides if not within({name: None}, ONLY_TESTED_ON_NAMES)]
+    unseen = ONLY_TESTED_ON_NAMES if variant.grpo else (*ONLY_TESTED_ON_NAMES, *ONLY_PROMPTS_NAMES)
+    seen = [name for name in data.overrides if not within({name: None}, unseen)]
     overrides = _overrides(mode, variant.sections, profile) | within(data.overrides, seen)
     if start is None:
         moving["base"] = _base(profile)

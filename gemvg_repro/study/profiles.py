@@ -37,11 +37,17 @@ class Composition(_Strict):
 
     `exported` is the number of pictures of each source that the world gives in its official format; without any, the
     official downloads are given to the notebook. `without` is a kind of samples that is left out.
+
+    With `prompts`, so many samples for GRPO are composed by the same recipe, about pictures of their own: as many for
+    each as SFT's samples have. Each has up to `prompt_turns` questions. Without, GRPO has the recipe's share of the
+    training set.
     """
 
     recipe: str
     share: float = Field(default=1.0, gt=0, le=1)
     exported: Mapping[str, int] = {}
+    prompts: int = Field(default=0, ge=0)
+    prompt_turns: int = Field(default=1, ge=1, le=16)
     without: Kind | None = None
 
     @model_serializer(mode="wrap")

@@ -18,7 +18,7 @@ from gemvg_repro.corpora.manifest import MANIFEST
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Sample
 from gemvg_repro.runs.directory import result_of
-from gemvg_repro.stages import samples
+from gemvg_repro.stages import data, samples
 from gemvg_repro.study import content, identity, paths, profiles
 from gemvg_repro.study.parameters import DataParameters, EvaluateParameters, TrainParameters
 from gemvg_repro.study.spec import resolve
@@ -76,8 +76,9 @@ def test_every_process_composes_the_same(made: list[Path]) -> None:
     (one, first), (two, second) = map(run_in, made)
     assert one.name == two.name
     assert {**first, "cost": 0} == {**second, "cost": 0}
-    for file in sorted((one / samples.MG_FOLDER / "shards").glob("*.parquet")):
-        assert file.read_bytes() == (two / samples.MG_FOLDER / "shards" / file.name).read_bytes()
+    files = [file.relative_to(one) for file in sorted(one.rglob("shards/*.parquet"))]
+    assert {file.parts[0] for file in files} == {samples.MG_FOLDER, samples.PROMPTS}
+    assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
 
 
 def test_it_says_what_was_composed_of_what(made: list[Path]) -> None:
@@ -107,18 +108,27 @@ def test_stages_share_scenes_as_the_recipe_says(made: list[Path]) -> None:
         scenes[mode] = list(dict.fromkeys(s.scene for s in trained))
         assert all(s.chain for s in trained)
     assert scenes["sft"] == scenes["cot_sft"] == scenes["sft_more"]  # one order: each continues where one stopped
-    assert not {*scenes["sft"]} & {*scenes["hybrid"]} and len(scenes["hybrid"]) >= 16
+    assert not {*scenes["sft"]} & {*scenes["hybrid"]} and len(scenes["hybrid"]) == 40
     assert len(load(made[0], "test")) == 50
 
 
-def test_no_picture_is_trained_on_that_is_chosen_or_tested_on(made: list[Path]) -> None:
-    trained = {p.pixels().tobytes() for p in _pictures(made[0], "train")}
-    held = {p.pixels().tobytes() for split in ("validation", "test") for p in _pictures(made[0], split)}
-    assert len(trained) > 300 and len(held) > 150 and not trained & held
+def test_no_picture_is_trained_on_that_is_chosen_or_tested_on_nor_a_prompt_of_grpo_about_one_of_sft(
+    made: list[Path],
+) -> None:
+    sft, grpo = _pictures(made[0], "train"), _pictures(made[0], "train", "hybrid")
+    held = _pictures(made[0], "validation") | _pictures(made[0], "test")
+    assert len(sft) > 300 and len(grpo) > 40 and len(held) > 150 and not (sft & held or grpo & held or sft & grpo)
 
 
-def _pictures(runs: Path, split: Any) -> Any:
-    return {picture for sample in load(runs, split) for picture in sample.pictures if hasattr(picture, "__hash__")}
+def test_fewer_prompts_than_grpo_takes_are_refused_before_work_begins(made: list[Path]) -> None:
+    params = TrainParameters(mode="hybrid", profile="small", runs=str(made[0]), steps=21)
+    with pytest.raises(Refused, match=r"has 40 prompts for GRPO, whose 21 steps of 2 take 42 distinct ones"):
+        data.check(resolve(params))
+
+
+def _pictures(runs: Path, split: Any, mode: str = "sft") -> set[bytes]:
+    pictures = {picture for sample in load(runs, split, mode) for picture in sample.pictures}
+    return {picture.pixels().tobytes() for picture in pictures}
 
 
 def test_the_id_follows_the_recipe_and_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +156,7 @@ def test_the_id_follows_the_recipe_and_its_words(tmp_path: Path, monkeypatch: py
 
 
 def test_prompts_are_counted_as_they_are_trained_on(made: list[Path]) -> None:
-    composed = run_in(made[0])[0] / samples.MG_FOLDER / "shards"
+    composed = run_in(made[0])[0] / samples.PROMPTS / samples.MG_FOLDER / "shards"
     assert shards.prompts(composed) == len(list(shards.conversations(composed, "grpo", "train"))) > 0
 
 

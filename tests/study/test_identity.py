@@ -277,6 +277,12 @@ def test_what_is_only_tested_on_moves_the_data_and_its_evaluations_and_no_traini
     assert ids(Profile(data=data | more))["hybrid"] != before["hybrid"]
 
 
+def test_more_prompts_move_the_data_its_evaluations_and_no_training_but_grpo() -> None:
+    before, after = (ids(Profile(data={"composition": {"share": 1.0, "prompts": n}})) for n in (10, 20))
+    expected = {"data", *GRPO, *(f"evaluate-{mode}" for mode in TRAINED)} | BASE
+    assert {run for run in before if before[run] != after[run]} == expected
+
+
 def test_the_folder_of_the_images_is_in_the_id_as_what_it_leads_to(tmp_path: Path) -> None:
     def id_of(folder: str, **more: str) -> str:
         params = TrainParameters.check({"data": str(tmp_path / folder / "boxes.json"), **more})

@@ -52,7 +52,7 @@ PICTURES = {"coco": 2000, "d3": 2000, "egoexo4d": 2000, "mvtrack": 600, "star": 
 
 
 def write(
-    folder: Path, seed: int, pictures: Mapping[str, int], workers: int = 1, progress: Progress | None = None
+    folder: Path, seed: int | str, pictures: Mapping[str, int], workers: int = 1, progress: Progress | None = None
 ) -> dict[str, Path]:
     """Writes each source that `pictures` names, with about so many, below `folder`; returns their roots by name.
 
