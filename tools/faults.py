@@ -50,11 +50,12 @@ PATIENCE_S = 600
 SMALL: dict[str, Any] = {
     "threads": {"sft": 1, "cot_sft": 1},
     "data": {
-        "recipe": {"validation": 40, "test": 40, "understanding_test": 10},
+        "recipe": {"validation": 40, "test": 40, "understanding_test": 10, "shifted_test": 10},
         "composition": {
             "share": 0.03, "exported": {"coco": 120, "d3": 240, "egoexo4d": 240, "mvtrack": 60, "star": 600},
             "prompts": 40,
         },
+        "benchmarks": {"mig_bench": 12},
     },
     "sft": {"steps": 12, "conversations": 4, "micro_batch": 4, "turns": 1, "save_every": 3},
     "cot_sft": {"steps": 12, "conversations": 4, "micro_batch": 4, "turns": 1, "save_every": 3},

@@ -1,4 +1,4 @@
-"""The world's held-out samples, for validation and test, in one compact parquet file."""
+"""The world's held-out samples, for validation and test, and those out of distribution, in one compact parquet file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 from ..grounding.samples import GROUNDING_KINDS, Kind, Sample, Target
 from .composers import COMPOSERS
 from .questions import WorldQuestion
+from .shifts import SHIFTS, Shift
 from .world import Frame, Thing
 
-HeldOutSplit = Literal["validation", "test"]
-SPLITS: tuple[HeldOutSplit, ...] = ("validation", "test")
+HeldOutSplit = Literal["validation", "test"] | Shift
+SPLITS: tuple[HeldOutSplit, ...] = ("validation", "test", *SHIFTS)
 
 WORLD_VERSION = 3
 """Raised by hand when a change of the world's code changes a sample or a pixel."""
@@ -43,17 +44,21 @@ _FIELDS = 8  # of a Thing
 
 @dataclass(frozen=True)
 class Recipe:
-    """How many samples of each split are drawn: the five kinds in turn, and of understanding in the test split."""
+    """How many samples of each split are drawn: the five kinds in turn, of understanding in the test split, and of each
+    shift out of the distribution."""
 
     seed: int
     validation: int
     test: int
     understanding_test: int
+    shifted_test: int = 0
 
 
 def _question(split: HeldOutSplit, recipe: Recipe, number: int) -> WorldQuestion:
     """The question about one scene, drawn from a seed of its own."""
     rng = Random(f"{WORLD_VERSION}/{recipe.seed}/{split}/{number}")
+    if split != "validation" and split != "test":
+        return SHIFTS[split](rng, number)
     is_understanding = split == "test" and number >= recipe.test
     kind: Kind = "understanding" if is_understanding else GROUNDING_KINDS[number % len(GROUNDING_KINDS)]
     return COMPOSERS[kind](rng, rng.randint(2, 3))
@@ -62,7 +67,7 @@ def _question(split: HeldOutSplit, recipe: Recipe, number: int) -> WorldQuestion
 def generate(split: HeldOutSplit, recipe: Recipe) -> Iterator[Sample]:
     """The samples of a split in order, each of a scene of its own."""
     counts = {"validation": recipe.validation, "test": recipe.test + recipe.understanding_test}
-    for number in range(counts[split]):
+    for number in range(counts.get(split, recipe.shifted_test)):
         scene = f"{split}-{number:06d}"
         yield _question(split, recipe, number).sample(f"{scene}-0", scene)
 

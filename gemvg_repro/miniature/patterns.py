@@ -78,11 +78,11 @@ def random_pattern(rng: Random) -> Pattern:
     return Pattern(category, colour)
 
 
-def draw_target_counts(rng: Random, pictures: int) -> list[int]:
-    """How many targets each picture has; their sum follows the mix of the test set."""
+def draw_target_counts(rng: Random, pictures: int, targets: int | None = None) -> list[int]:
+    """How many targets each picture has; their sum is `targets`, or follows the mix of the test set."""
     counts = [0] * pictures
-    for _ in range(rng.choices(_TARGETS, _SHARES)[0]):
-        counts[rng.randrange(pictures)] += 1
+    for _ in range(rng.choices(_TARGETS, _SHARES)[0] if targets is None else targets):
+        counts[rng.choice([p for p, count in enumerate(counts) if count < MOST_THINGS])] += 1
     return counts
 
 

@@ -54,10 +54,10 @@ class WorldQuestion:
         return Sample(sample_id, scene, self.kind, "world", self.frames, query, targets, self.choice, self.chain)
 
 
-def referential(rng: Random, pictures: int) -> WorldQuestion:
-    """Referential retrieval: every thing that fits a pattern, in any of the pictures."""
+def referential(rng: Random, pictures: int, targets: int | None = None) -> WorldQuestion:
+    """Referential retrieval: every thing that fits a pattern, in any of the pictures; of so many `targets`."""
     pattern = random_pattern(rng)
-    frames = frames_with(rng, pattern, draw_target_counts(rng, pictures))
+    frames = frames_with(rng, pattern, draw_target_counts(rng, pictures, targets))
     return about(frames, pattern)
 
 
@@ -70,12 +70,16 @@ def about(frames: tuple[Frame, ...], pattern: Pattern) -> WorldQuestion:
 
 def semantic(rng: Random, pictures: int) -> WorldQuestion:
     """Semantic association: the category or colour of the object in Picture 1, or what all pictures share."""
-    if rng.random() < 0.3:
-        return shared(rng, pictures)
+    return shared(rng, pictures) if rng.random() < 0.3 else of_reference(rng, pictures)
+
+
+def of_reference(rng: Random, pictures: int, targets: int | None = None) -> WorldQuestion:
+    """The question for what has the colour or category of the object in Picture 1; of so many `targets`."""
     reference = random_look(rng)
     by_colour = rng.random() < 0.5
     pattern = Pattern(colour=reference[1]) if by_colour else Pattern(category=reference[0])
-    frames = (frame(rng, place(rng, [reference])), *frames_with(rng, pattern, draw_target_counts(rng, pictures - 1)))
+    first = frame(rng, place(rng, [reference]))
+    frames = (first, *frames_with(rng, pattern, draw_target_counts(rng, pictures - 1, targets)))
     return like_reference(frames, by_colour)
 
 

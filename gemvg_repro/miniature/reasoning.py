@@ -14,8 +14,9 @@ def reasoning(rng: Random, pictures: int) -> WorldQuestion:
     return three_hops(rng) if pictures == 3 and rng.random() < 2 / 3 else two_hops(rng, pictures)
 
 
-def two_hops(rng: Random, pictures: int) -> WorldQuestion:
-    """The question for what has the colour or category of a thing that is described in Picture 1."""
+def two_hops(rng: Random, pictures: int, targets: int | None = None) -> WorldQuestion:
+    """The question for what has the colour or category of a thing that is described in Picture 1; of so many
+    `targets`."""
     key = random_look(rng)
     by_colour = rng.random() < 0.5  # the second hop follows the colour; the first names the category
     hop = Pattern(category=key[0]) if by_colour else Pattern(colour=key[1])
@@ -23,7 +24,8 @@ def two_hops(rng: Random, pictures: int) -> WorldQuestion:
     looks = [key, *others]
     rng.shuffle(looks)
     pattern = Pattern(colour=key[1]) if by_colour else Pattern(category=key[0])
-    frames = (frame(rng, place(rng, looks)), *frames_with(rng, pattern, draw_target_counts(rng, pictures - 1)))
+    first = frame(rng, place(rng, looks))
+    frames = (first, *frames_with(rng, pattern, draw_target_counts(rng, pictures - 1, targets)))
     return like_described(frames, key, by_colour)
 
 

@@ -70,6 +70,13 @@ SHORTCUTS = {
 MODEL_FREE = ("constant_box", "picture_prior")
 """Shortcuts that need no model; the others are a variant's own responses to altered images."""
 
+SHIFTS = {
+    "more_pictures": "four images",
+    "more_targets": "five or six targets",
+    "unseen_shades": "unseen shades",
+}
+"""Benchmarks out of distribution: what of each no training of the study has seen."""
+
 KINDS = {kind: kind for kind in GROUNDING_KINDS} | {"understanding": "multiple choice"}
 
 TERMS = ("total", "f1", "localisation", "count", "picture", "format")

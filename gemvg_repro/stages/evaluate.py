@@ -96,6 +96,8 @@ class _OwnTests:
         few = self._grounding[: spec.profile.evaluate.shortcut_samples]
         tasks = [generalised("generalised", mode, self._grounding) for mode in MODES]
         tasks += [generalised("understanding", mode, choices) for mode in MODES]
+        for shift, questions in samples.shifted(spec).items():
+            tasks += [generalised(shift, mode, questions[:limit]) for mode in MODES]
         tasks.append(generalised("blind", "direct", shortcuts.grey(few)))
         tasks.append(generalised("shuffled", "direct", shortcuts.shuffled(few, seed=0)))
         self.tasks = [task for task in tasks if task.samples]

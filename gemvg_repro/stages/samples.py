@@ -13,6 +13,7 @@ from ..files.validation import Refused
 from ..grounding.samples import Sample
 from ..miniature import dataset
 from ..miniature.exports import benchmarks as exports
+from ..miniature.shifts import SHIFTS
 from ..study.profiles import DataSettings
 from ..study.spec import RunSpec
 
@@ -76,6 +77,14 @@ def held_out(spec: RunSpec[Any]) -> list[list[Sample]]:
                 "in fifty is held out for each: compose more of it, or evaluate on a file: -p data FILE.json"
             )
     return splits
+
+
+def shifted(spec: RunSpec[Any]) -> dict[str, list[Sample]]:
+    """The samples out of distribution that an evaluation's data run holds, by what is new in them."""
+    drawn = spec.data.folder / WORLD_FILE
+    if spec.data.parameters.given or not drawn.is_file():
+        return {}
+    return {shift: dataset.read(drawn, shift) for shift in SHIFTS}
 
 
 def _of_shards(

@@ -30,10 +30,10 @@ RESULTS_VERSION = 9
 SECTIONS = ("data", "sft", "cot_sft", "grpo", "evaluate")
 """Parts of a profile that move the numbers of some kinds of runs only. Every other part moves all of them."""
 
-ONLY_TESTED_ON = ("test", "understanding_test", "benchmarks")
+ONLY_TESTED_ON = ("test", "understanding_test", "shifted_test", "benchmarks")
 """Settings of the drawn data that no training sees: of `data.recipe`, and `data.benchmarks`."""
 
-ONLY_TESTED_ON_NAMES = ("data.recipe.test", "data.recipe.understanding_test", "data.benchmarks")
+ONLY_TESTED_ON_NAMES = ("data.benchmarks", *(f"data.recipe.{name}" for name in ONLY_TESTED_ON[:-1]))
 """The same by their dotted names."""
 
 ONLY_PROMPTS = ("prompts", "prompt_turns")

@@ -18,8 +18,9 @@ from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import MODES
 from gemvg_repro.miniature import dataset
 from gemvg_repro.miniature.dataset import Recipe, generate, read, write
+from gemvg_repro.miniature.world import Frame
 
-SMALL = Recipe(seed=0, validation=30, test=30, understanding_test=6)
+SMALL = Recipe(seed=0, validation=30, test=30, understanding_test=6, shifted_test=10)
 
 
 def test_what_is_read_is_what_was_drawn(tmp_path: Path) -> None:
@@ -40,6 +41,17 @@ def test_of_any_seed_samples_are_in_order_stored_and_written(seed: int, split: d
             parsed = parse_answer(completion(sample, mode, 20), len(sample.pictures))
             assert parsed.exact and not parsed.problems and parsed.choice == sample.choice
             assert format_answer(parsed.targets, 20) == format_answer(sample.targets, 20)
+
+
+def test_out_of_distribution_is_what_its_name_says_and_nothing_else() -> None:
+    by_split = {split: list(generate(split, replace(SMALL, shifted_test=60))) for split in dataset.SPLITS}
+    for split, samples in by_split.items():
+        most = 4 if split == "more_pictures" else 3
+        assert {len(sample.pictures) for sample in samples} == ({4} if split == "more_pictures" else {2, 3})
+        fewest, most = (5, 6) if split == "more_targets" else (0, most)
+        assert all(fewest <= len(sample.targets) <= most for sample in samples)
+        shades = {thing.shade for s in samples for p in s.pictures if isinstance(p, Frame) for thing in p.things}
+        assert shades.isdisjoint(range(16)) if split == "unseen_shades" else shades == {*range(16)}
 
 
 def test_the_hash_is_of_the_content(tmp_path: Path) -> None:

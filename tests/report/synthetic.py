@@ -23,6 +23,7 @@ from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.report.expected import Planned
+from gemvg_repro.report.labels import SHIFTS
 from gemvg_repro.runs import gallery
 
 SKILL = {
@@ -160,6 +161,8 @@ def _evaluation(
             answers[sample.id, mode] = (text, parse_answer(text, len(sample.pictures)).targets)
         tables = {"generalised": score.score(grounding, texts, mode, tokens)}
         tables["understanding"] = score.score(choice, responses(choice, variant, mode, seed), mode)
+        for shift in SHIFTS:
+            tables[shift] = score.score(grounding[:80], texts[:80], mode)
         if mode == "direct":
             subset = grounding[:80]
             grey = responses(subset, variant, mode, seed, blind=True)

@@ -278,7 +278,8 @@ def test_what_is_only_tested_on_moves_the_data_and_its_evaluations_and_no_traini
 
 
 def test_more_prompts_move_the_data_its_evaluations_and_no_training_but_grpo() -> None:
-    before, after = (ids(Profile(data={"composition": {"share": 1.0, "prompts": n}})) for n in (10, 20))
+    composition = {"recipe": "miniature/recipe.yaml"}
+    before, after = (ids(Profile(data={"composition": composition | {"prompts": n}})) for n in (10, 20))
     expected = {"data", *GRPO, *(f"evaluate-{mode}" for mode in TRAINED)} | BASE
     assert {run for run in before if before[run] != after[run]} == expected
 

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 
 from ...grounding.samples import GROUNDING_KINDS
-from ..labels import MODEL_FREE, REFERENCES, SHORTCUTS
+from ..labels import MODEL_FREE, REFERENCES, SHIFTS, SHORTCUTS
 from . import slices
 from .collect import Collection
 from .estimates import Estimate, estimates, hit_rate, percentile, ratio, replicates
 from .scores import Draw, Row, Scores, row, scores_of
+
+GENERALISED = ("generalised", *SHIFTS)
+"""The generalised test set, and those out of distribution."""
 
 
 def rows(collection: Collection, draw: Draw) -> Iterator[Row]:
@@ -25,7 +28,7 @@ def rows(collection: Collection, draw: Draw) -> Iterator[Row]:
 
 def _generalised(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
     for scores in evaluated:
-        if scores.benchmark not in ("generalised", *SHORTCUTS):
+        if scores.benchmark not in (*GENERALISED, *SHORTCUTS):
             continue
         draws = draw(scores.tables[0])
         measured = estimates(scores.tables, draws)
@@ -37,10 +40,10 @@ def _generalised(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
 
 def _differences(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
     """F1 of a variant minus that of another: same samples, same mode, and the seeds that both have."""
-    generalised = {(scores.mode, scores.variant): scores for scores in evaluated if scores.benchmark == "generalised"}
-    for (mode, variant), scores in generalised.items():
+    generalised = {(s.benchmark, s.mode, s.variant): s for s in evaluated if s.benchmark in GENERALISED}
+    for (benchmark, mode, variant), scores in generalised.items():
         for other in REFERENCES.get(variant, ()):
-            reference = generalised.get((mode, other))
+            reference = generalised.get((benchmark, mode, other))
             if reference is None:
                 continue
             seeds = {run.seed for run in scores.runs} & {run.seed for run in reference.runs}

@@ -13,16 +13,16 @@ from dataclasses import asdict
 import pandas as pd
 from scipy import stats
 
-from ..labels import REFERENCES
+from ..labels import REFERENCES, SHIFTS
 from .estimates import Estimate
 
 OVER_SEEDS = "_over_seeds"
 """Ends the metric of a difference whose interval is over seeds."""
 
 
-def by_seed(numbers: pd.DataFrame) -> pd.DataFrame:
-    """F1 on the generalised test set: one row per seed, columns (mode, kind, variant)."""
-    f1 = numbers[(numbers["benchmark"] == "generalised") & (numbers["metric"] == "f1") & numbers["seed"].notna()]
+def by_seed(numbers: pd.DataFrame, benchmark: str = "generalised") -> pd.DataFrame:
+    """F1 on the generalised test set, or one out of distribution: one row per seed, columns (mode, kind, variant)."""
+    f1 = numbers[(numbers["benchmark"] == benchmark) & (numbers["metric"] == "f1") & numbers["seed"].notna()]
     return f1.pivot(index="seed", columns=["mode", "kind", "variant"], values="value").sort_index()
 
 
@@ -44,12 +44,16 @@ def t_interval(values: pd.Series) -> Estimate:
 
 def rows(numbers: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Rows of the table of numbers: every difference of two variants that have two seeds or more in common."""
-    f1 = by_seed(numbers)
+    for benchmark in ("generalised", *SHIFTS):
+        yield from _rows(by_seed(numbers, benchmark), benchmark)
+
+
+def _rows(f1: pd.DataFrame, benchmark: str) -> Iterator[dict[str, object]]:
     levels = [f1.columns.get_level_values(name) for name in ("mode", "kind", "variant")]
     for mode, kind, variant in zip(*levels, strict=True):
         for other in REFERENCES.get(variant, ()):
             paired = differences(f1, variant, other, mode, kind)
             if len(paired) > 1:
                 runs = " ".join(f"evaluate-{variant}-s{seed}" for seed in paired.index)
-                where = {"run": runs, "variant": variant, "seed": None, "mode": mode, "benchmark": "generalised"}
+                where = {"run": runs, "variant": variant, "seed": None, "mode": mode, "benchmark": benchmark}
                 yield where | {"kind": kind, "metric": f"f1_minus_{other}{OVER_SEEDS}"} | asdict(t_interval(paired))

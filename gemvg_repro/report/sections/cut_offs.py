@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ..labels import MODES
+from ..labels import MODES, SHIFTS
 from ..numbers.collect import Collection
 from ..numbers.cut_offs import cut_offs
 
@@ -13,6 +13,7 @@ OWN = {
     "understanding": "understanding",
     "blind": "grey images",
     "shuffled": "shuffled images",
+    **SHIFTS,
 }
 """The benchmarks of the project's own samples, as a note names them."""
 

@@ -14,6 +14,7 @@ from ..labels import (
     MODEL_FREE,
     MODES,
     REFERENCES,
+    SHIFTS,
     SHORTCUTS,
     START,
     VARIANTS,
@@ -113,6 +114,31 @@ _PAIRED = {
     "Where a pair has one seed in common, the interval is over the samples.",
 }
 """Whether there are several seeds -> what the intervals of differences cover."""
+
+
+def shifts(numbers: pd.DataFrame) -> Table:
+    """Mean F1 out of distribution beside that on the test set, and what each variant gains over the common start."""
+    sets = {"generalised": "test set", **SHIFTS}
+    rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
+    for mode, label in MODES.items():
+        for variant in present(numbers):
+            each = [{"variant": variant, "mode": mode, "benchmark": name, "kind": "mean"} for name in sets]
+            f1: list[Cell] = [percent(look_up(numbers, **where, metric="f1")) for where in each]
+            gains = [percent(difference(numbers, START, **where), True) for where in each]
+            rows.append(((f"{label} prompts", look(variant).label), [*f1, *gains]))
+    samples = pick(numbers, kind="mean", metric="f1")
+    n = samples[samples["benchmark"].isin([*SHIFTS])]["n"]
+    size = f" ({int(n.max()):,} samples each)" if len(n) else ""
+    return blocks(
+        "shifts",
+        f"Mean F1@0.5 in per cent out of distribution{size}, and the gain over {look(START).label}, in points.",
+        [*sets.values(), *(f"{label}: gain" for label in sets.values())],
+        rows,
+        "Written by the same world, with what no training of the study has seen: four images, where trainings have two "
+        "or three; five or six targets, where they have up to four (in the three kinds that can have so many, so not "
+        "to be compared with the test set's mean); colours in darker and lighter shades.",
+        _PAIRED[len(seeds_of(numbers)) > 1],
+    )
 
 
 def slices(numbers: pd.DataFrame) -> Table:

@@ -22,6 +22,7 @@ ALL = (
     tables.choices,
     tables.mig_bench,
     tables.slices,
+    tables.shifts,
     official_scores.table,
     costs.stages,
     costs.costs,
