@@ -134,16 +134,15 @@ class CompositionRecipe(_Strict):
         cells = tuple(c.model_copy(update={"count": -int(-c.count * share // 1)}) for c in self.cells)
         return self.model_copy(update={"cells": cells, "paper": _paper(self.paper, cells)})
 
+    def without(self, kind: Kind | None) -> CompositionRecipe:
+        """The same recipe without the cells of a kind, if one is given; the paper's counts follow."""
+        cells = tuple(cell for cell in self.cells if cell.kind != kind)
+        return self.model_copy(update={"cells": cells, "paper": _paper(self.paper, cells)})
+
 
 def _paper(names: Iterable[str], cells: Sequence[Cell]) -> dict[str, int]:
     """The paper's counts, of the cells as they are counted."""
     return {name: sum(c.count for c in cells if c.counted_as == name) for name in names}
-
-    def without(self, kind: Kind | None) -> CompositionRecipe:
-        """The same recipe without the cells of a kind, if one is given; the paper's counts follow."""
-        cells = tuple(cell for cell in self.cells if cell.kind != kind)
-        paper = {name: sum(c.count for c in cells if c.counted_as == name) for name in self.paper}
-        return self.model_copy(update={"cells": cells, "paper": paper})
 
 
 def load(file: Path = FILE) -> CompositionRecipe:

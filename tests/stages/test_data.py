@@ -17,6 +17,7 @@ from gemvg_repro.corpora import shards
 from gemvg_repro.corpora.manifest import MANIFEST
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import Sample
+from gemvg_repro.miniature import dataset
 from gemvg_repro.runs.directory import result_of
 from gemvg_repro.stages import data, samples
 from gemvg_repro.study import content, identity, paths, profiles
@@ -86,7 +87,7 @@ def test_it_says_what_was_composed_of_what(made: list[Path]) -> None:
     assert result["source"] == "world" and set(result["sources"]) == {"coco", "d3", "egoexo4d", "mvtrack", "star"}
     assert all(source["skipped"] == {} for source in result["sources"].values())
     assert all(cell["short"] == 0 for cell in result["cells"].values())
-    assert set(result["counts"]) == {"train", "validation", "test"}
+    assert set(result["counts"]) == {"train", *dataset.SPLITS}
     assert result["counts"]["train"]["samples"] > 3 * result["counts"]["train"]["scenes"]
 
 
@@ -117,7 +118,7 @@ def test_no_picture_is_trained_on_that_is_chosen_or_tested_on_nor_a_prompt_of_gr
 ) -> None:
     sft, grpo = _pictures(made[0], "train"), _pictures(made[0], "train", "hybrid")
     held = _pictures(made[0], "validation") | _pictures(made[0], "test")
-    assert len(sft) > 300 and len(grpo) > 40 and len(held) > 150 and not (sft & held or grpo & held or sft & grpo)
+    assert len(sft) > 300 and len(grpo) > 20 and len(held) > 150 and not (sft & held or grpo & held or sft & grpo)
 
 
 def test_fewer_prompts_than_grpo_takes_are_refused_before_work_begins(made: list[Path]) -> None:
