@@ -86,7 +86,8 @@ class _Benchmarks:
 
 
 class _OwnTests:
-    """The held-out samples in both modes; grey and shuffled images on the first of them, with direct prompts."""
+    """The held-out samples in both modes; grey and shuffled images on the first of them, and shuffled ones with
+    the multiple-choice questions, with direct prompts."""
 
     def __init__(self, spec: RunSpec[EvaluateParameters]) -> None:
         self._validation, test = samples.held_out(spec)
@@ -100,6 +101,8 @@ class _OwnTests:
             tasks += [generalised(shift, mode, questions[:limit]) for mode in MODES]
         tasks.append(generalised("blind", "direct", shortcuts.grey(few)))
         tasks.append(generalised("shuffled", "direct", shortcuts.shuffled(few, seed=0)))
+        if choices:
+            tasks.append(generalised("understanding_shuffled", "direct", shortcuts.shuffled(choices, seed=0)))
         self.tasks = [task for task in tasks if task.samples]
 
     def without_model(self, run: Run, answers: Answers) -> list[dict[str, Any]]:

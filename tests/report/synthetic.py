@@ -167,6 +167,7 @@ def _evaluation(
             subset = grounding[:80]
             grey = responses(subset, variant, mode, seed, blind=True)
             tables["blind"] = score.score(subset, grey, mode)
+            tables["understanding_shuffled"] = tables["understanding"]
             tables["shuffled"] = score.score(subset, grey[::-1], mode)
         for name in ("constant_box", "picture_prior") if mode == "direct" else ():
             tables[name] = score.score(grounding, getattr(shortcuts, name)(train, grounding), mode)

@@ -91,7 +91,7 @@ def _times_shortcut(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
 def _accuracies(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
     """Shares of hits: multiple choice in all, MIG-Bench by task and as the mean over its tasks."""
     for scores in evaluated:
-        if scores.benchmark not in ("understanding", "mig_bench"):
+        if scores.benchmark not in ("understanding", "understanding_shuffled", "mig_bench"):
             continue
         grouped = "task" if scores.benchmark == "mig_bench" else "kind"
         singles = [((table,), run) for run, table in scores.of_each_seed()]

@@ -11,6 +11,7 @@ from ..numbers.cut_offs import cut_offs
 OWN = {
     "generalised": "the generalised test set",
     "understanding": "understanding",
+    "understanding_shuffled": "understanding with shuffled images",
     "blind": "grey images",
     "shuffled": "shuffled images",
     **SHIFTS,

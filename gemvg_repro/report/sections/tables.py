@@ -220,15 +220,18 @@ def rewards(numbers: pd.DataFrame) -> Table:
 
 
 def choices(numbers: pd.DataFrame) -> Table:
-    """Accuracy of multiple choice about several images."""
+    """Accuracy of multiple choice about several images, and with the images of other questions."""
     accuracies = pick(numbers, benchmark="understanding", metric="accuracy")
+    columns = [*(("understanding", mode) for mode in MODES), ("understanding_shuffled", "direct")]
     rows = []
     for variant in sorted(accuracies["variant"].unique(), key=position):
-        where = {"variant": variant, "benchmark": "understanding", "metric": "accuracy"}
-        rows.append(((look(variant).label,), [percent(look_up(numbers, **where, mode=mode)) for mode in MODES]))
+        where = {"variant": variant, "metric": "accuracy"}
+        cells = [percent(look_up(numbers, **where, benchmark=name, mode=mode)) for name, mode in columns]
+        rows.append(((look(variant).label,), cells))
     n = f" ({int(accuracies['n'].max()):,})" if len(accuracies) else ""
     caption = f"Multiple-choice questions about several images{n}: accuracy in per cent."
-    return blocks("choices", caption, [f"{label} prompts ↑" for label in MODES.values()], rows)
+    heads = [*(f"{label} prompts ↑" for label in MODES.values()), "direct, shuffled images"]
+    return blocks("choices", caption, heads, rows)
 
 
 def mig_bench(numbers: pd.DataFrame) -> Table:
