@@ -43,7 +43,7 @@ from gemvg_repro.runs.json_files import write_json
 from gemvg_repro.runs.progress import ProgressPrinter
 from gemvg_repro.stages import samples
 from gemvg_repro.stages.prerequisites import MissingPrerequisite, ensure
-from gemvg_repro.stages.train import first_of_each_scene
+from gemvg_repro.stages.supervised import first_of_each_scene
 from gemvg_repro.stages.weights import weights_of
 from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.profiles import load_profile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..grounding.samples import GROUNDING_KINDS
-from ..study.variants import BASE, TRAINED
+from ..study.variants import BASE, PAPER, TRAINED
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,13 @@ _COLOURS = {
     "sft": "#56b4e9",
     "cot_sft": "#0072b2",
     "sft_more": "#d55e00",
+    "sft_labels": "#a0522d",
+    "sft_draws": "#e9967a",
     "cot": "#e69f00",
     "direct": "#cc79a7",
     "hybrid": "#009e73",
     "joint": "#7bc8a4",
+    "hybrid_8": "#005f45",
     "token": "#4d4d4d",
     "shuffled": "#c9b400",
 }
@@ -39,16 +42,17 @@ START = "cot_sft"
 LONGER = "sft_more"
 """The compute-matched control: SFT continued from START for the FLOPs of GRPO."""
 
-PAPER = ("cot", "direct", "hybrid")
-"""The paper's three variants of GRPO, all of them from START."""
-
-CONTROLS = ("joint", "token", "shuffled")
+CONTROLS = ("joint", "token", "hybrid_8", "shuffled")
 """`hybrid` with one thing changed. Shown where they were run."""
 
 REINFORCED = (*PAPER, *CONTROLS)
 
+SUPERVISED = ("sft_labels", "sft_draws")
+"""SFT on GRPO's prompts: with their boxes, with the model's own best answers."""
+
 REFERENCES: dict[str, tuple[str, ...]] = {
     LONGER: (START,),
+    **dict.fromkeys(SUPERVISED, (START, LONGER, "hybrid")),
     "cot": (START, LONGER),
     "direct": (START, LONGER),
     "hybrid": (START, LONGER, "cot", "direct"),

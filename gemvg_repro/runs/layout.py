@@ -30,6 +30,9 @@ VALIDATION_REWARD = "validation-reward.parquet"
 """Of a GRPO run: columns prompt, mode, when (before | after), term, value."""
 
 VALIDATION_REWARD_BEFORE = "validation-reward-before.parquet"
+DRAWN_ANSWERS = "drawn-answers.parquet"
+"""Of SFT on the model's own answers: columns prompt, mode, answer, reward."""
+
 GALLERY = "gallery"
 
 REPORT_NOTEBOOK = "report.ipynb"

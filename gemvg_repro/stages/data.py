@@ -55,7 +55,7 @@ def check(spec: RunSpec[Any]) -> dict[str, Any]:
     """
     params, prompts = spec.data.parameters, spec.profile.data.composition.prompts
     if (given := params.given) is None:
-        if prompts and any(each.variant and each.variant.grpo for each in spec.chain):
+        if prompts and any(each.variant and each.variant.parent == "cot_sft" for each in spec.chain):
             _check_prompts("the profile's data.composition", prompts, spec)
         return {}
     facts = spec.data.result or _facts_of(given, params, spec.profile.data)

@@ -42,17 +42,17 @@ def load_splits(spec: RunSpec[Any], *splits: index.Split) -> list[list[Sample]]:
     return [load(spec, split) for split in splits]
 
 
-def load(spec: RunSpec[Any], split: index.Split) -> list[Sample]:
+def load(spec: RunSpec[Any], split: index.Split, stage: recipe.Stage | None = None) -> list[Sample]:
     """The samples of a split for a run, from the finished data run that it needs, or that it is; in order.
 
-    Of shards it is trained on those of the run's stage. A COCO-format file is trained on as composed from it, and is
-    validated and tested on as it is: every category of every image, one image at a time.
+    Of shards it is trained on those of the run's stage, or of another `stage`. A COCO-format file is trained on as
+    composed from it, and is validated and tested on as it is: every category of every image, one image at a time.
     """
     params, settings, folder = spec.data.parameters, spec.profile.data, spec.data.folder
     is_world = not params.given and (folder / WORLD_FILE).is_file()
     if is_world and split != "train":
         return dataset.read(folder / WORLD_FILE, split)
-    stage = spec.variant.stage if spec.variant and split == "train" else "sft"
+    stage = stage or (spec.variant.stage if spec.variant and split == "train" else "sft")
     if is_world and stage == "grpo" and (folder / PROMPTS).is_dir():
         own = folder / PROMPTS
         return _of_shards(own / MG_FOLDER / mg_data.SHARDS, stage, None, settings, world_pictures(own))

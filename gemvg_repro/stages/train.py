@@ -6,7 +6,6 @@ import resource
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,21 +20,21 @@ from ..models.checkpoints import hashes
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
 from ..runs.directory import Run
-from ..runs.layout import CHECKPOINTS, MODEL, VALIDATION_REWARD, VALIDATION_REWARD_BEFORE
+from ..runs.layout import CHECKPOINTS, DRAWN_ANSWERS, MODEL, VALIDATION_REWARD, VALIDATION_REWARD_BEFORE
 from ..runs.log import Log
 from ..runs.progress import ProgressPrinter
 from ..study.parameters import TrainParameters
 from ..study.spec import RunSpec
-from ..study.variants import FORMS, ancestors
+from ..study.variants import FORMS
 from ..training.checkpointing import SealedCheckpoint, resume_point
-from ..training.collator import Conversation, ConversationCollator
-from ..training.compute_matching import compute_matched_steps
-from ..training.conversations import training_conversations
-from ..training.grpo import prompt_dataset, train_grpo
+from ..training.collator import ConversationCollator
+from ..training.compute_matching import grpo_flops
+from ..training.grpo import train_grpo
 from ..training.settings import GRPOSettings, SFTSettings
 from ..training.sft import train_sft
 from . import samples
 from .prerequisites import ensure
+from .supervised import first_of_each_scene, prompts_of, supervised_stage, with_best_draws
 from .validation_rewards import sampled_rewards, write_table
 from .watching import GreedyWatch
 from .weights import initial_weights
@@ -74,8 +73,7 @@ def _carry_out(run: Run, spec: RunSpec[TrainParameters], start: Path, prerequisi
     if not (run.folder / MODEL).is_dir():
         save(model, processor, run.folder / MODEL)
     seconds = recorder.seconds_before + time.monotonic() - started
-    flops_of_token = settings.flops_per_token * sum(p.numel() for p in model.parameters())
-    result = _result(spec, log, seconds, flops_of_token)
+    result = _result(spec, log, seconds, settings, sum(p.numel() for p in model.parameters()))
     run.finish({**result, "prerequisites": prerequisites, "weights": hashes(run.folder / MODEL)})
     shutil.rmtree(checkpoints, ignore_errors=True)
 
@@ -132,7 +130,10 @@ def _train_sft(
     recorder: _Recorder,
 ) -> SFTSettings:
     """A supervised stage; returns its settings."""
-    settings, batches = supervised_stage(spec, by_split["train"], collate)
+    controls = spec.kind not in spec.sft
+    settings, batches = supervised_stage(spec, by_split["train"], prompts_of(spec) if controls else (), collate)
+    if spec.kind == "sft_draws":
+        batches = with_best_draws(batches, spec, model, processor, run.folder / DRAWN_ANSWERS)
     train_sft(
         model, processor, batches, settings,
         collate=collate, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
@@ -140,30 +141,6 @@ def _train_sft(
         stop=run.stop_requested, on_sealed=recorder.sealed,
     )  # fmt: skip
     return settings
-
-
-def supervised_stage(
-    spec: RunSpec[TrainParameters], train_samples: Sequence[Sample], collate: ConversationCollator
-) -> tuple[SFTSettings, list[Conversation]]:
-    """The settings and the conversations of a supervised stage.
-
-    The samples of a seed have one order, in which each stage continues where the previous one stopped: its data is
-    fresh as long as there is any. `sft_more` is compute-matched: it takes the steps that cost as many FLOPs as the most
-    expensive variant of GRPO, estimated from the settings and the data.
-    """
-    profile, seed = spec.profile, spec.parameters.seed
-    seen = sum(spec.sft[mode].steps * spec.sft[mode].conversations for mode in ancestors(spec.kind))
-    settings = spec.sft.get(spec.kind, spec.sft["cot_sft"])
-    if spec.kind == "sft_more":
-        grpo = spec.grpo
-        first = first_of_each_scene(train_samples)
-        order = prompt_dataset(first, ("direct",), grpo.steps * grpo.prompts, seed)["index"]
-        like_before = training_conversations(train_samples, profile.cot_sft, seed, seen=seen)
-        settings = replace(
-            profile.cot_sft,
-            steps=compute_matched_steps(like_before, [first[i] for i in order], profile.cot_sft, grpo, collate),
-        )
-    return settings, training_conversations(train_samples, settings, seed, seen=seen)
 
 
 def _train_grpo(
@@ -194,21 +171,19 @@ def _train_grpo(
     return settings
 
 
-def first_of_each_scene(train_samples: Sequence[Sample]) -> list[Sample]:
-    """The sample that each scene was made for: the kinds of these are mixed as in the test set."""
-    first: dict[str, Sample] = {}
-    for sample in train_samples:
-        first.setdefault(sample.scene, sample)
-    return list(first.values())
-
-
-def _result(spec: RunSpec[TrainParameters], log: Log, seconds: float, flops_of_token: int) -> dict[str, Any]:
-    """The run's last measures and its cost; see `training.compute_matching` for the FLOPs. Only GRPO generates tokens:
-    those of its rollouts."""
+def _result(
+    spec: RunSpec[TrainParameters], log: Log, seconds: float, settings: SFTSettings | GRPOSettings, parameters: int
+) -> dict[str, Any]:
+    """The run's last measures and its cost; of GRPO two counts of FLOPs (see `training.compute_matching`), and the
+    tokens of its rollouts."""
     steps, grpo = log.records(), spec.profile.grpo
     last = steps[-1] if steps else {}
     tokens = int(last.get("tokens", 0))
     generated = sum(entry.get("length_mean", 0.0) * (grpo.prompts * grpo.rollouts) for entry in steps)
+    flops = {"flops": settings.flops_per_token * tokens * parameters}
+    if isinstance(settings, GRPOSettings):
+        spent, unshared = grpo_flops(steps, settings, FORMS[spec.kind])
+        flops = {"flops": round(spent * parameters), "flops_unshared": round(unshared * parameters)}
     return {
         "mode": spec.kind,
         "seed": spec.parameters.seed,
@@ -219,7 +194,7 @@ def _result(spec: RunSpec[TrainParameters], log: Log, seconds: float, flops_of_t
             "seconds": round(seconds, 1),
             "steps": last.get("step", 0),
             "tokens_trained": tokens,
-            "flops": flops_of_token * tokens,
+            **flops,
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
             "tokens_generated": round(generated),
         },

@@ -192,10 +192,10 @@ def training_identity(
         "mode": mode,
         "seed": seed,
         "steps": parameters.steps,
-        "data": trained_on(data, prompts=variant.grpo is not None),
+        "data": trained_on(data, prompts="grpo" in variant.sections),
         "prerequisites": {} if start is None else {variant.parent: start.id},
     }
-    unseen = ONLY_TESTED_ON_NAMES if variant.grpo else (*ONLY_TESTED_ON_NAMES, *ONLY_PROMPTS_NAMES)
+    unseen = ONLY_TESTED_ON_NAMES if "grpo" in variant.sections else (*ONLY_TESTED_ON_NAMES, *ONLY_PROMPTS_NAMES)
     seen = [name for name in data.overrides if not within({name: None}, unseen)]
     overrides = _overrides(mode, variant.sections, profile) | within(data.overrides, seen)
     if start is None:

@@ -51,9 +51,17 @@ TRAINED: Mapping[str, Variant] = {
     "joint": _grpo("GRPO, joint", GRPOForm(("direct", "cot"), joint=True)),
     "shuffled": _grpo("GRPO, shuffled reward", GRPOForm(("direct", "cot"), shuffled=True)),
     "token": _grpo("GRPO, by token", GRPOForm(("direct", "cot"), loss_type="dapo")),
+    "hybrid_8": _grpo("GRPO, hybrid, groups of 8", GRPOForm(("direct", "cot"), whole=True)),
+    "sft_labels": Variant("SFT on GRPO's prompts", "cot_sft", "cot_sft", ("cot_sft", "grpo")),
+    "sft_draws": Variant("SFT on the best of 8 draws", "cot_sft", "cot_sft", ("cot_sft", "grpo")),
 }
 """By the `mode` that a user types: the two stages of SFT and the three variants of the paper, then the controls.
-`sft_more` continues by SFT; the last three are `hybrid` but for one thing: group, reward (must not help), loss."""
+`sft_more` continues by SFT. Four are `hybrid` but for one thing: group, reward (must not help), loss, whole groups in
+each mode over half the samples. The last two tell reinforcement from labels and from rejection sampling: SFT on GRPO's
+prompts with their boxes, beside chains that were trained on before, and with the model's own best answers."""
+
+PAPER = ("cot", "direct", "hybrid")
+"""The paper's three variants of GRPO."""
 
 FORMS: Mapping[str, GRPOForm] = {name: variant.grpo for name, variant in TRAINED.items() if variant.grpo}
 """Of GRPO, by variant."""

@@ -21,10 +21,11 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Turn:
-    """One question and answer of a conversation, in direct or CoT mode."""
+    """One question and answer of a conversation, in direct or CoT mode: the true one, unless `answer` has another."""
 
     sample: Sample
     mode: Mode
+    answer: str | None = None
 
 
 Conversation = Sequence[Turn]
@@ -89,7 +90,7 @@ class ConversationCollator:
             text = self._tokenizer.apply_chat_template(
                 chat, tokenize=False, add_generation_prompt=True, **CHAT_TEMPLATE_KWARGS
             )
-            answer = completion(turn.sample, turn.mode, self._coordinate_step)
+            answer = turn.answer or completion(turn.sample, turn.mode, self._coordinate_step)
             segments += [text[len(text_so_far) :], answer + self._tokenizer.eos_token]
             text_so_far = text + segments[-1]
             chat.append({"role": "assistant", "content": answer})

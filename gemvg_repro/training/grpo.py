@@ -79,12 +79,21 @@ def prompt_dataset(samples: Sequence[Sample], modes: Sequence[Mode], count: int,
     Raises:
         ValueError: there are fewer than `count` samples.
     """
-    if count > len(samples):
-        raise ValueError(f"{count} distinct samples are asked for, the data has {len(samples)}: take fewer steps")
-    indices = Random(f"prompts/{seed}").sample(range(len(samples)), count)
+    indices = prompt_order(len(samples), count, seed)
     rows = [(index, mode) for index in indices for mode in modes]
     prompts = [[{"role": "user", "content": question(samples[i], mode)}] for i, mode in rows]
     return Dataset.from_dict({"prompt": prompts, "index": [i for i, _ in rows], "mode": [m for _, m in rows]})
+
+
+def prompt_order(samples: int, count: int, seed: int) -> list[int]:
+    """The indices of the `count` samples that a training of this seed takes its prompts from, in its order.
+
+    Raises:
+        ValueError: there are fewer samples.
+    """
+    if count > samples:
+        raise ValueError(f"{count} distinct samples are asked for, the data has {samples}: take fewer steps")
+    return Random(f"prompts/{seed}").sample(range(samples), count)
 
 
 def image_collator(samples: Sequence[Sample]) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
@@ -144,8 +153,8 @@ def train_grpo(
 ) -> None:
     """Trains the model in place by GRPO, resuming from the newest checkpoint in `folder` if there is one.
 
-    All variants have the same number of distinct samples and of rollouts a step: `hybrid` splits a sample's rollouts
-    between its modes.
+    All variants have as many rollouts a step, and but for `whole` groups as many samples: `hybrid` splits a sample's
+    rollouts between its modes.
 
     Args:
         model, processor: the start of the training.
@@ -175,7 +184,7 @@ def train_grpo(
         model=model,
         reward_funcs=reward_functions(samples, processor),
         args=grpo_arguments(folder, settings, seed, form, use_cpu=model.device.type == "cpu"),
-        train_dataset=prompt_dataset(samples, modes, settings.steps * settings.prompts, seed),
+        train_dataset=prompt_dataset(samples, modes, settings.steps * form.samples(settings.prompts), seed),
         processing_class=processor,
         optimizers=(stage_optimiser(model, settings), None),
         callbacks=[StepLog(record, _LOGGED, measure), StopOnRequest(stop, settings.iterations)],

@@ -99,12 +99,10 @@ class GRPOSettings(_Stage):
 
     @property
     def flops_per_token(self) -> int:
-        """FLOPs per parameter for each token of a prompt with one completion.
+        """FLOPs per parameter for each token of a prompt or a completion.
 
         Generation counts as a forward pass; so do the reference model of a KL term and the old policy's
-        log-probabilities, where several iterations are taken on the same completions. A prompt counts once for each of
-        its completions, although `prefix_sharing` computes it once for all: SFT gets rather too many steps for it than
-        too few.
+        log-probabilities, where several iterations are taken on the same completions.
         """
         forward_only = 1 + (self.beta > 0) + (self.iterations > 1)
         return forward_only * FORWARD + self.iterations * (FORWARD + BACKWARD)
@@ -120,13 +118,23 @@ class GRPOForm:
             each mode.
         shuffled: whether every completion gets the reward of a completion of another sample.
         loss_type: TRL's name of the loss, in place of the profile's.
+        whole: whether each mode has the group of a pure form, over fewer samples: as many completions in all.
     """
 
     modes: tuple[Mode, ...]
     joint: bool = False
     shuffled: bool = False
     loss_type: str | None = None
+    whole: bool = False
+
+    def completions_of_prompt(self, rollouts: int) -> int:
+        """The completions of a sample in each mode, when a pure form has so many rollouts."""
+        return rollouts if self.whole else rollouts // len(self.modes)
 
     def group(self, rollouts: int) -> int:
-        """The size of a group, over which advantages are normalised, when a sample has so many rollouts."""
-        return rollouts if self.joint else rollouts // len(self.modes)
+        """The size of a group, over which advantages are normalised, likewise."""
+        return rollouts if self.joint else self.completions_of_prompt(rollouts)
+
+    def samples(self, prompts: int) -> int:
+        """The samples of a step, when a pure form has so many prompts."""
+        return prompts // len(self.modes) if self.whole else prompts

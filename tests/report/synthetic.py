@@ -220,7 +220,9 @@ def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:
         rows.append(row)
     _log(folder, rows)
     _validation_rewards(folder, variant, rng)
-    return _cost(110, 900_000, 400_000)
+    cost = _cost(110, 900_000, 400_000)
+    cost["cost"] |= {"flops_unshared": 2.5 * cost["cost"]["flops"]}
+    return cost
 
 
 def _validation_rewards(folder: Path, variant: str, rng: Generator, prompts: int = 300) -> None:

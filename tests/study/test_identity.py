@@ -83,7 +83,7 @@ def moved(profile: Profile) -> set[str]:
 
 
 GRPO = set(FORMS)
-MORE = {"sft_more"}
+MORE = {"sft_more", "sft_labels", "sft_draws"}
 BASE = {"evaluate-base"}
 
 
@@ -277,10 +277,10 @@ def test_what_is_only_tested_on_moves_the_data_and_its_evaluations_and_no_traini
     assert ids(Profile(data=data | more))["hybrid"] != before["hybrid"]
 
 
-def test_more_prompts_move_the_data_its_evaluations_and_no_training_but_grpo() -> None:
+def test_more_prompts_move_the_data_its_evaluations_and_of_trainings_only_grpo_and_its_controls() -> None:
     composition = {"recipe": "miniature/recipe.yaml"}
     before, after = (ids(Profile(data={"composition": composition | {"prompts": n}})) for n in (10, 20))
-    expected = {"data", *GRPO, *(f"evaluate-{mode}" for mode in TRAINED)} | BASE
+    expected = {"data", *GRPO, *MORE, *(f"evaluate-{mode}" for mode in TRAINED)} | BASE
     assert {run for run in before if before[run] != after[run]} == expected
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+import torch
 
-from gemvg_repro.stages.train import supervised_stage
+from gemvg_repro.grounding.samples import Mode, Sample
+from gemvg_repro.stages.supervised import first_of_each_scene, supervised_stage, with_best_draws
 from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.spec import Resolver
-from gemvg_repro.training.collator import ConversationCollator, Turn
-from gemvg_repro.training.compute_matching import compute_matched_steps
+from gemvg_repro.study.variants import FORMS
+from gemvg_repro.training.collator import Conversation, ConversationCollator, Turn
+from gemvg_repro.training.compute_matching import compute_matched_steps, grpo_flops
 from gemvg_repro.training.conversations import training_conversations
+from gemvg_repro.training.grpo import prompt_dataset
 from gemvg_repro.training.sft import train_sft
 
 from ..tiny_model import model_and_processor, samples
@@ -45,13 +51,39 @@ def test_steps_match_the_flops_of_the_longer_completions_in_tokens_as_the_traine
     )
     per_step = log[-1]["tokens"] / SFT.steps
     prompts = [s for s in samples() if s.chain][:5]
-    per_completion = sum(int(collate([[Turn(s, "cot")]])["attention_mask"].sum()) for s in prompts) / 5
-    completions = GRPO.steps * GRPO.prompts * GRPO.rollouts
-    exact = completions * per_completion * 8 / (per_step * 6)
-    steps = compute_matched_steps(conversations, prompts, SFT, GRPO, collate)
-    assert exact <= steps < exact + 1
+
+    def mean(mode: Mode) -> tuple[float, float]:
+        batches = [collate([[Turn(s, mode)]]) for s in prompts]
+        answers = sum(int((batch["labels"] >= 0).sum()) for batch in batches) / 5
+        return sum(int(batch["attention_mask"].sum()) for batch in batches) / 5 - answers, answers
+
+    (direct, short), (cot, long) = mean("direct"), mean("cot")
+
+    def steps(*forms: str, prompts: Sequence[Sample] = prompts) -> int:
+        return compute_matched_steps(conversations, prompts, SFT, GRPO, [FORMS[form] for form in forms], collate)
+
+    def exact(tokens: float) -> float:
+        """The steps of SFT for so many tokens of GRPO for each of its prompts: each prompt is read once a mode."""
+        return float(GRPO.steps * GRPO.prompts * tokens * 8 / (per_step * 6))
+
+    assert exact(cot + 4 * long) <= steps("cot", "direct") < exact(cot + 4 * long) + 1
+    hybrid = exact(direct + cot + 2 * short + 2 * long)
+    assert hybrid <= steps("hybrid") < hybrid + 1
     without_chains = [replace(s, chain=None) for s in prompts]
-    assert compute_matched_steps(conversations, without_chains, SFT, GRPO, collate) < steps  # direct prompts only
+    assert steps("cot", "direct", prompts=without_chains) == steps("direct") < steps("cot", "direct")
+
+
+def test_flops_of_a_training_of_grpo_as_they_are_spent() -> None:
+    """Two steps of 2 prompts of 10 tokens with 4 completions of 5; in the second half the groups have no variance."""
+    tokens = GRPO.prompts * GRPO.rollouts * (10 + 5)
+    first: dict[str, Any] = {"step": 1, "tokens": tokens, "length_mean": 5.0, "zero_variance_share": 0.0}
+    second = {**first, "step": 2, "tokens": 2 * tokens, "zero_variance_share": 0.5}
+    log: list[dict[str, Any]] = [{"step": 0}, first, second]
+    direct, hybrid = (grpo_flops(log, GRPO, FORMS[form]) for form in ("direct", "hybrid"))
+    assert direct == (60 * 8 + 60 * (2 + 0.5 * 6), 2 * tokens * 8)
+    assert hybrid == (80 * 8 + 80 * (2 + 0.5 * 6), 2 * tokens * 8)
+    unskipped, _ = grpo_flops(log, replace(GRPO, beta=0.1), FORMS["direct"])
+    assert unskipped == 2 * 60 * 10
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -63,7 +95,8 @@ def test_a_supervised_stage_continues_with_scenes_that_no_earlier_one_has_seen(s
 
     def stage(mode: str, **more: int) -> Any:
         params = TrainParameters.check({"mode": mode, "seed": seed, **more})
-        return supervised_stage(resolve(params), samples(), ConversationCollator(processor, 20))
+        prompts = first_of_each_scene(samples())
+        return supervised_stage(resolve(params), samples(), prompts, ConversationCollator(processor, 20))
 
     settings, chosen = stage("sft_more")
     assert settings.optimiser == SFT.optimiser and len(chosen) == settings.steps * SFT.conversations
@@ -71,3 +104,43 @@ def test_a_supervised_stage_continues_with_scenes_that_no_earlier_one_has_seen(s
     fresh = {turns[0].sample.scene for turns in chosen}
     assert len(seen) == 12 and len(fresh) == len(chosen) and not seen & fresh
     assert stage("sft_more", steps=2)[0].steps > settings.steps  # twice the steps of GRPO
+
+
+def test_the_controls_have_grpo_s_prompts_each_once() -> None:
+    _, processor = model_and_processor()
+    short = {"sft": replace(SFT, steps=1), "cot_sft": replace(SFT, steps=2, cot_share=0.8), "grpo": GRPO}
+    resolve = Resolver(lambda name, overrides: load_profile("miniature").model_copy(update=short))
+    prompts = first_of_each_scene(samples())
+    rows = prompt_dataset(prompts, ("direct",), GRPO.steps * GRPO.prompts, 3)
+    of_grpo = {prompts[i].id for i in rows["index"]}
+
+    def stage(mode: str) -> Any:
+        spec = resolve(TrainParameters.check({"mode": mode, "seed": 3}))
+        return supervised_stage(spec, samples(), prompts, ConversationCollator(processor, 20))
+
+    settings, labels = stage("sft_labels")
+    assert settings.steps == 2 * len(of_grpo) / SFT.conversations and settings.optimiser == SFT.optimiser
+    direct, old = ([t for t in labels if t[0].mode == mode] for mode in ("direct", "cot"))
+    assert {turns[0].sample.id for turns in direct} == of_grpo and len(direct) == len(old) == len(of_grpo)
+    of_before = {turns[0].sample.id for turns in stage("cot_sft")[1]}
+    assert {turns[0].sample.id for turns in old} <= of_before
+    settings, draws = stage("sft_draws")
+    assert settings.steps == len(of_grpo) / SFT.conversations
+    assert sorted(turns[0].sample.id for turns in draws) == sorted(of_grpo)
+    assert [turns[0].mode for turns in draws].count("cot") == len(of_grpo) / 2
+
+
+def test_the_best_of_the_model_s_own_answers_is_learned(tmp_path: Path) -> None:
+    model, processor = model_and_processor()
+    resolve = Resolver(lambda name, overrides: load_profile("miniature").model_copy(update={"grpo": GRPO}))
+    spec = resolve(TrainParameters.check({"mode": "sft_draws", "seed": 3}))
+    prompts: list[Conversation] = [[Turn(s, "direct")] for s in first_of_each_scene(samples())[:3]]
+    file = tmp_path / "answers.parquet"
+    drawn = with_best_draws(prompts, spec, model, processor, file)
+    assert [turns[0].sample for turns in drawn] == [turns[0].sample for turns in prompts]
+    assert all(turns[0].answer is not None for turns in drawn) and len(pd.read_parquet(file)) == 3
+    batch = ConversationCollator(processor, 20)(drawn[:1])
+    learned = processor.tokenizer.decode(batch["labels"][batch["labels"] >= 0])
+    assert learned == str(drawn[0][0].answer) + processor.tokenizer.eos_token
+    torch.nn.init.zeros_(model.lm_head.weight)
+    assert with_best_draws(prompts, spec, model, processor, file) == drawn  # they are the start's

@@ -54,10 +54,11 @@ def test_every_variant_has_the_same_samples_and_rollouts() -> None:
     train = samples()
     indices = {}
     for variant, form in FORMS.items():
-        rows = prompt_dataset(train, form.modes, 6, seed=1)
+        rows = prompt_dataset(train, form.modes, form.samples(6), seed=1)
         indices[variant] = list(dict.fromkeys(rows["index"]))
-        prompts = Counter(rows["index"])
-        assert {n * (GRPO.rollouts // len(form.modes)) for n in prompts.values()} == {GRPO.rollouts}
+        assert set(Counter(rows["index"]).values()) == {len(form.modes)}
+        assert len(rows) * form.completions_of_prompt(GRPO.rollouts) == 6 * GRPO.rollouts
+    assert indices.pop("hybrid_8") != indices["cot"]  # half as many samples, each in whole groups of both modes
     assert all(of_variant == indices["cot"] for of_variant in indices.values())
     assert prompt_dataset(train, ("cot",), 6, seed=2)["index"] != indices["cot"]
 

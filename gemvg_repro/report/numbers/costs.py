@@ -10,7 +10,7 @@ import pandas as pd
 from .collect import PURPOSES, Collection, Run
 from .scores import Row
 
-COSTS = ("seconds", "tokens_trained", "tokens_generated", "flops", "peak_memory_mb")
+COSTS = ("seconds", "tokens_trained", "tokens_generated", "flops", "flops_unshared", "peak_memory_mb")
 
 
 def rows(collection: Collection) -> Iterator[Row]:

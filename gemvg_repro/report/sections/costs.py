@@ -66,6 +66,7 @@ _COSTS = {
     "tokens_trained": ("M tokens trained on", 1e-6, 2),
     "tokens_generated": ("M tokens generated", 1e-6, 2),
     "flops": ("FLOP", 1.0, 2),
+    "flops_unshared": ("FLOP", 1.0, 2),
     "peak_memory_mb": ("peak memory, GB", 1e-3, 2),
 }
 
@@ -73,7 +74,8 @@ _COSTS = {
 def _heads(numbers: pd.DataFrame) -> dict[str, tuple[str, float, int]]:
     """The head, factor and digits of every cost."""
     unit, factor = flops(numbers)
-    return _COSTS | {"flops": (unit, factor, 2)}
+    counts = {"flops": (unit, factor, 2), "flops_unshared": (f"{unit}, a prompt read for each answer", factor, 2)}
+    return _COSTS | counts
 
 
 def _by_run(numbers: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +85,7 @@ def _by_run(numbers: pd.DataFrame) -> pd.DataFrame:
 def _cells(row: Mapping[Any, Any], heads: dict[str, tuple[str, float, int]]) -> list[Cell]:
     """Empty where a cost does not apply: no tokens are generated in SFT."""
     return [
-        amount(row[metric] * factor, digits) if row[metric] else "" for metric, (_, factor, digits) in heads.items()
+        amount(row[metric] * factor, digits) if row.get(metric) else "" for metric, (_, factor, digits) in heads.items()
     ]
 
 

@@ -6,8 +6,9 @@ import math
 
 import pandas as pd
 
+from ...study.variants import PAPER
 from ..expected import Planned
-from ..labels import LONGER, MODES, PAPER, SHORTCUTS, START, look
+from ..labels import LONGER, MODES, SHORTCUTS, START, look
 from ..numbers.collect import Collection
 from ..numbers.estimates import Estimate
 from ..numbers.lookup import difference, look_up, over_seeds, pick

@@ -17,6 +17,7 @@ from ..labels import (
     SHIFTS,
     SHORTCUTS,
     START,
+    SUPERVISED,
     VARIANTS,
     look,
     position,
@@ -252,7 +253,7 @@ def mig_bench(numbers: pd.DataFrame) -> Table:
 def present(numbers: pd.DataFrame) -> list[str]:
     """The rows of tables: the variants of the ablation, run or not, and whatever else was evaluated."""
     evaluated = pick(numbers, benchmark="generalised", metric="f1", kind="mean")["variant"]
-    return sorted({*VARIANTS, *evaluated}.difference(set(CONTROLS).difference(evaluated)), key=position)
+    return sorted({*VARIANTS, *evaluated}.difference({*CONTROLS, *SUPERVISED}.difference(evaluated)), key=position)
 
 
 def _measures(numbers: pd.DataFrame, benchmark: str, variant: str, mode: str) -> list[Cell]:
