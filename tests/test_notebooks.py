@@ -60,7 +60,7 @@ def test_training_leaves_a_model_a_log_and_rewards(runs: Path) -> None:
 
 def test_evaluation_leaves_predictions_scores_and_a_gallery(runs: Path) -> None:
     (run,) = runs.glob("evaluate-hybrid-s0-*")
-    for benchmark in ("generalised-direct", "generalised-cot", "understanding-cot", "mig_bench-direct", "blind-direct"):
+    for benchmark in ("generalised-direct", "generalised-cot", "understanding-cot", "blind-direct"):
         scores = pd.read_parquet(run / f"scores-{benchmark}.parquet")
         lines = (run / f"predictions-{benchmark}.jsonl").read_text().splitlines()
         assert len(scores) == len(lines) - 1 > 0

@@ -43,10 +43,10 @@ def test_photographs_are_learned_by_heart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("benchmark", ["odinw13", "odinw13_all"])
 def test_photographs_are_a_published_benchmark(tmp_path: Path, benchmark: str) -> None:
     base = ROOT / "gemvg_repro/miniature/base"
-    given = {"checkpoint": base, "benchmark": benchmark, "root": FILE.parents[3]}
+    given = {"checkpoint": base, "benchmarks": f"{benchmark}='{FILE.parents[3]}'"}
     done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", runs=tmp_path, **given)
     assert done.returncode == 0, done.stderr[-3000:]
-    (run,) = tmp_path.glob(f"evaluate-base-{benchmark}-direct-*")
+    (run,) = tmp_path.glob(f"evaluate-base-{benchmark}-*")
     assert len((run / f"predictions-{benchmark}-direct.jsonl").read_text().splitlines()) == 41
     score = json.loads((run / f"official-{benchmark}-direct.json").read_text())
     assert list(score["official"]["datasets"]) == ["Raccoon"] and 0 <= score["official"]["mAP"] <= 1

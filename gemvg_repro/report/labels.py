@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from colorsys import hsv_to_rgb
 from dataclasses import dataclass
+from zlib import crc32
 
 from ..grounding.samples import GROUNDING_KINDS
 from ..study.variants import BASE, PAPER, TRAINED
@@ -90,14 +92,37 @@ TRUTH, PREDICTION = "#000000", "#e6007e"
 
 
 def look(variant: str) -> Look:
-    """Name and colour of a variant; one that is not listed has its own name, in black."""
+    """Name and colour of a variant. With other values than the profile's it has these in its name, and a colour drawn
+    from it; one that is not listed has its own name, in black."""
+    mode, comma, overrides = variant.partition(", ")
+    if comma and mode in VARIANTS:
+        return Look(f"{VARIANTS[mode].label}, {overrides}", _drawn_colour(variant))
     return VARIANTS.get(variant, Look(variant.replace("_", " "), "#000000"))
 
 
 def position(variant: str) -> tuple[int, str]:
-    """Sort key: the listed variants in their order, then the others by name."""
+    """Sort key: the listed variants in their order, each before those with other values; then the others by name."""
     names = list(VARIANTS)
-    return (names.index(variant) if variant in names else len(names), variant)
+    mode = mode_of(variant)
+    return (names.index(mode) if mode in names else len(names), variant)
+
+
+def mode_of(variant: str) -> str:
+    """The mode of a variant, which may have other values than its profile's (`study.overrides.variant`)."""
+    return variant.partition(", ")[0]
+
+
+def references(variant: str) -> tuple[str, ...]:
+    """What a variant is compared with: with other values than its profile's, itself without them, and its references
+    with and without them."""
+    mode, comma, overrides = variant.partition(", ")
+    others = REFERENCES.get(mode, ())
+    return (mode, *(f"{other}, {overrides}" for other in others), *others) if comma else others
+
+
+def _drawn_colour(variant: str) -> str:
+    red, green, blue = hsv_to_rgb(crc32(variant.encode()) % 360 / 360, 0.65, 0.75)
+    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
 def rank_of_term(term: str) -> tuple[int, str]:

@@ -136,7 +136,8 @@ class Grid(BaseModel):
 
 
 def _override(content: Any, settings: Sequence[str]) -> Any:
-    """A grid's content with `key=value` settings: an axis is held at one value, anything else is a resource.
+    """A grid's content with `key=value` settings: an axis is held at one value, a benchmark is at this root (null: not
+    asked), anything else is a resource.
 
     Raises:
         ParameterError: naming the wrong setting and the valid keys.
@@ -146,7 +147,7 @@ def _override(content: Any, settings: Sequence[str]) -> Any:
     content = {key: dict(value or {}) for key, value in content.items()}
     for setting in settings:
         key, equals, text = setting.partition("=")
-        valid = (*AXES, *(name for name in Resources.model_fields if name != "kinds"))
+        valid = (*AXES, "benchmarks.NAME", *(name for name in Resources.model_fields if name != "kinds"))
         if not equals or (key not in valid and "." not in key):
             raise ParameterError(
                 f"--set {setting}: expected KEY=VALUE{suggest(key, valid)}. Keys: {', '.join(valid)}, and every value"
@@ -156,7 +157,10 @@ def _override(content: Any, settings: Sequence[str]) -> Any:
             value = yaml_numbers.load(text)
         except yaml.YAMLError as error:
             raise ParameterError(f"--set {setting}: the value is not YAML: {error}") from None
-        if key in AXES or "." in key:
+        if key.startswith("benchmarks."):
+            content.setdefault("benchmarks", {})[key.removeprefix("benchmarks.")] = value
+            content["benchmarks"] = {name: root for name, root in content["benchmarks"].items() if root is not None}
+        elif key in AXES or "." in key:
             for axes in ("scientific", "nuisance", "fixed"):
                 content.get(axes, {}).pop(key, None)
             content.setdefault("fixed", {})[key] = value

@@ -95,9 +95,9 @@ def test_ten_kills_lose_no_answer_and_leave_none_twice(tmp_path: Path, both_mode
         given: dict[str, object] = {"mode": "base", "samples": 500}
         evaluation = Evaluation(given, "evaluate-base-*", 0)
     else:
-        benchmarks.write(root.parent, 0, {"mig_bench": 100})
-        given = {"checkpoint": base, "benchmark": "mig_bench", "root": root}
-        evaluation = Evaluation(given, "evaluate-base-mig_bench-direct-*", 1000)
+        benchmarks.write(root.parent, 0, {"mig_bench": 50})
+        given = {"checkpoint": base, "benchmarks": f"mig_bench='{root}'"}
+        evaluation = Evaluation(given, "evaluate-base-mig_bench-*", 1000)
     whole, scores = evaluation.finish(tmp_path / "whole")
     total = sum(map(len, whole.values()))
     assert total == evaluation.answers or both_modes

@@ -73,11 +73,15 @@ def test_the_base_is_evaluated_once_and_not_trained(tmp_path: Path) -> None:
 
 def test_the_grids_of_the_project(tmp_path: Path) -> None:
     planned = {}
-    for name in ("miniature", "controls"):
+    for name in ("miniature", "controls", "rewards", "sources"):
         file = tiny_project.CHECKOUT / "sweeps" / f"{name}.yaml"
         planned[name] = names(plan(Grid.load(file), file, tiny_project.CHECKOUT, tmp_path))
     assert {"sft_more-s0", "evaluate-base"} <= set(planned["miniature"]) < set(planned["controls"])
     assert {"joint-s0", "shuffled-s0", "evaluate-token-s0"} <= set(planned["controls"])
+    alone = "hybrid-grpo.weights.count=0-grpo.weights.format=0-grpo.weights.picture=0-s0"
+    assert {"hybrid-s0", "hybrid-grpo.weights.localisation=0-s0", alone} <= set(planned["rewards"])
+    assert sum(name.startswith("data-data.composition.without=") for name in planned["sources"]) == 6
+    assert len(Grid.load(tiny_project.CHECKOUT / "sweeps" / "paper.yaml").benchmark_groups()) == 8
 
 
 @pytest.mark.parametrize(

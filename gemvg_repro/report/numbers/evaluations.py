@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...grounding.samples import GROUNDING_KINDS
-from ..labels import MODEL_FREE, REFERENCES, SHIFTS, SHORTCUTS
+from ..labels import MODEL_FREE, SHIFTS, SHORTCUTS, references
 from . import slices
 from .collect import Collection
 from .estimates import Estimate, estimates, hit_rate, percentile, ratio, replicates
@@ -42,7 +42,7 @@ def _differences(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
     """F1 of a variant minus that of another: same samples, same mode, and the seeds that both have."""
     generalised = {(s.benchmark, s.mode, s.variant): s for s in evaluated if s.benchmark in GENERALISED}
     for (benchmark, mode, variant), scores in generalised.items():
-        for other in REFERENCES.get(variant, ()):
+        for other in references(variant):
             reference = generalised.get((benchmark, mode, other))
             if reference is None:
                 continue

@@ -7,13 +7,13 @@ interval over seeds therefore covers the variance over training seeds, which res
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 import pandas as pd
 from scipy import stats
 
-from ..labels import REFERENCES, SHIFTS
+from ..labels import SHIFTS, references
 from .estimates import Estimate
 
 OVER_SEEDS = "_over_seeds"
@@ -45,15 +45,17 @@ def t_interval(values: pd.Series) -> Estimate:
 def rows(numbers: pd.DataFrame) -> Iterator[dict[str, object]]:
     """Rows of the table of numbers: every difference of two variants that have two seeds or more in common."""
     for benchmark in ("generalised", *SHIFTS):
-        yield from _rows(by_seed(numbers, benchmark), benchmark)
+        scored = numbers[(numbers["benchmark"] == benchmark) & (numbers["metric"] == "f1") & numbers["seed"].notna()]
+        runs = dict(zip(zip(scored["variant"], scored["seed"], strict=True), scored["run"], strict=True))
+        yield from _rows(by_seed(numbers, benchmark), benchmark, runs)
 
 
-def _rows(f1: pd.DataFrame, benchmark: str) -> Iterator[dict[str, object]]:
+def _rows(f1: pd.DataFrame, benchmark: str, names: Mapping[tuple[str, int], str]) -> Iterator[dict[str, object]]:
     levels = [f1.columns.get_level_values(name) for name in ("mode", "kind", "variant")]
     for mode, kind, variant in zip(*levels, strict=True):
-        for other in REFERENCES.get(variant, ()):
+        for other in references(variant):
             paired = differences(f1, variant, other, mode, kind)
             if len(paired) > 1:
-                runs = " ".join(f"evaluate-{variant}-s{seed}" for seed in paired.index)
+                runs = " ".join(names[variant, seed] for seed in paired.index)
                 where = {"run": runs, "variant": variant, "seed": None, "mode": mode, "benchmark": benchmark}
                 yield where | {"kind": kind, "metric": f"f1_minus_{other}{OVER_SEEDS}"} | asdict(t_interval(paired))

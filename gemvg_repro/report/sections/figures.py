@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ..labels import MODES, REFERENCES, REINFORCED, SHORTCUTS, START, look, position, rank_of_term
+from ..labels import MODES, REFERENCES, REINFORCED, SHORTCUTS, START, look, mode_of, position, rank_of_term
 from ..numbers.collect import PURPOSES, Collection, Run
 from ..numbers.slices import GRADES, REACHES
 from ..page.escaping import plain
@@ -180,7 +180,7 @@ def stages(numbers: pd.DataFrame, out: Path) -> Picture:
 
 def loss_curves(collection: Collection, out: Path) -> Picture:
     """Loss of the supervised stages, step by step (faint) and as a moving mean over seeds."""
-    runs = [run for run in _trained(collection) if run.variant not in REINFORCED and "loss" in run.log()]
+    runs = [run for run in _trained(collection) if mode_of(run.variant) not in REINFORCED and "loss" in run.log()]
     caption = "Supervised stages: the loss of every step (faint) and its moving mean, over seeds if there are several."
     if not runs:
         return Picture(caption)
@@ -199,7 +199,7 @@ def loss_curves(collection: Collection, out: Path) -> Picture:
 
 def greedy_curves(collection: Collection, out: Path) -> Picture:
     """Greedy F1 on the same validation samples on the way from the common start, a panel a mode."""
-    logs = [(run.variant, run.log()) for run in _trained(collection) if run.variant in REFERENCES]
+    logs = [(run.variant, run.log()) for run in _trained(collection) if mode_of(run.variant) in REFERENCES]
     logs = [(variant, log) for variant, log in logs if any(f"greedy/f1/{mode}" in log for mode in MODES)]
     caption = (
         "Mean F1@0.5 of greedy answers to the same validation samples, by the share of the training that is done: "
@@ -227,7 +227,7 @@ def _watched(log: pd.DataFrame, mode: str) -> pd.Series:
 
 def reward_curves(collection: Collection, out: Path) -> Picture:
     """GRPO: the reward, each of its terms, and training diagnostics."""
-    logs = [(run, run.log()) for run in _trained(collection) if run.variant in REINFORCED]
+    logs = [(run, run.log()) for run in _trained(collection) if mode_of(run.variant) in REINFORCED]
     logs = [(run, log) for run, log in logs if "reward" in log]
     caption = "GRPO: the reward, its terms, and training diagnostics, by step (faint) and as moving means over seeds."
     if not logs:

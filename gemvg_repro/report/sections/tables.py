@@ -13,7 +13,6 @@ from ..labels import (
     LONGER,
     MODEL_FREE,
     MODES,
-    REFERENCES,
     SHIFTS,
     SHORTCUTS,
     START,
@@ -22,6 +21,7 @@ from ..labels import (
     look,
     position,
     rank_of_term,
+    references,
 )
 from ..numbers.collect import Collection
 from ..numbers.lookup import difference, look_up, pick, seeds_of
@@ -90,7 +90,8 @@ def variants(numbers: pd.DataFrame, collection: Collection | None = None) -> Tab
 def differences(numbers: pd.DataFrame) -> Table:
     """Differences of the variants from their common start, from the compute-matched control, and from each other."""
     names = present(numbers)
-    pairs = [(other, name) for other in VARIANTS for name in names if other in REFERENCES.get(name, ())]
+    others = [*VARIANTS, *(name for name in names if name not in VARIANTS)]
+    pairs = [(other, name) for other in others for name in names if other in references(name)]
     rows = []
     for mode, label in MODES.items():
         for other, variant in pairs:
