@@ -12,7 +12,7 @@ import copy
 import io
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,22 @@ def detection_notes(
     return notes
 
 
+@dataclass(frozen=True, slots=True)
+class CategoryMatches:
+    """What an image adds to the average precision of a category: its true boxes, and its detections by confidence.
+
+    `true` leaves crowds out. Bit t of `matched` and `ignored` is of the IoU threshold .5 + .05 t; an ignored detection
+    is neither right nor wrong.
+    """
+
+    image: int
+    category: int
+    true: int
+    confidences: tuple[float, ...]
+    matched: tuple[int, ...]
+    ignored: tuple[int, ...]
+
+
 class AveragePrecision:
     """AveragePrecision of detections against a COCO document whose ids are integers.
 
@@ -161,6 +177,17 @@ class AveragePrecision:
             evaluation.accumulate()
         precision: NDArray[np.float64] = evaluation.eval["precision"][..., 0, 0]
         return precision
+
+    def matches(self) -> Iterator[CategoryMatches]:
+        """By category and image, in pycocotools' order; pairs without any box are left out."""
+        for each in self._evaluation.evalImgs:
+            if each is not None:
+                bits = 1 << np.arange(len(each["dtMatches"]))
+                matched, ignored = (bits @ (np.asarray(each[key]) > 0) for key in ("dtMatches", "dtIgnore"))
+                true = int(np.sum(np.asarray(each["gtIgnore"]) == 0))
+                confidences = tuple(map(float, each["dtScores"]))
+                masks = tuple(map(int, matched)), tuple(map(int, ignored))
+                yield CategoryMatches(int(each["image_id"]), int(each["category_id"]), true, confidences, *masks)
 
     def average(self, first: int = 0, last: int | None = None) -> float | None:
         """COCO's mAP over the thresholds first to last (all by default); None if there is no box at all."""

@@ -17,6 +17,7 @@ from ..files.validation import Refused
 from ..grounding.samples import Mode, Sample
 from .prompts import PromptTemplates
 from .responses import read_responses
+from .sample_scores import Average, SampleScore
 
 Data = TypeVar("Data")
 """What a benchmark's annotation file holds, checked."""
@@ -27,11 +28,15 @@ Parsed = TypeVar("Parsed")
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number in [0, 1], None where it is not defined, over `n` samples; `share`: of them, it is that of the hits."""
+    """A number in [0, 1], None where it is not defined, over `n` samples.
+
+    It is the `average` (see `sample_scores.Average`) of the `sample_scores` of this name.
+    """
 
     value: float | None
     n: int
-    share: bool = False
+    average: Average
+    of: str
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,10 @@ class Benchmark(ABC, Generic[Data, Parsed]):
     @abstractmethod
     def score(self, data: Data, parsed: Parsed) -> BenchmarkScore:
         """The official score, and ours beside it."""
+
+    @abstractmethod
+    def sample_scores(self, data: Data, parsed: Parsed) -> list[SampleScore]:
+        """What each sample adds to the headline of `score`: each `Metric` is the average of the rows that it names."""
 
     @abstractmethod
     def counts(self, data: Data) -> dict[str, int]:

@@ -22,10 +22,14 @@ from .interface import BenchmarkScore, Metric, TextBenchmark
 from .prompts import PromptTemplates, authors_templates
 from .published_rows import Row, read_table
 from .responses import SavedPrediction, read_responses
+from .sample_scores import SampleScore, scenes
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 UNREAD_ROW = "replies in no form that is read"
+
+UNREAD_WRONG, UNREAD_RIGHT = "all unread wrong", "all unread right"
+"""The two bounds of an accuracy."""
 
 _MARKER = re.compile("<image>")
 
@@ -115,7 +119,26 @@ class MultipleChoiceBenchmark(TextBenchmark[ChoiceQuestion]):
         return {"records": len(data), **Counter(record.task for record in data)}
 
     def score(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> BenchmarkScore:
-        return summarise(data, self._grades(data, parsed), self.average, self.judge)
+        counted = self.counted(data, parsed)
+        grades = self.graded(data, parsed)
+        return summarise([data[n] for n in counted], [grades[n] for n in counted], self.average, self.judge)
+
+    def sample_scores(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> list[SampleScore]:
+        counted, grades = self.counted(data, parsed), self.graded(data, parsed)
+        components = scenes([record.pictures for record in data])
+        return [
+            SampleScore(f"{self.name}/{n}", f"{self.name}/scene {components[n]}", data[n].task, of, float(hits[n]))
+            for of, hits in versions(grades, counted).items()
+            for n in counted
+        ]
+
+    def counted(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> Sequence[int]:
+        """The positions of the records that the authors' script counts."""
+        return range(len(data))
+
+    def graded(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> Sequence[bool | None]:
+        """As the official score counts them: `grade`, but for what the authors' script has extracted itself."""
+        return self._grades(data, parsed)
 
     def read(self, file: Path, data: Sequence[ChoiceQuestion]) -> Sequence[str]:
         return read_responses(file, self.name, len(data), saved=bool(self.judge))
@@ -151,6 +174,14 @@ def accuracies(
     return {"accuracy": micro if average == "micro" else macro, "micro": micro, "macro": macro, "by_task": tasks}
 
 
+def versions(grades: Sequence[bool | None], counted: Sequence[int]) -> dict[str, list[bool]]:
+    """The hits of each metric: "accuracy", or its two bounds where a response counted could not be parsed."""
+    low, high = ([grade is True for grade in grades], [grade is not False for grade in grades])
+    if all(grades[n] is not None for n in counted):
+        return {"accuracy": low}
+    return {f"accuracy, {UNREAD_WRONG}": low, f"accuracy, {UNREAD_RIGHT}": high}
+
+
 def summarise(
     records: Sequence[ChoiceQuestion],
     grades: Sequence[bool | None],
@@ -164,13 +195,13 @@ def summarise(
         judge: the model that they let match such a response with the options.
     """
     low, unread = accuracies(records, grades, average), sum(grade is None for grade in grades)
-    share = average == "micro"
     if not unread:
-        headline = {"accuracy": Metric(low["accuracy"], len(records), share)}
+        headline = {"accuracy": Metric(low["accuracy"], len(records), average, "accuracy")}
         return BenchmarkScore(low, {"unread": 0}, _rows(records, [low], average, unread), headline)
     high = accuracies(records, [grade is not False for grade in grades], average)
-    bounds = {"all unread wrong": low, "all unread right": high}
-    headline = {f"accuracy, {name}": Metric(each["accuracy"], len(records), share) for name, each in bounds.items()}
+    bounds = {UNREAD_WRONG: low, UNREAD_RIGHT: high}
+    accuracy = {f"accuracy, {name}": each["accuracy"] for name, each in bounds.items()}
+    headline = {name: Metric(value, len(records), average, name) for name, value in accuracy.items()}
     by_task = {task: value if value == high["by_task"][task] else None for task, value in low["by_task"].items()}
     reason = (
         f"{unread} of {len(records)} responses are in no form that the authors' rule reads; they let {judge} match "
@@ -189,7 +220,7 @@ def _rows(
     records: Sequence[ChoiceQuestion], scores: Sequence[Mapping[str, Any]], average: str, unread: int
 ) -> list[dict[str, Any]]:
     """The table of one score; or of its two bounds, none of which is official."""
-    columns = ["accuracy"] if len(scores) == 1 else ["all unread wrong", "all unread right"]
+    columns = ["accuracy"] if len(scores) == 1 else [UNREAD_WRONG, UNREAD_RIGHT]
     sizes = Counter(record.task for record in records)
     values = [score["by_task"] | {name: score[name] for name in ("micro", "macro")} for score in scores]
     rows: list[dict[str, Any]] = []

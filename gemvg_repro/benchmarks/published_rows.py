@@ -7,8 +7,9 @@ images are read only when their pixels are needed, a row group at a time: the pu
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -40,14 +41,27 @@ class StoredPicture:
     def pixels(self) -> NDArray[np.uint8]:
         """RGB, of shape (height, width, 3)."""
         try:
-            value = _column(self.file, self.group, self.column)[self.row].as_py()
-            stored = value if self.position is None else value[self.position]
-            with opened(io.BytesIO(stored["bytes"])) as image:
+            with opened(io.BytesIO(self._bytes())) as image:
                 return scaled(image, self.most_pixels)
         except Exception as error:  # decoders raise all sorts on a broken file
             reason = str(error) if isinstance(error, Refused) else f"cannot be read: {error!r:.160}"
             where = f"row {self.row} of row group {self.group}, {self.column}"
             raise Refused(f"{self.file}: {where}: {reason}") from error
+
+    def digest(self) -> str:
+        """SHA-256 of the stored bytes, in hex."""
+        return hashlib.sha256(self._bytes()).hexdigest()
+
+    def _bytes(self) -> bytes:
+        value = _column(self.file, self.group, self.column)[self.row].as_py()
+        content: bytes = (value if self.position is None else value[self.position])["bytes"]
+        return content
+
+
+def digests(pictures: Iterable[StoredPicture]) -> dict[StoredPicture, str]:
+    """The digest of each; a row group's column is read once."""
+    in_order = sorted(set(pictures), key=lambda p: (p.file, p.group, p.column, p.row, p.position or 0))
+    return {picture: picture.digest() for picture in in_order}
 
 
 @lru_cache(maxsize=1)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from ..benchmarks import sample_scores
 from ..benchmarks.fingerprint import fingerprint
 from ..benchmarks.generalised import score as generalised_score
 from ..benchmarks.prompts import templates_at
 from ..benchmarks.registry import benchmark
-from ..benchmarks.suites import mig_bench
+from ..benchmarks.responses import visible_text
 from ..grounding.samples import Mode, Sample
 from ..runs.layout import OFFICIAL, PREDICTIONS, SCORES
 
@@ -23,7 +24,7 @@ class Task:
     """Samples that the model is evaluated on in one mode, and how the responses are scored.
 
     `table` makes one row per sample from the texts and their numbers of tokens; `official` makes the authors' score
-    from the texts as their script reads them. A task has one of them or both. `max_new_tokens`: the authors' limit of
+    from the texts as their script reads them. A published benchmark has both. `max_new_tokens`: the authors' limit of
     an answer; without one the profile's holds, or what the longest true answer needs.
     """
 
@@ -79,9 +80,10 @@ def published(name: str, mode: Mode, root: Path, most_pixels: int | None = None,
         }
 
     def table(texts: Sequence[str], tokens: Sequence[int]) -> pd.DataFrame:
-        return mig_bench.score(data, texts, mode, tokens)
+        parsed = chosen.parse(data, [visible_text(text, mode) for text in texts])
+        return sample_scores.frame(chosen.sample_scores(data, parsed))
 
     limit = chosen.max_new_tokens(mode, templates)
     questions = chosen.samples(data, mode, templates)
     limited = bool(most) and len(questions) < len(chosen.samples(whole, mode, templates))
-    return Task(name, mode, questions, table if name == "mig_bench" else None, official, limit, limited)
+    return Task(name, mode, questions, table, official, limit, limited)

@@ -17,7 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
+from gemvg_repro.benchmarks.averages import averages
 from gemvg_repro.benchmarks.generalised import score, shortcuts
+from gemvg_repro.benchmarks.sample_scores import Average, SampleScore, frame
 from gemvg_repro.grounding.answers import format_answer
 from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
@@ -43,13 +45,16 @@ SKILL = {
 TASKS = ("diff", "view_diff", "common_object", "object_tracking", "multi_view", "region", "refer_grounding",
          "group_grounding", "reasoning", "correspondence")  # fmt: skip
 
-OFFICIAL = {
-    "mig_bench": {"IOU@0.5": False},
-    "mc_bench": {"weighted_ap50": False, "image_accuracy": True},
-    "odinw13": {"mAP": False},
-    "muirbench": {"accuracy": True},
+OFFICIAL: dict[str, dict[str, Average]] = {
+    "mig_bench": {"IOU@0.5": "macro"},
+    "mc_bench": {"weighted_ap50": "weighted_ap50", "image_accuracy": "micro"},
+    "odinw13": {"mAP": "map"},
+    "muirbench": {"accuracy": "micro"},
 }
-"""Official metrics, and whether each is a share of samples."""
+"""Official metrics, and how each averages its samples."""
+
+GROUPS = {"mig_bench": TASKS, "mc_bench": ("comparison", "reasoning", "referring"), "odinw13": ("Raccoon", "Aquarium")}
+"""Of the samples of a benchmark; of another, one."""
 
 TERMS = {"format": 0.97, "picture": 0.75, "localisation": 0.52, "count": 0.8}
 
@@ -171,22 +176,40 @@ def _evaluation(
             tables["shuffled"] = score.score(subset, grey[::-1], mode)
         for name in ("constant_box", "picture_prior") if mode == "direct" else ():
             tables[name] = score.score(grounding, getattr(shortcuts, name)(train, grounding), mode)
-        hits = rng.random(200) < SKILL[variant][mode == "cot"]
-        records = [f"mig_bench/{n}" for n in range(200)]
-        tasks = [TASKS[n % 10] for n in range(200)]
-        tables["mig_bench"] = pd.DataFrame({"sample": records, "scene": records, "task": tasks, "correct": hits})
         for name, table in tables.items():
             table.to_parquet(folder / f"scores-{name}-{mode}.parquet", index=False)
             files[name, mode] = {"scores": f"scores-{name}-{mode}.parquet", "official": None}
-        for benchmark, metrics in OFFICIAL.items():
-            value = SKILL[variant][mode == "cot"]
-            headline = {metric: {"value": value, "n": 120, "share": share} for metric, share in metrics.items()}
-            _write(folder / f"official-{benchmark}-{mode}.json", {"headline": headline})
-            file = files.setdefault((benchmark, mode), {"scores": None})
-            file["official"] = f"official-{benchmark}-{mode}.json"
+        for benchmark in OFFICIAL:
+            name = f"{benchmark}-{mode}"
+            rows, headline = _official(benchmark, SKILL[variant][mode == "cot"], rng)
+            rows.to_parquet(folder / f"scores-{name}.parquet", index=False)
+            of_file = {"revision": None, "file": "made", "certain": False}
+            _write(folder / f"official-{name}.json", {"headline": headline, "fingerprint": of_file})
+            files[benchmark, mode] = {"scores": f"scores-{name}.parquet", "official": f"official-{name}.json"}
     gallery.write(folder / "gallery", selection, answers)
     done = [{"benchmark": benchmark, "mode": mode, **of_task} for (benchmark, mode), of_task in files.items()]
     return _cost(45, 0, 60_000) | {"tasks": done}
+
+
+def _official(benchmark: str, skill: float, rng: Generator, n: int = 200) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Rows of samples that are right with a probability, and the headline that they make."""
+    groups, scores = GROUPS.get(benchmark, ("all",)), []
+    for metric, average in OFFICIAL[benchmark].items():
+        for k, hit in enumerate(rng.random(n) < skill):
+            common = (f"{benchmark}/{k}", f"{benchmark}/{k}", groups[k % len(groups)], metric)
+            if "ap" in average:
+                scores.append(SampleScore(*common, float("nan"), 1, 1, (1.0,), (1023 * int(hit),), (0,)))
+            else:
+                scores.append(SampleScore(*common, float(hit)))
+    rows = frame(scores)
+    of_metric = {metric: (rows[rows["of"] == metric], average) for metric, average in OFFICIAL[benchmark].items()}
+    return rows, {
+        metric: {
+            "value": float(averages(part, average, np.arange(n), np.ones((1, n)))[0]),
+            "n": n, "average": average, "of": metric,
+        }
+        for metric, (part, average) in of_metric.items()
+    }  # fmt: skip
 
 
 def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:

@@ -39,10 +39,13 @@ from ..coco_ap import AveragePrecision, Detection, detection_notes, indexed, iou
 from ..interface import Benchmark, BenchmarkScore, Metric
 from ..prompts import PromptTemplates, authors_templates
 from ..responses import read_responses
+from ..sample_scores import SampleScore, of_matches, scenes
 from .mc_bench_file import Description, McBenchFile, load
 
 KINDS: dict[str, Kind] = {"referring": "referential", "comparison": "semantic", "reasoning": "reasoning"}
 """Ours of each text style; any other style is referential."""
+
+_CORRECTED = "weighted_ap50, corrected"
 
 MOST_PERMUTATIONS = math.factorial(8)
 """Of the groups of a pair; the official script would try them all. MC-Bench has a few groups a pair."""
@@ -66,8 +69,7 @@ def official(data: McBenchFile, detections: Sequence[Detection]) -> dict[str, An
             "image_accuracy": None,
             "reason": f"image_accuracy: the script takes images two by two, and there are {len(data.images)}",
         }
-    pairs = [data.images[n : n + 2] for n in range(0, len(data.images), 2)]
-    return result | {"image_accuracy": _accuracy(data, grouped, pairs)}
+    return result | {"image_accuracy": _accuracy(data, grouped, _pairs(data))}
 
 
 def corrected(data: McBenchFile, detections: Sequence[Detection]) -> dict[str, Any]:
@@ -250,12 +252,43 @@ class McBench(Benchmark[McBenchFile, Sequence[Detection]]):
         rows += [_row(f"  {name}", part) for name, part in right["by"].items()]
         n = len(data.descriptions)
         headline = {
-            "weighted_ap50": Metric(as_published["weighted_ap50"], n),
-            "image_accuracy": Metric(as_published["image_accuracy"], n, share=True),
-            "weighted_ap50, corrected": Metric(right["weighted_ap50"], n),
+            "weighted_ap50": Metric(as_published["weighted_ap50"], n, "weighted_ap50", "weighted_ap50"),
+            "image_accuracy": Metric(as_published["image_accuracy"], n, "micro", "image_accuracy"),
+            _CORRECTED: Metric(right["weighted_ap50"], n, "weighted_ap50", _CORRECTED),
         }
         notes = detection_notes("MC-Bench", data.document, parsed)
         return BenchmarkScore({"official": as_published, "corrected": right}, {}, rows, headline, notes)
+
+    def sample_scores(self, data: McBenchFile, parsed: Sequence[Detection]) -> list[SampleScore]:
+        names = _names(data)
+        right = AveragePrecision(_numbered_from_one(data.document), _renumbered(data, parsed), thresholds=1)
+        scores = of_matches(right.matches(), _CORRECTED, names)
+        try:
+            grouped = _renumbered_last(data, parsed)
+        except OfficialScriptStops:
+            return scores
+        as_published = AveragePrecision(data.document, grouped, thresholds=1)
+        scores += of_matches(as_published.matches(), "weighted_ap50", names)
+        predicted = {detection.image for detection in parsed}
+        for pair in _pairs(data) if len(data.images) % 2 == 0 else ():
+            hit = all((image in predicted) == bool(data.boxes[image]) for image in pair)
+            scores.append(SampleScore(*names[pair[0]], "image_accuracy", float(hit)))
+        return scores
+
+
+def _pairs(data: McBenchFile) -> list[tuple[int, ...]]:
+    """The samples as the official script takes them: images two by two in the order of the file (:144)."""
+    return [data.images[n : n + 2] for n in range(0, len(data.images), 2)]
+
+
+def _names(data: McBenchFile) -> dict[int, tuple[str, str, str]]:
+    """By image: itself as a sample, its scene, and the style of its text."""
+    components = scenes([[data.pictures[image] for image in each.images] for each in data.descriptions])
+    return {
+        image: (f"mc_bench/image {image}", f"mc_bench/{component}", each.style)
+        for each, component in zip(data.descriptions, components, strict=True)
+        for image in each.images
+    }
 
 
 def _row(name: str, part: Mapping[str, Any]) -> dict[str, Any]:

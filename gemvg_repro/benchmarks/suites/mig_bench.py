@@ -13,18 +13,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...grounding.boxes import pairwise_iou
 from ...grounding.parsing import parse_answer
 from ...grounding.samples import Box, Mode, Sample
 from ..interface import BenchmarkScore, Metric, TextBenchmark
 from ..prompts import PromptTemplates, authors_templates
-from ..responses import visible_text
+from ..sample_scores import SampleScore
 from .mig_bench_file import FILE, FOLDER, TASKS, MigRecord, load, samples
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _INTEGER, _DECIMAL = r"(\d+)", r"(\d+\.\d+)"
 _OFFICIAL = tuple(
@@ -88,41 +84,6 @@ def official_counts(records: Sequence[MigRecord], responses: Sequence[str]) -> d
     return counts
 
 
-def score(
-    records: Sequence[MigRecord], texts: Sequence[str], mode: Mode, tokens: Sequence[int] | None = None
-) -> pd.DataFrame:
-    """One row a record: sample, scene, task, mode, then
-
-    - correct, official_iou: the official score of the `visible_text`; correct if the IoU is at least 0.5
-    - iou: of the first box that the answer grammar parses, whatever its image; 0 without one
-    - picture_ok: whether that box is in the right image; missing where the file does not say
-    - unreadable: neither a box nor "none" was parsed; and tokens, how many were generated
-    """
-    import pandas as pd  # here, since scoring a file of responses does not need it
-
-    if tokens is None:
-        tokens = [0] * len(texts)
-    rows = []
-    for sample, record, text, generated in zip(samples(records), records, texts, tokens, strict=True):
-        official = official_iou(record.answer, official_box(visible_text(text, mode)))
-        parsed = parse_answer(text, len(record.pictures))
-        first = parsed.targets[0] if parsed.targets else None
-        iou = float(pairwise_iou([first.box], [record.answer])[0, 0]) if first else 0.0
-        expected = record.picture
-        picture_ok = None if expected is None else first is not None and first.picture == expected
-        unreadable = first is None and not parsed.none
-        row = (sample.id, sample.scene, record.task, mode, official >= 0.5, official)
-        rows.append((*row, iou, picture_ok, unreadable, generated))
-    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
-
-
-_COLUMNS = {
-    "sample": "str", "scene": "str", "task": "str", "mode": "str", "correct": "bool",
-    "official_iou": "float64", "iou": "float64", "picture_ok": "boolean", "unreadable": "bool",
-    "tokens": "int64",
-}  # fmt: skip
-
-
 class MigBench(TextBenchmark[MigRecord]):
     """MIG-Bench; the official score is `official_counts`. Beside it: whether the answer is in the right image."""
 
@@ -156,8 +117,16 @@ class MigBench(TextBenchmark[MigRecord]):
         }
         rows.append({"task": "macro average", "n": len(data), **average, "picture": picture})
         official = {"IOU@0.5": "Acc@0.5", "IOU@0.7": "Acc@0.7", "AVE_IOU": "mean IoU"}
-        headline = {name: Metric(average[ours] / 100, len(data)) for name, ours in official.items()}
+        headline = {name: Metric(average[ours] / 100, len(data), "macro", name) for name, ours in official.items()}
         return BenchmarkScore(counts, beside, rows, headline)
+
+    def sample_scores(self, data: Sequence[MigRecord], parsed: Sequence[str]) -> list[SampleScore]:
+        scores = []
+        for sample, record, text in zip(samples(data), data, parsed, strict=True):
+            iou = official_iou(record.answer, official_box(text))
+            values = {"IOU@0.5": float(iou >= 0.5), "IOU@0.7": float(iou >= 0.7), "AVE_IOU": iou}
+            scores += [SampleScore(sample.id, sample.scene, record.task, of, value) for of, value in values.items()]
+        return scores
 
 
 def _row(task: str, counts: Mapping[str, float], picture: float | None) -> dict[str, Any]:

@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
 from ...files.pictures import FilePicture, store
 from ...files.validation import Faults, Refused, leaves_folder, numbers, read_json
 from ...grounding.number_words import ORDINALS
 from ...grounding.samples import Box, Kind, Picture, Sample, Target
+from ..sample_scores import scenes
 
 FOLDER = "MIG-Bench"
 FILE = "MIG_data.json"
@@ -169,11 +166,11 @@ def samples(records: Sequence[MigRecord]) -> list[Sample]:
     (diff), the target is put into the last one. The chat template labels images; the questions' own "(k)th
     image" and "Image-k" count the same way.
     """
-    scenes = _scenes(records)
+    components = scenes([record.pictures for record in records])
     return [
         Sample(
             id=f"mig_bench/{n}",
-            scene=f"mig_bench/{scenes[n]}",
+            scene=f"mig_bench/{components[n]}",
             kind=TASKS[record.task].kind,
             source="mig_bench",
             pictures=record.pictures,
@@ -186,14 +183,3 @@ def samples(records: Sequence[MigRecord]) -> list[Sample]:
 
 def _picture_or_last(record: MigRecord) -> int:
     return len(record.pictures) - 1 if record.picture is None else record.picture
-
-
-def _scenes(records: Sequence[MigRecord]) -> list[int]:
-    """Connected components of records that share images, numbered by their first record."""
-    ids: dict[Picture, int] = {}
-    pairs = [(n, ids.setdefault(p, len(ids))) for n, record in enumerate(records) for p in record.pictures]
-    rows, columns = np.array(pairs).reshape(-1, 2).T
-    size = len(records) + len(ids)
-    graph = coo_array((np.ones(len(rows)), (rows, len(records) + columns)), shape=(size, size))
-    _, labels = connected_components(graph, directed=False)
-    return [int(label) for label in labels[: len(records)]]

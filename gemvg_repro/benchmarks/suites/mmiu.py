@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from ...files.records import expect, unmarked
 from ...files.validation import Faults
 from ...grounding.samples import Mode
-from ..interface import BenchmarkScore
 from ..multiple_choice import ChoiceQuestion, MultipleChoiceBenchmark
 from ..prompts import PromptTemplates
 from ..published_rows import Row
@@ -70,14 +69,12 @@ class Mmiu(MultipleChoiceBenchmark):
     def matches(self, record: ChoiceQuestion, prediction: str) -> bool:
         return prediction.strip().lower() in record.answer.lower()
 
-    def score(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> BenchmarkScore:
-        answered = [
-            (record, response)
-            for record, response in zip(data, parsed, strict=True)
+    def counted(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> list[int]:
+        return [
+            n
+            for n, (record, response) in enumerate(zip(data, parsed, strict=True))
             if record.answer and not (isinstance(response, SavedPrediction) and response.strip() == _NOT_MATCHED)
         ]
-        records, responses = [record for record, _ in answered], [response for _, response in answered]
-        return super().score(records, responses)
 
 
 BENCHMARKS = (Mmiu(),)

@@ -82,14 +82,18 @@ class MuirBench(MultipleChoiceBenchmark):
         letters = [letter_of(text, record.options) for record, text in zip(records, responses, strict=True)]
         return [None if letter is None else letter == r.answer for letter, r in zip(letters, records, strict=True)]
 
+    def graded(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> list[bool]:
+        """With the authors' random guesses where a response has no letter."""
+        guess = Random(42)
+        return [
+            guess.choice(record.letters) == record.answer if grade is None else grade
+            for record, grade in zip(data, self.grade(data, parsed), strict=True)
+        ]
+
     def score(self, data: Sequence[ChoiceQuestion], parsed: Sequence[str]) -> BenchmarkScore:
         """Official: with the authors' random guesses; beside: without them."""
-        grades, guess = self.grade(data, parsed), Random(42)
-        guessed = [
-            guess.choice(record.letters) == record.answer if grade is None else grade
-            for record, grade in zip(data, grades, strict=True)
-        ]
-        official, unread = summarise(data, guessed, self.average), sum(grade is None for grade in grades)
+        grades = self.grade(data, parsed)
+        official, unread = summarise(data, self.graded(data, parsed), self.average), grades.count(None)
         beside = {"unread": unread, "without_guesses": accuracies(data, grades, self.average)}
         rows = [*official.rows[:-1], {"task": UNREAD_ROW, "n": unread}]
         return BenchmarkScore(official.official, beside, rows, official.headline)

@@ -30,7 +30,11 @@ from ..interface import Benchmark, BenchmarkScore, Metric
 from ..json_boxes import LabelledBox, parse_json_boxes
 from ..prompts import PromptTemplates, authors_templates
 from ..responses import read_responses
+from ..sample_scores import SampleScore, of_matches, scenes
 from .odinw13_file import DATASETS, Dataset, load
+
+BOXES = "boxes"
+"""The rows of `sample_scores` that both metrics are averages of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +191,26 @@ class Odinw13(Benchmark[Sequence[Dataset], OdinwAnswers]):
         }
         images = sum(len(dataset.sizes) for dataset in data)
         ap50 = _mean([each["AP50"] for each in scores.values()])
-        headline = {"mAP": Metric(mean, images), "AP50": Metric(ap50, images)}
+        headline = {"mAP": Metric(mean, images, "map", BOXES), "AP50": Metric(ap50, images, "ap50", BOXES)}
         notes = parsed.notes()
         for each in data:
             notes += detection_notes(
                 each.name, each.document, parsed.detections[each.name], corrected[each.name]["mAP"]
             )
         return BenchmarkScore({"mAP": mean, "datasets": scores}, beside, rows, headline, notes)
+
+    def sample_scores(self, data: Sequence[Dataset], parsed: OdinwAnswers) -> list[SampleScore]:
+        scores = []
+        for dataset in data:
+            images = {image: f"odinw13/{dataset.name}/{image}" for image in dataset.sizes}
+            components = scenes([(dataset.pictures[image],) for image in images])
+            names = {
+                image: (name, f"odinw13/{dataset.name}/scene {scene}", dataset.name)
+                for (image, name), scene in zip(images.items(), components, strict=True)
+            }
+            matches = AveragePrecision(dataset.document, parsed.detections[dataset.name]).matches()
+            scores += of_matches(matches, BOXES, names)
+        return scores
 
 
 def _precision(dataset: Dataset, detections: Sequence[Detection], renumbered: bool = False) -> dict[str, float | None]:

@@ -33,6 +33,7 @@ from ...grounding.samples import Box, Mode, Sample, Target
 from ..coco_records import Annotation, boxes, categories, images
 from ..interface import BenchmarkScore, Metric, TextBenchmark
 from ..prompts import PromptTemplates, authors_templates
+from ..sample_scores import SampleScore
 
 SPLITS = ("val", "testA", "testB", "test")
 THRESHOLD = 0.5
@@ -112,9 +113,20 @@ class RefCoco(TextBenchmark[Expression]):
         rows = [
             {"split": split, "n": len(each), "Acc@0.5": 100 * sum(each) / len(each)} for split, each in hits.items()
         ]
-        headline = {f"Acc@0.5 {split}": Metric(sum(h) / len(h), len(h), share=True) for split, h in hits.items()}
+        headline = {
+            name: Metric(accuracy[name], len(each), "micro", name)
+            for name, each in zip(accuracy, hits.values(), strict=True)
+        }
         beside = {"without_box": unread / len(data)}
         return BenchmarkScore(accuracy, beside, rows, headline, _notes(predicted))
+
+    def sample_scores(self, data: Sequence[Expression], parsed: Sequence[str]) -> list[SampleScore]:
+        scores = []
+        for n, (expression, response) in enumerate(zip(data, parsed, strict=True)):
+            scene, box = f"{self.name}/{expression.image}", box_of(response)
+            hit = float(box is not None and _right(box, expression.box))
+            scores.append(SampleScore(f"{self.name}/{n}", scene, expression.split, f"Acc@0.5 {expression.split}", hit))
+        return scores
 
 
 def box_of(response: str) -> Box | None:

@@ -12,7 +12,7 @@ from ...grounding.samples import GROUNDING_KINDS
 from ..labels import MODEL_FREE, SHIFTS, SHORTCUTS, references
 from . import slices
 from .collect import Collection
-from .estimates import Estimate, estimates, hit_rate, percentile, ratio, replicates
+from .estimates import estimates, hit_rate, percentile, ratio, replicates
 from .scores import Draw, Row, Scores, row, scores_of
 
 GENERALISED = ("generalised", *SHIFTS)
@@ -88,35 +88,21 @@ def _times_shortcut(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
             yield row(scores, "mean", f"times_{name}", percentile(times, len(draws.samples)))
 
 
-def _accuracies(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
-    """Shares of hits: multiple choice in all, MIG-Bench by task and as the mean over its tasks."""
+def _accuracies(evaluated: list[Scores], _draw: Draw) -> Iterator[Row]:
+    """Shares of hits of the study's own multiple choice."""
     for scores in evaluated:
-        if scores.benchmark not in ("understanding", "understanding_shuffled", "mig_bench"):
+        if scores.benchmark not in ("understanding", "understanding_shuffled"):
             continue
-        grouped = "task" if scores.benchmark == "mig_bench" else "kind"
         singles = [((table,), run) for run, table in scores.of_each_seed()]
         for tables, run in [(scores.tables, None), *singles]:
-            hits = _mean_hits(tables, grouped)
-            for group, members in hits.groupby("group", sort=True):
+            for kind, members in _mean_hits(tables).groupby("kind", sort=True):
                 estimate = hit_rate(members["hit"].to_numpy(np.float64), members["scene"].to_numpy())
-                yield row(scores, str(group), "accuracy", estimate, run)
-            if grouped == "task":
-                yield row(scores, "mean", "accuracy", _mean_over_groups(hits, draw), run)
+                yield row(scores, str(kind), "accuracy", estimate, run)
 
 
-def _mean_hits(tables: Sequence[pd.DataFrame], grouped: str) -> pd.DataFrame:
-    """One row per sample: group, scene, hit (its mean over the tables)."""
+def _mean_hits(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One row per sample: kind, scene, hit (its mean over the tables)."""
     every = pd.concat([table[table["correct"].notna()] for table in tables])
-    first = every.groupby("sample", sort=True)[[grouped, "scene"]].first()
+    first = every.groupby("sample", sort=True)[["kind", "scene"]].first()
     hit = every["correct"].astype(float).groupby(every["sample"], sort=True).mean()
-    return first.rename(columns={grouped: "group"}).assign(hit=hit)
-
-
-def _mean_over_groups(hits: pd.DataFrame, draw: Draw) -> Estimate:
-    draws = draw(hits.rename(columns={"group": "kind"}).reset_index())
-    hit, groups = hits["hit"].to_numpy(np.float64), hits["group"].to_numpy()
-    shares = []
-    for group in np.unique(groups):
-        total, n = draws.totals(np.column_stack([hit, np.ones(len(hits))]) * (groups == group)[:, None]).T
-        shares.append(ratio(total, n))
-    return percentile(np.mean(shares, axis=0), len(hits))
+    return first.assign(hit=hit)

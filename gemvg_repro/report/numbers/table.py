@@ -27,8 +27,9 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
     metric:
         f1, precision, recall: kind is one of the five, or "mean".
         iou, picture_accuracy, count_accuracy, none_accuracy, unreadable, tokens: kind "all".
-        accuracy: kind "understanding", or a task of MIG-Bench or "mean".
-        an official score of a published benchmark, by its official name: kind "official".
+        accuracy: kind "understanding".
+        an official score of a published benchmark, by its official name: kind "official", or a task, text style,
+        dataset or split.
         f1_minus_<variant>: interval over samples, the seeds held fixed; f1_minus_<variant>_over_seeds: a paired
         t-interval over n seeds. times_<shortcut>: how many times the shortcut's mean F1 the variant reaches.
         Of benchmark "slices", whose kinds are slices: f1, and f1_minus_direct_mode of CoT mode.
@@ -50,7 +51,7 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
 
     rows = [
         *evaluations.rows(collection, draw),
-        *official_scores.rows(collection),
+        *official_scores.rows(official_scores.metrics(collection), draw),
         *rewards.rows(collection, resamples, seed),
         *costs.rows(collection),
     ]

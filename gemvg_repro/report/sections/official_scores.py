@@ -53,6 +53,7 @@ def table(numbers: pd.DataFrame, collection: Collection | None = None) -> Table:
         "and AVE_IOU are means over MIG-Bench's tasks, mAP and AP50 over the data sets present. weighted_ap50 "
         "and image_accuracy are those of MC-Bench's script, including its errors; all our boxes are in group 1, so a "
         "perfect answer scores below 100 where there are more groups.",
-        "Small print: Wilson's 95 % intervals, of proportions of samples; AP and means over tasks have none.",
+        "Small print: Wilson's 95 % intervals, for as many independent trials as the variance over resampled scenes "
+        "is worth.",
         *cut_off_notes(collection, LABELS),
     )

@@ -238,12 +238,12 @@ def choices(numbers: pd.DataFrame) -> Table:
 
 def mig_bench(numbers: pd.DataFrame) -> Table:
     """Acc@0.5 by task, in MIG-Bench's format."""
-    accuracies = pick(numbers, benchmark="mig_bench", metric="accuracy")
-    tasks = sorted(accuracies["kind"].unique(), key=lambda kind: (kind != "mean", kind))
+    accuracies = pick(numbers, benchmark="mig_bench", metric="IOU@0.5")
+    tasks = sorted(accuracies["kind"].unique(), key=lambda kind: (kind != "official", kind))
     rows = []
     for mode, label in MODES.items():
         for variant in sorted(accuracies["variant"].unique(), key=position):
-            where = {"variant": variant, "mode": mode, "benchmark": "mig_bench", "metric": "accuracy"}
+            where = {"variant": variant, "mode": mode, "benchmark": "mig_bench", "metric": "IOU@0.5"}
             cells = [percent(look_up(numbers, **where, kind=task)) for task in tasks]
             rows.append(((f"{label} prompts", look(variant).label), cells))
     n = f" ({int(accuracies['n'].max()):,} records)" if len(accuracies) else ""

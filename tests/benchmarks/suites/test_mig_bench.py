@@ -1,15 +1,13 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from gemvg_repro.benchmarks.responses import visible_text
 from gemvg_repro.benchmarks.suites import mig_bench_file
-from gemvg_repro.benchmarks.suites.mig_bench import MigBench, official_box, official_counts, official_iou, score
+from gemvg_repro.benchmarks.suites.mig_bench import MigBench, official_box, official_counts, official_iou
 from gemvg_repro.benchmarks.suites.mig_bench_file import MigRecord
 from gemvg_repro.grounding.answers import format_answer
-from gemvg_repro.grounding.samples import MODES, Box, Mode, Target
+from gemvg_repro.grounding.samples import Box, Target
 
 from ..made import LEFT, RIGHT, Plain
 
@@ -106,36 +104,3 @@ def test_the_macro_average_weighs_tasks_and_not_records() -> None:
     counts = official_counts(RECORDS, [right, wrong, wrong])
     assert counts["region"] == {"IOU@0.7": 1, "IOU@0.5": 1, "IOU@0.3": 1, "AVE_IOU": 1.0, "TOTAL": 2}
     assert MigBench().score(RECORDS, [right, wrong, wrong]).beside["macro_average"] == 100 * (0.5 + 1) / 2
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(
-    "text",
-    [
-        format_answer([Target(0, LEFT)]),
-        f"none<|im_end|>{format_answer([Target(0, LEFT)])}",
-        f"<think>{format_answer([Target(0, LEFT)])}</think>",
-        f"<think>x</think><answer>{format_answer([Target(0, LEFT)])}</answer>",
-        f"<think><answer>{format_answer([Target(0, RIGHT)])}</answer></think>"
-        f"<answer>{format_answer([Target(0, LEFT)])}</answer>",
-    ],
-)
-def test_the_table_by_task_is_of_the_headline(text: str, mode: Mode) -> None:
-    scores = score(RECORDS, [text] * 3, mode)
-    headline = MigBench().score(RECORDS, [visible_text(text, mode)] * 3).headline["IOU@0.5"].value
-    assert scores.groupby("task")["correct"].mean().mean() == headline
-
-
-def test_our_score_stands_beside_the_official_one() -> None:
-    texts = [
-        f"<think>(1,2),(3,4)</think><answer>{format_answer([Target(1, LEFT)])}</answer>",
-        "(0,0),(400,1000)",
-        format_answer([Target(0, RIGHT)]),
-    ]
-    scores = score(RECORDS, texts, "cot", tokens=[30, 9, 9])
-    assert scores["correct"].tolist() == [True, True, True]
-    assert scores["iou"].tolist() == pytest.approx([1, 0, 1])  # the second names no picture
-    assert scores["picture_ok"].tolist()[:2] == [False, False] and pd.isna(scores["picture_ok"][2])
-    assert scores["unreadable"].tolist() == [False, True, False]
-    assert scores["task"].tolist() == ["region", "region", "diff"]
-    assert scores["tokens"].tolist() == [30, 9, 9]
