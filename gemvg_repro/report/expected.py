@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..study.grid import AXES, Grid
+from ..study.overrides import text
 from ..study.parameters import ParameterError, ReportParameters
 from ..study.paths import absolute, project_root
 from ..study.plan import plan
 
-SETTINGS = tuple(axis for axis in AXES if axis not in ("mode", "seed"))
+SETTINGS = (*(axis for axis in AXES if axis not in ("mode", "seed")), "overrides")
 """What all variants and seeds of a report share."""
 
 _GRID, _RUNS = "sweeps/miniature.yaml", "runs"
@@ -26,7 +27,7 @@ class Planned:
     Attributes:
         keys: the names of its run directories.
         seeds: in order.
-        settings: the value of each of SETTINGS; 0 steps or samples, and no data, are the profile's own.
+        settings: the value of each of SETTINGS; 0 steps or samples, no data and no overrides are the profile's own.
         launch: the command that makes its runs, to which `--seeds ...` may be added.
         pilot: the command that makes power.PILOT from runs of pilot seeds, likewise.
     """
@@ -60,7 +61,8 @@ def planned(file: Path, seeds: Sequence[int], runs: Path) -> Planned:
         ParameterError: the grid is none, or a notebook would refuse what it asks for.
     """
     root, file, runs = project_root(), file.resolve(), runs.resolve()
-    jobs = [job for job in plan(Grid.load(file, seeds), file, root, runs) if not job.is_report]
+    whole_grid = Grid.load(file, seeds)
+    jobs = [job for job in plan(whole_grid, file, root, runs) if not job.is_report]
     evaluated = next(job.parameters for job in jobs if job.kind == "evaluate")
     home = project_root(runs) if project_root(runs) != runs else root  # a launched report runs in a copy of the project
     grid = [] if _is_default(file, root / _GRID) else [_relative(file, home)]
@@ -68,7 +70,7 @@ def planned(file: Path, seeds: Sequence[int], runs: Path) -> Planned:
     return Planned(
         keys=tuple(job.key for job in jobs),
         seeds=tuple(sorted({job.seed for job in jobs if job.seed is not None})),
-        settings={axis: evaluated[axis] for axis in SETTINGS},
+        settings={**{axis: evaluated[axis] for axis in SETTINGS}, "overrides": text(whole_grid.fixed_overrides)},
         launch=shlex.join(["python", "sweeps/launch.py", *grid, *folder]),
         pilot=shlex.join(
             ["python", "-m", "gemvg_repro.report.numbers.pilot", *(["--grid", *grid] if grid else []), *folder]

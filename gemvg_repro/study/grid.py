@@ -109,6 +109,11 @@ class Grid(BaseModel):
             overrides = {name: point.pop(name) for name in axes if name not in AXES}
             yield {**point, "overrides": overrides} if overrides else point
 
+    @property
+    def fixed_overrides(self) -> dict[str, Any]:
+        """The values of the profile that are held still."""
+        return {name: value for name, value in self.fixed.items() if name not in AXES}
+
     def benchmark_groups(self) -> list[dict[str, str]]:
         """The benchmarks of each run, with their roots."""
         return [{key: each} if isinstance(each, str) else dict(each) for key, each in self.benchmarks.items()]

@@ -56,12 +56,15 @@ OFFICIAL: dict[str, dict[str, Average]] = {
 GROUPS = {"mig_bench": TASKS, "mc_bench": ("comparison", "reasoning", "referring"), "odinw13": ("Raccoon", "Aquarium")}
 """Of the samples of a benchmark; of another, one."""
 
+EXPORTS = "-exports"
+"""Of the name of a run that is evaluated on the exported benchmarks."""
+
 TERMS = {"format": 0.97, "picture": 0.75, "localisation": 0.52, "count": 0.8}
 
 BEFORE = {"sft": "data", "cot_sft": "sft"}
 """The parent of each training; of those not listed, cot_sft."""
 
-STUDY = Planned((), (0,), {"profile": "miniature", "data": "", "images": "", "steps": 0, "samples": 0})
+STUDY = Planned((), (0,), {"profile": "miniature", "data": "", "images": "", "steps": 0, "samples": 0, "overrides": ""})
 """As the default grid plans it, without its runs."""
 
 VARIANTS = ("base", "sft", "cot_sft", "sft_more", "cot", "direct", "hybrid")
@@ -82,6 +85,7 @@ def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: i
     recipe = Recipe(seed=0, validation=samples, test=samples, understanding_test=choices)
     test, train = list(generate("test", recipe)), list(generate("validation", recipe))
     known = {_name(directory): directory for directory in directories}
+    has_exports = any(EXPORTS in name for name in known)
     for directory in directories:
         name = _name(directory)
         folder = runs / directory
@@ -91,6 +95,9 @@ def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: i
             result: dict[str, Any] = _cost(40, 0, 0)
         elif name.startswith("evaluate-"):
             result = _evaluation(folder, variant, seed, test, train)
+            if has_exports:  # a run of its own, as the default grid plans it
+                is_export = EXPORTS in name
+                result["tasks"] = [t for t in result["tasks"] if (t["benchmark"] in OFFICIAL) == is_export]
         else:
             result = _training(folder, variant, seed)
             earlier = BEFORE.get(variant, "cot_sft")
@@ -298,6 +305,6 @@ def _name(directory: str) -> str:
 
 
 def _variant(name: str) -> tuple[str, int]:
-    match = re.fullmatch(r"(?:evaluate-)?([a-z_]+)(?:-s(\d+))?", name)
+    match = re.fullmatch(rf"(?:evaluate-)?([a-z_]+)(?:{EXPORTS})?(?:-s(\d+))?", name)
     assert match is not None
     return match[1], int(match[2] or 0)

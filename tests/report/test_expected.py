@@ -19,7 +19,14 @@ GRID = ROOT / "sweeps" / "miniature.yaml"
 def test_the_default_study() -> None:
     study = planned(GRID, [0, 1], ROOT / "runs")
     assert study.seeds == (0, 1) and len(study.keys) == len(set(study.keys)) == 39
-    assert study.settings == {"profile": "miniature", "data": "", "images": "", "steps": 0, "samples": 0}
+    assert study.settings == {
+        "profile": "miniature",
+        "data": "",
+        "images": "",
+        "steps": 0,
+        "samples": 0,
+        "overrides": "",
+    }
     assert (study.launch, study.pilot) == ("python sweeps/launch.py", "python -m gemvg_repro.report.numbers.pilot")
 
 

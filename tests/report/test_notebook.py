@@ -30,7 +30,7 @@ def test_a_folder_without_runs(tmp_path: Path) -> None:
     done = execute(tmp_path / "runs", executed)
     assert done.returncode == 0, done.stderr[-2000:]
     page = export_html(executed).read_text()
-    assert "No results yet" in page and "14 runs expected, 0 found" in page
+    assert "No results yet" in page and "21 runs expected, 0 found" in page
     assert (tmp_path / "runs" / "report" / "numbers.parquet").is_file()
 
 
@@ -38,14 +38,14 @@ def test_some_runs(tmp_path: Path) -> None:
     runs, executed = tmp_path / "runs", tmp_path / "report.ipynb"
     keys = [job.key for job in plan(Grid.load(GRID), GRID, ROOT, runs) if not job.is_report]
     synthetic.build(runs, [key for key in keys if not key.startswith(("direct", "evaluate-direct"))], 60, 20)
-    synthetic.unfinish(next(runs.glob("evaluate-hybrid-*")))
+    synthetic.unfinish(next(runs.glob("evaluate-hybrid-s0-*")))
     done = execute(runs, executed)
     assert done.returncode == 0, done.stderr[-2000:]
     page = export_html(executed).read_text()
-    assert "14 runs expected, 12 found, 11 finished, 1 unfinished" in page
+    assert "21 runs expected, 18 found, 17 finished, 1 unfinished" in page
     for section in ("Runs", "The variants", "Shortcut baselines", "Assumptions", "Environment"):
         assert f">{section}<" in page
-    assert page.count("<img") == page.count('src="data:image/png;base64,') == 6
+    assert page.count("<img") == page.count('src="data:image/png;base64,') == 7
     # By itself: nothing is loaded, nothing runs, no code is shown, no text of a run is mark-up.
     outside = re.sub(r"data:image/png;base64,[^\"]*", "", page)
     assert not re.search(r"<script|<link|@import|url\(|src=\"?http", outside)
