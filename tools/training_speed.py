@@ -51,7 +51,7 @@ from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.collator import Conversation, ConversationCollator
 from gemvg_repro.training.conversations import training_conversations
-from gemvg_repro.training.grpo import grpo_arguments, image_collator, prompt_dataset, reward_functions, train_grpo
+from gemvg_repro.training.grpo import grpo_arguments, prompt_dataset, reward_functions, train_grpo
 from gemvg_repro.training.optimisers import build_optimiser
 from gemvg_repro.training.sft import sft_arguments, train_sft
 from tests import drawn
@@ -174,6 +174,16 @@ def our_sft(conversations: Sequence[Conversation], folder: Path) -> list[Moment]
 GRPO = replace(PROFILE.grpo, steps=STEPS, save_every=1000, watch_every=1000)
 
 
+def with_images(prompts: Sequence[Sample]) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+    """A collator that gives TRL the images of each row's sample."""
+
+    def collate(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        images = {i: [Image.fromarray(p.pixels()) for p in prompts[i].pictures] for i in {r["index"] for r in rows}}
+        return [{**row, "images": images[row["index"]]} for row in rows]
+
+    return collate
+
+
 def stock_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
     model, processor = stock_model()
     form = FORMS["hybrid"]
@@ -186,7 +196,7 @@ def stock_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
         processing_class=processor,
         optimizers=(build_optimiser(model, GRPO.optimiser), None),
     )
-    trainer.data_collator = image_collator(prompts)
+    trainer.data_collator = with_images(prompts)
     return trained(trainer)
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, Qwen2VLForConditionalGeneration
+
+from .images import ImageInputs, taken, token_counts
+from .kv_cache import KVCache
+
+TOKENS_PER_PASS = 32_768
+"""Prefixes are read in passes of so many tokens: at 7B the MLP takes 3.7 GB for these, and the tower as much again."""
 
 _COMPACT_BELOW = 0.75
 """The cache is compacted once the unfinished completions fit in this share of its slots."""
@@ -44,7 +50,7 @@ class Request:
 def generate(
     model: Qwen2VLForConditionalGeneration,
     prefixes: Sequence[Sequence[int]],
-    images: dict[str, Tensor],
+    images: ImageInputs,
     requests: Sequence[Sequence[Request]],
     sampling: SamplingParams,
 ) -> list[list[int]]:
@@ -59,7 +65,7 @@ def generate(
     Args:
         model: also on a GPU; its weights are whole (not sharded).
         prefixes: token ids that one or several prompts begin with, all of their image tokens among them.
-        images: the image processor's tensors for the prefixes, in order.
+        images: of the prefixes, in order.
         requests: for each prefix, the completions that continue it.
         sampling: for all requests.
     """
@@ -69,8 +75,7 @@ def generate(
     longest = int(limits.max())
     suffixes = [request.suffix for request in flat]
     counts = [len(of_prefix) for of_prefix in requests]
-    on_device = {name: value.to(device) for name, value in images.items()}
-    batch = _DecodingBatch.prefill(model, prefixes, on_device, counts, longest + max(map(len, suffixes)))
+    batch = _DecodingBatch.prefill(model, prefixes, images, counts, longest + max(map(len, suffixes)))
     if any(suffixes):
         batch.prefill_suffixes(suffixes)
     stops = torch.tensor(sampling.stop_token_ids, device=device)
@@ -122,33 +127,32 @@ class _DecodingBatch:
         cls,
         model: Qwen2VLForConditionalGeneration,
         prefixes: Sequence[Sequence[int]],
-        images: dict[str, Tensor],
+        images: ImageInputs,
         counts: Sequence[int],
         capacity: int,
     ) -> _DecodingBatch:
-        """Runs each prefix through the model once; `counts` completions of at most `capacity` tokens continue it.
+        """Runs each prefix through the model once, TOKENS_PER_PASS at a time; `counts` completions of at most
+        `capacity` tokens continue it.
 
         Prefixes are padded on the right, so that causal attention needs no mask.
         """
         device = model.device
-        ids, lengths = _padded(prefixes, device)
-        token_types = (ids == model.config.image_token_id).int()
-        positions, deltas = model.model.get_rope_index(ids, token_types, images.get("image_grid_thw"))
-        cache = DynamicCache(config=model.config)
-        states = model.model(
-            input_ids=ids, position_ids=positions, attention_mask=_NO_MASK, past_key_values=cache, **images
-        ).last_hidden_state
-        last = states[torch.arange(len(prefixes), device=device), lengths - 1]
+        lengths = torch.tensor([len(ids) for ids in prefixes], device=device)
         prefix = torch.arange(len(prefixes), device=device).repeat_interleave(torch.tensor(counts, device=device))
         width = math.ceil(sum(counts) / len(counts))
         column = _ranks(prefix) % width
         starts = column == 0
         rows = prefix[starts]
-        lengths = lengths[rows, None]
-        mask = torch.arange(ids.shape[1], device=device) < lengths
-        next_positions = (lengths + deltas[rows]).repeat(1, width)
+        cache = KVCache(rows, int(lengths.max()), width, capacity)
+        last, deltas = [], []
+        for part, images_of_part in _passes(model, prefixes, images):
+            states, deltas_of_part = _read(model, [prefixes[i] for i in part], images_of_part, cache, part.start)
+            last.append(states)
+            deltas.append(deltas_of_part)
+        mask = torch.arange(cache.prefix, device=device) < lengths[rows, None]
+        next_positions = (lengths[:, None] + torch.cat(deltas))[rows].repeat(1, width)
         slots = (starts.cumsum(0) - 1) * width + column
-        return cls(model, KVCache(cache, rows, width, capacity), mask, next_positions, slots, last[prefix])
+        return cls(model, cache, mask, next_positions, slots, torch.cat(last)[prefix])
 
     def evict_all_but(self, kept: Tensor) -> None:
         """Drops finished completions; compacts the cache once it has become much emptier.
@@ -223,6 +227,51 @@ class _DecodingBatch:
         return same
 
 
+def _passes(
+    model: Qwen2VLForConditionalGeneration, prefixes: Sequence[Sequence[int]], images: ImageInputs
+) -> Iterator[tuple[range, ImageInputs]]:
+    """Consecutive prefixes, by number, and their images: as many as have TOKENS_PER_PASS with their padding, or one."""
+    sizes = token_counts(images, model.config.vision_config.spatial_merge_size) if images else []
+    start = image = 0
+    while start < len(prefixes):
+        end, longest = start, 0
+        while end < len(prefixes):
+            longest = max(longest, len(prefixes[end]))
+            if end > start and longest * (end + 1 - start) > TOKENS_PER_PASS:
+                break
+            end += 1
+        left = sum(list(prefixes[i]).count(model.config.image_token_id) for i in range(start, end))
+        first = image
+        while left > 0:
+            left -= sizes[image]
+            image += 1
+        yield range(start, end), taken(images, range(first, image))
+        start = end
+
+
+def _read(
+    model: Qwen2VLForConditionalGeneration,
+    prefixes: Sequence[Sequence[int]],
+    images: ImageInputs,
+    cache: KVCache,
+    first: int,
+) -> tuple[Tensor, Tensor]:
+    """Fills the cache with prefixes, of which the first has the number `first`, in one pass.
+
+    Returns the last hidden state of each, (prefixes, hidden), and what M-RoPE adds to later positions, (prefixes, 1).
+    """
+    inputs = {k: v.to(model.device) if isinstance(v, Tensor) else v for k, v in images.items()}
+    ids, lengths = _padded(prefixes, model.device)
+    token_types = (ids == model.config.image_token_id).int()
+    positions, deltas = model.model.get_rope_index(ids, token_types, inputs.get("image_grid_thw"))
+    prefilled = DynamicCache(config=model.config)
+    states = model.model(
+        input_ids=ids, position_ids=positions, attention_mask=_NO_MASK, past_key_values=prefilled, **inputs
+    ).last_hidden_state
+    cache.fill(prefilled, first, len(prefixes))
+    return states[torch.arange(len(prefixes), device=model.device), lengths - 1], deltas
+
+
 def _ranks(groups: Tensor) -> Tensor:
     """The rank of each element within its run of equal ones: 0 0 4 4 4 gives 0 1 0 1 2."""
     counts = groups.bincount()
@@ -238,44 +287,3 @@ def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor
 
 _NO_MASK = {"full_attention": None}
 """Plain causal attention: transformers then leaves the mask to the attention kernel."""
-
-
-class KVCache:
-    """A preallocated KV cache with transformers' `update`; DynamicCache copies all keys and values at every token.
-
-    A row holds `prefix` tokens, then the tokens of `width` completions, interleaved.
-    """
-
-    def __init__(self, prefilled: DynamicCache, rows: Tensor, width: int, steps: int):
-        self.prefix = self.used = prefilled.get_seq_length()
-        self.width = width
-        self._steps = steps
-        self._keys = [self._allocated(layer.keys, rows) for layer in prefilled.layers]
-        self._values = [self._allocated(layer.values, rows) for layer in prefilled.layers]
-
-    def update(self, keys: Tensor, values: Tensor, layer: int, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Appends the keys and values of new tokens; returns all, each (rows, heads, tokens, size)."""
-        end = self.used + keys.shape[2]
-        self._keys[layer][:, :, self.used : end] = keys
-        self._values[layer][:, :, self.used : end] = values
-        return self._keys[layer][:, :, :end], self._values[layer][:, :, :end]
-
-    def compact(self, rows: Tensor, columns: Tensor) -> None:
-        """Keeps these rows, and of each the completions in these `columns`, (rows, new width)."""
-        steps, before = (self.used - self.prefix) // self.width, self.width
-        start, end, self.width = self.prefix, self.used, columns.shape[1]
-        self.used = start + steps * self.width
-        for states in (self._keys, self._values):
-            for layer, whole in enumerate(states):
-                every, heads, _, size = whole.shape
-                states[layer] = self._allocated(whole, rows)
-                own = whole[:, :, start:end].view(every, heads, steps, before, size).index_select(0, rows)
-                index = columns[:, None, None, :, None].expand(-1, heads, steps, -1, size)
-                states[layer][:, :, start : self.used] = own.gather(3, index).flatten(2, 3)
-
-    def _allocated(self, states: Tensor, rows: Tensor) -> Tensor:
-        """The prefixes of these rows, at the start of as much memory as the longest completions take."""
-        _, heads, _, size = states.shape
-        whole = states.new_empty((len(rows), heads, self.prefix + self._steps * self.width, size))
-        torch.index_select(states[:, :, : self.prefix], 0, rows, out=whole[:, :, : self.prefix])
-        return whole

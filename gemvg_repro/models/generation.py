@@ -14,6 +14,7 @@ from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
 from ..grounding.samples import MODES, Mode, Sample
 from . import decoding
 from .decoding import Request, SamplingParams
+from .images import image_inputs, token_counts, with_image_tokens
 from .processor import ImageOnlyProcessor
 
 Prompt = tuple[Sample, Mode]
@@ -95,16 +96,15 @@ def _generate_batch(
     by_images = groupby(zip(prompts, prompt_ids, strict=True), key=lambda each: each[0][0].pictures)
     groups = [(pictures, list(group)) for pictures, group in by_images]
     images = [Image.fromarray(picture.pixels()) for pictures, _ in groups for picture in pictures]
-    patches = processor.image_processor(images, return_tensors="pt")
-    sizes = iter((patches["image_grid_thw"].prod(-1) // processor.image_processor.merge_size**2).tolist())
+    inputs = image_inputs(processor.image_processor, images)
+    sizes = iter(token_counts(inputs, processor.image_processor.merge_size))
     prefixes, requests = [], []
     for _, group in groups:
         common = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*(ids for _, ids in group), strict=False))
         prefix = [token for token, *_ in common]  # it has all of the images, which come before any text
-        copies = [next(sizes) if token == processor.image_token_id else 1 for token in prefix]
-        prefixes.append([token for token, n in zip(prefix, copies, strict=True) for _ in range(n)])
+        prefixes.append(with_image_tokens(prefix, processor.image_token_id, sizes))
         requests.append([Request(max_new_tokens[mode], ids[len(prefix) :]) for (_, mode), ids in group])
-    completions = decoding.generate(model, prefixes, dict(patches), requests, sampling)
+    completions = decoding.generate(model, prefixes, inputs, requests, sampling)
     texts = processor.tokenizer.batch_decode(completions, skip_special_tokens=False)
     return [
         Prediction(sample.id, mode, text, len(ids))

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, Qwen2VLProcessor
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from .chat_template import read_template
-from .image_processor import DistinctImageProcessor
 
 
 class ImageOnlyProcessor(Qwen2VLProcessor):  # type: ignore[misc]
@@ -41,7 +41,7 @@ def load_processor(folder: Path, max_pixels: int | None = None) -> ImageOnlyProc
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.padding_side = "left"
     tokenizer.chat_template = read_template(folder)
-    image_processor = DistinctImageProcessor.from_pretrained(folder)
+    image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
     if max_pixels is not None:
         image_processor.size = {"shortest_edge": image_processor.size["shortest_edge"], "longest_edge": max_pixels}
     return ImageOnlyProcessor(image_processor, tokenizer, chat_template=tokenizer.chat_template)

@@ -56,14 +56,17 @@ def _embed_patches(self: Any, hidden_states: Tensor) -> Tensor:
     return F.linear(hidden_states.to(self.proj.weight.dtype), self.proj.weight.flatten(1))
 
 
-def _encode_distinct(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
-    """The vision tower's forward, on each distinct image once; equal images share its output.
+def _encode_distinct(
+    self: Any, hidden_states: Tensor, grid_thw: Tensor, copy_of: Sequence[int] | None = None, **kwargs: Any
+) -> Any:
+    """The vision tower's forward; with `copy_of`, `hidden_states` are the patches of the distinct images, and
+    `pooler_output` is that of all images, see `images.ImageInputs`.
 
     A frozen tower runs without gradients: activation checkpointing (transformers 5.23) has every input require one, and
     so has a frozen tower computed again and backwards, for nothing.
     """
     with torch.set_grad_enabled(torch.is_grad_enabled() and is_trained(self)):
-        return _encode(self, hidden_states, grid_thw, **kwargs)
+        return _encode(self, hidden_states, grid_thw, copy_of, **kwargs)
 
 
 def is_trained(module: Any) -> bool:
@@ -71,41 +74,21 @@ def is_trained(module: Any) -> bool:
     return any(weights.requires_grad for weights in module.parameters())
 
 
-def _encode(self: Any, hidden_states: Tensor, grid_thw: Tensor, **kwargs: Any) -> Any:
-    patches = grid_thw.prod(-1).tolist()
-    images = torch.split(hidden_states, patches)
-    copy_of, distinct = first_equal(list(zip(images, grid_thw, strict=True)))
+def _encode(self: Any, hidden_states: Tensor, grid_thw: Tensor, copy_of: Sequence[int] | None, **kwargs: Any) -> Any:
     stock = type(self).forward
-    if len(distinct) == len(images):
+    if copy_of is None:
         return stock(self, hidden_states, grid_thw=grid_thw, **kwargs)
-    output = stock(self, torch.cat([images[i] for i in distinct]), grid_thw=grid_thw[distinct], **kwargs)
-    merged = [patches[i] // self.spatial_merge_size**2 for i in distinct]
-    features = output.pooler_output.split(merged)
-    output.pooler_output = torch.cat([features[c] for c in copy_of])
-    states = output.last_hidden_state.split([patches[i] for i in distinct])
-    output.last_hidden_state = torch.cat([states[c] for c in copy_of])
+    grids = grid_thw[[copy_of.index(number) for number in range(max(copy_of) + 1)]]
+    output = stock(self, hidden_states, grid_thw=grids, **kwargs)
+    features = output.pooler_output.split((grids.prod(-1) // self.spatial_merge_size**2).tolist())
+    output.pooler_output = torch.cat([features[number] for number in copy_of])
     return output
 
 
-def first_equal(items: Sequence[Sequence[Tensor]]) -> tuple[list[int], list[int]]:
-    """Deduplicates items, tuples of tensors: for each item the number of its value, for each value its first item."""
-    numbers: dict[tuple[tuple[torch.Size, bytes], ...], int] = {}
-    firsts: list[int] = []
-    equals = []
-    for i, tensors in enumerate(items):
-        key = tuple((t.shape, t.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()) for t in tensors)
-        if key not in numbers:
-            numbers[key] = len(firsts)
-            firsts.append(i)
-        equals.append(numbers[key])
-    return equals, firsts
-
-
 def batch_vision_tower(model: Qwen2VLForConditionalGeneration) -> None:
-    """Patches a model's vision tower to encode each distinct image of a batch once, images of equal size in one call.
+    """Patches a model's vision tower to take `images.ImageInputs`, and to encode images of equal size in one call.
 
-    The outputs are those of transformers' tower, also for images of unequal sizes; a group of GRPO rollouts repeats
-    its images once a rollout, and transformers attends to images in a Python loop.
+    The outputs are those of transformers' tower, which attends to images in a Python loop.
     """
     model.model.visual.forward = MethodType(_encode_distinct, model.model.visual)
     patches = model.model.visual.patch_embed

@@ -139,6 +139,7 @@ def _train_sft(
         collate=collate, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
         record=recorder.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
         stop=run.stop_requested, on_sealed=recorder.sealed,
+        loader_workers=spec.profile.loader_workers,
     )  # fmt: skip
     return settings
 
@@ -165,6 +166,7 @@ def _train_grpo(
         collate=collate, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
         record=recorder.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
         stop=run.stop_requested, on_sealed=recorder.sealed,
+        loader_workers=spec.profile.loader_workers, prefix_sharing=spec.profile.prefix_sharing,
     )  # fmt: skip
     run.stop_if_requested()
     write_table(run.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), measure("after")]))

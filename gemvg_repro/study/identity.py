@@ -279,7 +279,9 @@ def _overrides(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict
 def _moving(kind: str, sections: Sequence[str], profile: SomeProfile) -> dict[str, Any]:
     """What all runs of a kind share: versions, threads, and the parts of the profile that concern them."""
     settings = json.loads(json.dumps(profile.model_dump()))  # tuples become lists, as in parameters.json
-    others = {"name", "threads", "base", "watching", *SECTIONS}.difference(sections)
+    others = {"name", "threads", "base", "watching", "loader_workers", *SECTIONS}.difference(sections)
+    if settings.get("prefix_sharing"):  # what every run did before there was a choice
+        others.add("prefix_sharing")
     if kind == "data":
         settings = {"data": settings.get("data")}
     return {

@@ -102,7 +102,9 @@ class Profile(_Strict):
     `overrides` are the values that are not those of the file, by dotted name.
     `base` is a checkpoint: a folder of this package, a hub's name or any folder. `coordinate_step` is that of
     the integers 0 to 1000 in answers; `dtype` that of the weights. `max_pixels` bounds a picture after
-    resizing (None: the checkpoint's own bound). `threads` of the CPU by kind of run.
+    resizing (None: the checkpoint's own bound). `threads` of the CPU by kind of run. `loader_workers` are processes of
+    a training that make batches ahead (0: none), to the same bits. `prefix_sharing`: whether GRPO computes a prompt
+    once for all of its rollouts; without, numbers move by rounding.
     """
 
     name: str
@@ -112,6 +114,8 @@ class Profile(_Strict):
     max_pixels: int | None
     coordinate_step: int
     threads: Mapping[str, int]
+    loader_workers: int = Field(ge=0)
+    prefix_sharing: bool
     data: DataSettings
     sft: SFTSettings
     cot_sft: SFTSettings
@@ -126,6 +130,11 @@ class Profile(_Strict):
                 raise ValueError(
                     f"conversations {stage.conversations} is no multiple of micro_batch {stage.micro_batch}"
                 )
+        if self.grpo.save_every % self.grpo.iterations:
+            raise ValueError(
+                f"grpo: save_every {self.grpo.save_every} is no multiple of iterations {self.grpo.iterations}: between"
+                " them steps share rollouts, which no checkpoint has"
+            )
         if self.grpo.prompts * self.grpo.rollouts % self.grpo.micro_batch or self.grpo.rollouts % 4:
             raise ValueError("grpo: micro_batch must divide prompts * rollouts, and 4 must divide rollouts")
         return self

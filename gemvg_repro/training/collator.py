@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ..grounding.answers import completion
 from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, messages, question
 from ..grounding.samples import Mode, Picture, Sample
+from ..models.images import image_inputs, token_counts
 from ..models.processor import ImageOnlyProcessor
 
 IGNORED = -100
@@ -35,9 +35,9 @@ Conversation = Sequence[Turn]
 class ConversationCollator:
     """Collates conversations for Qwen2-VL.
 
-    Returns tensors by name: input_ids, attention_mask, mm_token_type_ids and labels, each of shape
-    (conversations, longest), padded on the right; pixel_values (patches, values of a patch);
-    image_grid_thw (images, 3). Labels are the answers' tokens with the end token, IGNORED elsewhere.
+    Returns inputs of the model by name: input_ids, attention_mask, mm_token_type_ids and labels, each of shape
+    (conversations, longest), padded on the right; and the images' inputs, see `models.images`. Labels are the
+    answers' tokens with the end token, IGNORED elsewhere.
 
     Args:
         processor: its tokenizer, image processor and chat template.
@@ -53,12 +53,11 @@ class ConversationCollator:
         self._image_token: str = processor.image_token
         self._coordinate_step = coordinate_step
 
-    def __call__(self, conversations: Sequence[Conversation]) -> dict[str, Tensor]:
+    def __call__(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         images = [Image.fromarray(p.pixels()) for turns in conversations for p in _pictures(turns)]
-        patches = self._image_processor(images, return_tensors="pt")
-        merge = self._image_processor.merge_size**2
-        token_counts = iter((patches["image_grid_thw"].prod(-1) // merge).tolist())
-        rows = self._tokenise([self._segments(turns, token_counts) for turns in conversations])
+        inputs = image_inputs(self._image_processor, images)
+        sizes = iter(token_counts(inputs, self._image_processor.merge_size))
+        rows = self._tokenise([self._segments(turns, sizes) for turns in conversations])
         longest = max(len(ids) for ids, _ in rows)
         input_ids = torch.full((len(rows), longest), self._tokenizer.pad_token_id)
         labels = torch.full((len(rows), longest), IGNORED)
@@ -73,12 +72,19 @@ class ConversationCollator:
             "attention_mask": attention,
             "mm_token_type_ids": (input_ids == image_id).int(),
             "labels": labels,
-            "pixel_values": patches["pixel_values"],
-            "image_grid_thw": patches["image_grid_thw"],
+            **inputs,
         }
 
-    def _segments(self, turns: Conversation, token_counts: Iterator[int]) -> list[str]:
-        """Prompt, answer, prompt, answer ... as text; each image has as many tokens as `token_counts` gives next."""
+    def count_labels(self, conversations: Sequence[Conversation]) -> int:
+        """How many tokens of the conversations have a label; without the work on their images."""
+        answers = [self._answer(turn) + self._tokenizer.eos_token for turns in conversations for turn in turns]
+        return sum(map(len, self._tokenizer(answers, add_special_tokens=False)["input_ids"]))
+
+    def _answer(self, turn: Turn) -> str:
+        return turn.answer or completion(turn.sample, turn.mode, self._coordinate_step)
+
+    def _segments(self, turns: Conversation, sizes: Iterator[int]) -> list[str]:
+        """Prompt, answer, prompt, answer ... as text; each image has as many tokens as `sizes` gives next."""
         segments: list[str] = []
         chat: list[dict[str, Any]] = []
         text_so_far = ""
@@ -90,12 +96,12 @@ class ConversationCollator:
             text = self._tokenizer.apply_chat_template(
                 chat, tokenize=False, add_generation_prompt=True, **CHAT_TEMPLATE_KWARGS
             )
-            answer = turn.answer or completion(turn.sample, turn.mode, self._coordinate_step)
+            answer = self._answer(turn)
             segments += [text[len(text_so_far) :], answer + self._tokenizer.eos_token]
             text_so_far = text + segments[-1]
             chat.append({"role": "assistant", "content": answer})
         first, *rest = segments[0].split(self._image_token)
-        segments[0] = first + "".join(self._image_token * next(token_counts) + text for text in rest)
+        segments[0] = first + "".join(self._image_token * next(sizes) + text for text in rest)
         return segments
 
     def _tokenise(self, rows: list[list[str]]) -> list[tuple[list[int], list[int]]]:

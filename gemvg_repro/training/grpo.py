@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from PIL import Image
 from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
 from trl import GRPOConfig
 
@@ -21,6 +20,7 @@ from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
 from .checkpointing import ResumesExactly, SealedCheckpoint, StopOnRequest, ignore, never, resume_point
 from .collator import ConversationCollator, Turn
+from .generation_batches import PromptCollator, PromptRow
 from .grpo_variants import FormMixin
 from .kl import KLFromStart
 from .optimisers import stage_optimiser
@@ -96,20 +96,12 @@ def prompt_order(samples: int, count: int, seed: int) -> list[int]:
     return Random(f"prompts/{seed}").sample(range(samples), count)
 
 
-def image_collator(samples: Sequence[Sample]) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
-    """A collator that adds the images of each row's sample; rows of one sample share them."""
-
-    def collate(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        images = {i: [Image.fromarray(p.pixels()) for p in samples[i].pictures] for i in {r["index"] for r in rows}}
-        return [{**row, "images": images[row["index"]]} for row in rows]
-
-    return collate
-
-
-def grpo_arguments(folder: Path, settings: GRPOSettings, seed: int, form: GRPOForm, use_cpu: bool) -> GRPOConfig:
+def grpo_arguments(
+    folder: Path, settings: GRPOSettings, seed: int, form: GRPOForm, use_cpu: bool, loader_workers: int = 0
+) -> GRPOConfig:
     """TRL's GRPOConfig of these settings."""
     arguments = GRPOConfig(
-        **shared_arguments(folder, settings, seed, use_cpu),
+        **shared_arguments(folder, settings, seed, use_cpu, loader_workers),
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.prompts * settings.rollouts // settings.micro_batch,
         num_generations=form.group(settings.rollouts),
@@ -150,6 +142,8 @@ def train_grpo(
     watch: Watch = watch_nothing,
     stop: Callable[[], bool] = never,
     on_sealed: Callable[[SealedCheckpoint], None] = ignore,
+    loader_workers: int = 0,
+    prefix_sharing: bool = True,
 ) -> None:
     """Trains the model in place by GRPO, resuming from the newest checkpoint in `folder` if there is one.
 
@@ -169,6 +163,8 @@ def train_grpo(
         watch: measures the model after each step, for the log, beside the KL.
         stop: asked after each step; True ends the training with a checkpoint.
         on_sealed: called after each checkpoint.
+        loader_workers: processes that make the prompts' inputs ahead; 0: this one, when they are needed.
+        prefix_sharing: whether the forward pass computes a prompt once for all of its rollouts.
     """
     modes = form.modes
     conversations = [[Turn(s, mode)] for mode in modes for s in validation]
@@ -179,19 +175,21 @@ def train_grpo(
         due = step and (step % settings.watch_every == 0 or step == settings.steps)
         return {**({"kl": kl()} if due else {}), **watch(step)}
 
+    prompts = prompt_dataset(samples, modes, settings.steps * form.samples(settings.prompts), seed)
     torch.manual_seed(seed)
     trainer = GroundingGRPOTrainer(
         model=model,
         reward_funcs=reward_functions(samples, processor),
-        args=grpo_arguments(folder, settings, seed, form, use_cpu=model.device.type == "cpu"),
-        train_dataset=prompt_dataset(samples, modes, settings.steps * form.samples(settings.prompts), seed),
+        args=grpo_arguments(folder, settings, seed, form, model.device.type == "cpu", loader_workers),
+        train_dataset=prompts,
         processing_class=processor,
         optimizers=(stage_optimiser(model, settings), None),
         callbacks=[StepLog(record, _LOGGED, measure), StopOnRequest(stop, settings.iterations)],
     )
-    trainer.form = form
+    trainer.form, trainer.shares = form, prefix_sharing
     score_labelled_tokens_only(model, ("log_probs", "entropy"), settings.temperature)
     trainer.remove_callback(PrinterCallback)
-    trainer.data_collator = image_collator(samples)
+    trainer.data_collator = PromptCollator(processor)
+    trainer.items = [PromptRow(i, samples[i], mode) for i, mode in zip(prompts["index"], prompts["mode"], strict=True)]
     trainer.on_sealed = on_sealed
     trainer.train(resume_from_checkpoint=resume_point(folder))

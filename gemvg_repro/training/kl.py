@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,24 +19,24 @@ class KLFromStart:
     start's log-probabilities, (labelled tokens, vocabulary) in fp32, are kept for all, on the model's device.
     """
 
-    def __init__(self, model: Qwen2VLForConditionalGeneration, batches: Sequence[dict[str, Tensor]]):
+    def __init__(self, model: Qwen2VLForConditionalGeneration, batches: Sequence[dict[str, Any]]):
         self._model = model
         self._batches = batches
         self._start_logps = [self._log_probabilities(batch) for batch in batches]
 
     @torch.no_grad()
-    def _log_probabilities(self, batch: dict[str, Tensor]) -> Tensor:
+    def _log_probabilities(self, batch: dict[str, Any]) -> Tensor:
         """(labelled tokens, vocabulary), from one forward pass in eval mode."""
-        inputs = {k: v.to(self._model.device) for k, v in batch.items() if k != "labels"}
-        labelled = batch["labels"][:, 1:].to(self._model.device) != IGNORED
+        batch = {k: v.to(self._model.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        labelled = batch.pop("labels")[:, 1:] != IGNORED
         was_training = self._model.training
         self._model.eval()
-        states = self._model.model(**inputs, use_cache=False).last_hidden_state[:, :-1][labelled]
+        states = self._model.model(**batch, use_cache=False).last_hidden_state[:, :-1][labelled]
         self._model.train(was_training)
         log_probabilities: Tensor = self._model.lm_head(states).float().log_softmax(-1)
         return log_probabilities
 
-    def _token_kl(self, batch: dict[str, Tensor], start: Tensor) -> Tensor:
+    def _token_kl(self, batch: dict[str, Any], start: Tensor) -> Tensor:
         policy = self._log_probabilities(batch)
         return (policy.exp() * (policy - start)).sum(-1)
 

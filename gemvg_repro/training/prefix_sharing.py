@@ -12,57 +12,81 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
 from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
-from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
+from trl.trainer.utils import split_tensor_dict
 
 from ..models.decoding import Request, SamplingParams, generate
-from ..models.vision import first_equal
+from ..models.images import ImageInputs, repeated, taken
+from .generation_batches import GenerationBatch, OncePerGeneration
+from .loading import CollatesItems
 from .packed_rows import PackedRows
 
+_ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.05, torch.float16: 0.01}
+"""By how much, in nats a token on average, log-probabilities may differ by the order of sums in each type."""
 
-class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+
+class PrefixSharingError(RuntimeError):
+    """The forward pass with a shared prefix is not that of rows with the whole prompt."""
+
+
+class SharedPrefixGRPOTrainer(CollatesItems, GRPOTrainer):  # type: ignore[misc]
     """TRL's GRPOTrainer, with the prompt shared by its rollouts, and without forward passes that give no gradient."""
+
+    shares = True
+    """Whether the rows of a prompt are packed into one; if so, the first are compared to TRL's own forward pass."""
 
     skips = True
     """Whether the groups whose rewards are equal, which have no advantage, are left out of the forward pass."""
 
     _buffered_inputs: list[dict[str, Any]] | None
+    _verified = False
     _scored_rows: Tensor | None = None
     """Of the micro-batch whose loss is computed: the rows that pass through the model, in order; None: all."""
 
-    _first_rows: list[int]
-    """Of the batch in generation: the first row of each run of equal prompts."""
+    _prompts: GenerationBatch
+    """Of the rollouts that are trained on."""
+    _prompt_of: list[int]
+    """The number of the prompt, in `_prompts`, of each row that is scored next."""
 
-    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], list[Any] | None, dict[str, Any]]:
-        """As TRL's, but of equal prompts only the first is tokenised, and multimodal fields are of `_first_rows`."""
-        self._first_rows = [i for i, prompt in enumerate(prompts) if i == 0 or prompt != prompts[i - 1]]
-        ids, images, fields = super()._tokenize_prompts([prompts[i] for i in self._first_rows])
-        run = [number for number, count in enumerate(self._run_lengths(len(prompts))) for _ in range(count)]
-        return [ids[i] for i in run], None if images is None else [images[i] for i in run], fields
+    def _get_dataloader(
+        self, dataset: Any, description: str, batch_size: int, sampler_fn: Any = None, **kwargs: Any
+    ) -> DataLoader[Any]:
+        """As transformers', with each generation batch collated once."""
 
-    def _run_lengths(self, rows: int) -> list[int]:
-        """How many rows each run of equal prompts has."""
-        return [end - start for start, end in zip(self._first_rows, [*self._first_rows[1:], rows], strict=True)]
+        def sampler(dataset: Any) -> Sampler[Any]:
+            return OncePerGeneration(sampler_fn(dataset))
+
+        loader: DataLoader[Any] = super()._get_dataloader(dataset, description, batch_size, sampler, **kwargs)
+        return loader
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        """As TRL's, of a GenerationBatch; TRL sees no images, and no prompt more than once."""
+        self._prompts, self._prompt_of = inputs, inputs["prompt_of"]
+        rollouts: dict[str, Any] = super()._generate_and_score_completions(inputs["rows"])
+        return {**rollouts, "prompt_of": torch.tensor(inputs["prompt_of"], device=rollouts["prompt_ids"].device)}
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        """Of each row, the token ids that the batch came with."""
+        return [self._prompts["prompt_ids"][prompt] for prompt in self._prompt_of], None, {}
 
     def _generate_single_turn(
-        self, prompt_ids: list[list[int]], images: Any, multimodal_fields: dict[str, Any], *args: Any, **kwargs: Any
+        self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any
     ) -> tuple[list[list[int]], None]:
         """As TRL's, by our own decoding, which prefills each prompt once."""
-        features: dict[str, Tensor] = {
-            name: torch.as_tensor(multimodal_fields[name])
-            for name in ("pixel_values", "image_grid_thw")
-            if name in multimodal_fields
-        }
         sampling = SamplingParams(tuple(self.eos_token_ids), self.temperature)
-        requests = [[Request(self.max_completion_length)] * count for count in self._run_lengths(len(prompt_ids))]
+        prefixes = self._prompts["prompt_ids"]
+        requests = [
+            [Request(self.max_completion_length)] * self._prompt_of.count(prompt) for prompt in range(len(prefixes))
+        ]
         with unwrap_model_for_generation(
             self.model_wrapped,
             self.accelerator,
             gather_deepspeed3_params=self.args.ds3_gather_for_generation,
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         ) as model:
-            return generate(model, [prompt_ids[i] for i in self._first_rows], features, requests, sampling), None
+            return generate(model, prefixes, self._prompts["images"], requests, sampling), None
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """As TRL's, which shuffles rollouts into micro-batches; here those of a prompt stay together, beside others of
@@ -71,15 +95,16 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             return super()._prepare_inputs(generation_batch)
         steps = self.args.steps_per_generation
         if self._step % (steps * self.num_iterations) == 0 or self._buffered_inputs is None:
-            rollouts = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
+            rollouts = self._generate_and_score_completions(generation_batch)
             rollouts["varied"] = self._varied(rollouts["advantages"])
             rows = _by_length(rollouts, self.num_generations)
-            batches = split_tensor_dict({name: _taken(value, rows) for name, value in rollouts.items()}, steps)
-            self._buffered_inputs = [unsplit_pixel_values_by_grid(batch) for batch in batches]
+            rollouts = {name: _taken(value, rows) for name, value in rollouts.items()}
+            self._buffered_inputs = split_tensor_dict(rollouts, steps)
         return self._buffered_inputs[self._step % steps]
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """As TRL's, by a forward pass of the rows of `varied` groups only; of all where there is a KL penalty."""
+        self._prompt_of = inputs["prompt_of"].tolist()
         if self.beta == 0 and "varied" in inputs:
             rows = inputs["varied"].nonzero()[:, 0]
             self._scored_rows = rows if len(rows) else rows.new_zeros(1)  # a gradient of 0 is one, too
@@ -107,24 +132,30 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         batch_size: int | None = None,
         compute_entropy: bool = False,
         compute_aux_loss: bool = False,
-        pixel_values: Tensor | None = None,
-        image_grid_thw: Tensor | None = None,
-        num_images: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None, None]:
-        """As TRL's, (rows, logits_to_keep) each, with the rows of a prompt packed into one.
+        """As TRL's, (rows, logits_to_keep) each, with the rows of a prompt, by `_prompt_of`, packed into one.
 
         A row that is not scored has log-probabilities of 0, and in place of its entropies the mean of the others'.
+
+        Raises:
+            PrefixSharingError: the first log-probabilities are not those of the rows with the whole prompt.
         """
+        if not self.shares:
+            rows = torch.arange(len(input_ids), device=input_ids.device)
+            return self._unshared(model, rows, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy)
         chunks = []
-        pixels, grids = _split_by_row(pixel_values, image_grid_thw, num_images, len(input_ids))
         scored = self._scored_rows
         if scored is None:
             scored = torch.arange(len(input_ids), device=input_ids.device)
         for part in torch.split(scored, batch_size or len(input_ids)):
-            images = ([per_row[i] for i in part.tolist()] for per_row in (pixels, grids))
-            chunks.append(self._score(model, input_ids[part], attention_mask[part].bool(), logits_to_keep, *images))
+            prompts = [self._prompt_of[i] for i in part.tolist()]
+            completions = (values[part, -logits_to_keep:] for values in (input_ids, attention_mask.bool()))
+            chunks.append(self._score(model, prompts, *completions))
         log_probs, entropies = (torch.cat(of_chunks) for of_chunks in zip(*chunks, strict=True))
+        if not self._verified:
+            self._verify(model, scored[:2], input_ids, attention_mask, logits_to_keep, log_probs[:2])
+            self._verified = True
         if len(scored) < len(input_ids):
             tokens = attention_mask[scored, -logits_to_keep:].sum()
             mean = (entropies.detach().sum() / tokens).expand(len(input_ids), logits_to_keep)
@@ -132,33 +163,60 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             log_probs = log_probs.new_zeros(mean.shape).index_copy(0, scored, log_probs)
         return log_probs, entropies if compute_entropy else None, None
 
-    def _score(
-        self, model: Any, ids: Tensor, mask: Tensor, completion_length: int, pixels: list[Tensor], grids: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Log-probability and entropy of each completion token, (rows, completion_length), 0 after the last."""
-        completion_mask = mask[:, -completion_length:]
-        prompts = [
-            row[kept] for row, kept in zip(ids[:, :-completion_length], mask[:, :-completion_length], strict=True)
-        ]
-        completions = [row[kept] for row, kept in zip(ids[:, -completion_length:], completion_mask, strict=True)]
-        prompt_of, firsts = first_equal(
-            [(prompt, *images) for prompt, *images in zip(prompts, pixels, grids, strict=True)]
+    def _unshared(
+        self, model: Any, rows: Tensor, ids: Tensor, mask: Tensor, logits_to_keep: int, *args: Any
+    ) -> tuple[Tensor, Tensor | None, None]:
+        """TRL's own log-probabilities and entropies of these rows, each with its whole prompt."""
+        prompts = [self._prompt_of[i] for i in rows.tolist()]
+        token_types = (ids[rows] == self.accelerator.unwrap_model(model).config.image_token_id).int()
+        token_types[:, -logits_to_keep:] = 0
+        scores: tuple[Tensor, Tensor | None, None] = super()._get_per_token_logps_and_entropies(
+            model,
+            ids[rows],
+            mask[rows],
+            logits_to_keep,
+            *args,
+            num_images=[len(self._prompts["images_of"][prompt]) for prompt in prompts],
+            mm_token_type_ids=token_types,
+            **repeated(self._images(prompts, ids.device)),
         )
+        return scores
+
+    @torch.no_grad()
+    def _verify(
+        self, model: Any, rows: Tensor, ids: Tensor, mask: Tensor, logits_to_keep: int, log_probs: Tensor
+    ) -> None:
+        """Compares the log-probabilities of these rows to those of the rows with the whole prompt."""
+        expected, _, _ = self._unshared(model, rows, ids, mask, logits_to_keep)
+        completion_mask = mask[rows, -logits_to_keep:].bool()
+        difference = float((log_probs.detach() - expected)[completion_mask].abs().mean())
+        limit = _ROUNDING[self.model.dtype]
+        if not difference <= limit:
+            raise PrefixSharingError(
+                f"log-probabilities of rollouts whose prompt is shared differ by {difference:.2g} on average from those"
+                f" with the whole prompt; rounding in {self.model.dtype} gives at most {limit}. Another version of"
+                " transformers or torch? With `prefix_sharing: false` in the profile each rollout has its own prompt"
+            )
+
+    def _score(self, model: Any, prompt_of: list[int], ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability and entropy of each token of the completions `ids`, where `mask` is True, of the prompts of
+        these numbers; 0 elsewhere."""
+        prompts = list(dict.fromkeys(prompt_of))
+        tokens = [torch.tensor(self._prompts["prompt_ids"][prompt], device=ids.device) for prompt in prompts]
+        images = [self._images([prompt], ids.device) for prompt in prompts]
         inner = self.accelerator.unwrap_model(model).model
         image_token = inner.config.image_token_id
         positions = [
-            inner.get_rope_index(
-                prompts[i][None], (prompts[i] == image_token).int()[None], grids[i] if len(grids[i]) else None
-            )[0][:, 0]
-            for i in firsts
+            inner.get_rope_index(of_prompt[None], (of_prompt == image_token).int()[None], inputs.get("image_grid_thw"))[
+                0
+            ][:, 0]
+            for of_prompt, inputs in zip(tokens, images, strict=True)
         ]
+        completions = [row[kept] for row, kept in zip(ids, mask, strict=True)]
         rows = PackedRows.pack(
-            [prompts[i] for i in firsts], positions, completions, prompt_of, self._tokenizer.pad_token_id, image_token
-        )
-        features = {}
-        if any(len(grids[i]) for i in firsts):
-            features["pixel_values"] = torch.cat([pixels[i] for i in firsts])
-            features["image_grid_thw"] = torch.cat([grids[i] for i in firsts])
+            tokens, positions, completions, [prompts.index(p) for p in prompt_of], self._tokenizer.pad_token_id,
+            image_token,
+        )  # fmt: skip
         with self.accelerator.autocast():
             output = model(
                 input_ids=rows.input_ids,
@@ -166,25 +224,19 @@ class SharedPrefixGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
                 attention_mask={"full_attention": rows.mask},
                 shift_labels=rows.targets,
                 fused_lm_head=True,
-                **features,
+                **self._images(prompts, ids.device),
             )
         log_probs, entropy = (
-            x.new_zeros(completion_mask.shape).masked_scatter(completion_mask, x.flatten()[rows.indices])
+            x.new_zeros(mask.shape).masked_scatter(mask, x.flatten()[rows.indices])
             for x in (output.log_probs, output.entropy)
         )
         return log_probs, entropy
 
-
-def _split_by_row(
-    pixels: Tensor | None, grids: Tensor | None, image_counts: Sequence[int] | None, rows: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """The patches and the grids of each row's images."""
-    if pixels is None or grids is None or image_counts is None:
-        nothing = [torch.empty(0, 3, dtype=torch.long)] * rows
-        return nothing, nothing
-    by_row = torch.split(grids, list(image_counts))
-    patches = [int(grid.prod(-1).sum()) for grid in by_row]
-    return list(torch.split(pixels, patches)), list(by_row)
+    def _images(self, prompts: Sequence[int], device: torch.device) -> ImageInputs:
+        """The inputs of these prompts' images, in order."""
+        numbers = [image for prompt in prompts for image in self._prompts["images_of"][prompt]]
+        inputs = taken(self._prompts["images"], numbers)
+        return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
 
 
 def _taken(values: Any, rows: Tensor) -> Any:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import torch
 from datasets import Dataset
+from torch import Tensor
 from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
 from trl import SFTConfig, SFTTrainer
 
 from ..models.processor import ImageOnlyProcessor
 from .checkpointing import ResumesExactly, SealedCheckpoint, StopOnRequest, ignore, never, resume_point
 from .collator import Conversation, ConversationCollator
+from .loading import CollatesItems
 from .optimisers import stage_optimiser
 from .settings import SFTSettings
 from .token_logprobs import score_labelled_tokens_only
@@ -27,14 +32,40 @@ _LOGGED = {
 }
 
 
-class ConversationSFTTrainer(ResumesExactly, SFTTrainer):  # type: ignore[misc]
-    """TRL's SFTTrainer with exact resuming."""
+class ConversationSFTTrainer(CollatesItems, ResumesExactly, SFTTrainer):  # type: ignore[misc]
+    """TRL's SFTTrainer with exact resuming, and with one micro-batch on the device at a time."""
+
+    conversations: int
+    """In the batch of a step."""
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[Any, Tensor]:
+        """As transformers', the micro-batches of a step and how many tokens have a label, but each micro-batch is taken
+        when its turn comes; transformers waits for all of them, and holds all, to count the labels."""
+        first = self.state.global_step * self.conversations
+        labels = self.data_collator.count_labels(self.items[first : first + self.conversations])
+        return _Upcoming(epoch_iterator, num_batches), torch.tensor(labels, device=device)
 
 
-def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool) -> SFTConfig:
+class _Upcoming:
+    """The next so many elements of an iterator, taken one by one."""
+
+    def __init__(self, iterator: Iterator[Any], count: int):
+        self._iterator = iterator
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        return islice(self._iterator, self._count)
+
+
+def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool, loader_workers: int = 0) -> SFTConfig:
     """TRL's SFTConfig of these settings."""
     arguments = SFTConfig(
-        **shared_arguments(folder, settings, seed, use_cpu),
+        **shared_arguments(folder, settings, seed, use_cpu, loader_workers),
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.conversations // settings.micro_batch,
         train_sampling_strategy="sequential",
@@ -59,6 +90,7 @@ def train_sft(
     watch: Watch = watch_nothing,
     stop: Callable[[], bool] = never,
     on_sealed: Callable[[SealedCheckpoint], None] = ignore,
+    loader_workers: int = 0,
 ) -> None:
     """Trains the model in place on the conversations, in their order, resuming from the newest checkpoint in `folder`.
 
@@ -73,11 +105,12 @@ def train_sft(
         watch: measures the model after each step, for the log.
         stop: asked after each step; True ends the training with a checkpoint.
         on_sealed: called after each checkpoint.
+        loader_workers: processes that collate ahead; 0: this one, when a batch is needed.
     """
     trainer = ConversationSFTTrainer(
         model=model,
-        args=sft_arguments(folder, settings, seed, use_cpu=model.device.type == "cpu"),
-        data_collator=lambda rows: collate([conversations[row["index"]] for row in rows]),
+        args=sft_arguments(folder, settings, seed, model.device.type == "cpu", loader_workers),
+        data_collator=collate,
         train_dataset=Dataset.from_dict({"index": range(len(conversations))}),
         processing_class=processor,
         optimizers=(stage_optimiser(model, settings), None),
@@ -86,4 +119,5 @@ def train_sft(
     score_labelled_tokens_only(model, ("log_probs", "entropy", "is_top1"))
     trainer.remove_callback(PrinterCallback)
     trainer.on_sealed = on_sealed
+    trainer.items, trainer.conversations = conversations, settings.conversations
     trainer.train(resume_from_checkpoint=resume_point(folder))

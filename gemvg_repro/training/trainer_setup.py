@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from .loading import loader_arguments
 from .settings import GRPOSettings, SFTSettings
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
@@ -24,7 +25,9 @@ def watch_nothing(step: int) -> dict[str, float]:
     return {}
 
 
-def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: int, use_cpu: bool) -> dict[str, Any]:
+def shared_arguments(
+    folder: Path, settings: SFTSettings | GRPOSettings, seed: int, use_cpu: bool, loader_workers: int
+) -> dict[str, Any]:
     """Arguments common to SFTConfig and GRPOConfig; nothing that moves a number is left to a default."""
     optimiser = settings.optimiser
     minimum = {"min_lr_rate": optimiser.final_lr_share} if optimiser.schedule == "cosine_with_min_lr" else {}
@@ -51,7 +54,7 @@ def shared_arguments(folder: Path, settings: SFTSettings | GRPOSettings, seed: i
         "report_to": [],
         "disable_tqdm": True,
         "use_cpu": use_cpu,
-        "dataloader_num_workers": 0,
+        **loader_arguments(loader_workers),
         "remove_unused_columns": False,
     }
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
+from gemvg_repro.models.images import repeated
 from gemvg_repro.models.loading import save
 from gemvg_repro.training.collator import ConversationCollator, Turn
 
@@ -27,8 +28,8 @@ def test_states_and_gradients_are_the_stock_ones(pictured: bool) -> None:
     mask = batch["attention_mask"].bool()
     assert not mask.all()
     results = []
-    for model in (stock, ours):
-        out = model.model(**batch, use_cache=False, output_hidden_states=True)
+    for model, inputs in ((stock, {**batch, **repeated(batch)} if pictured else batch), (ours, batch)):
+        out = model.model(**inputs, use_cache=False, output_hidden_states=True)
         weight = torch.linspace(-1, 1, out.last_hidden_state.numel()).view_as(out.last_hidden_state)
         (out.last_hidden_state * weight * mask[..., None]).sum().backward()
         states = [s.detach()[mask] for s in (out.last_hidden_state, *out.hidden_states)]

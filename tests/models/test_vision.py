@@ -9,6 +9,8 @@ from PIL import Image
 from transformers import Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from gemvg_repro.models.images import image_inputs, repeated, taken
+
 from ..tiny_model import folder, model_and_processor
 
 SHAPES = {
@@ -29,7 +31,11 @@ def images_of(shapes: list[tuple[int, int]], repeat: int) -> list[Image.Image]:
 def test_patches_equal_the_stock_ones(shapes: list[tuple[int, int]], repeat: int) -> None:
     _, processor = model_and_processor()
     stock = Qwen2VLImageProcessorPil.from_pretrained(folder())
-    ours = processor.image_processor(images_of(shapes, repeat), return_tensors="pt")
+    ours = image_inputs(processor.image_processor, images_of(shapes, repeat))
+    assert len(ours["pixel_values"]) == ours["image_grid_thw"][: len(shapes)].prod(-1).sum(), "each image once"
+    last = taken(ours, range(len(shapes) * repeat)[-2:])
+    ours = repeated(ours)
+    assert torch.equal(repeated(last)["pixel_values"], ours["pixel_values"][-len(repeated(last)["pixel_values"]) :])
     theirs = stock(images_of(shapes, repeat), return_tensors="pt")
     assert torch.equal(ours["pixel_values"], theirs["pixel_values"])
     assert torch.equal(ours["image_grid_thw"], theirs["image_grid_thw"])
@@ -40,17 +46,17 @@ def test_patches_equal_the_stock_ones(shapes: list[tuple[int, int]], repeat: int
 def test_features_and_gradients_equal_the_stock_ones(shapes: list[tuple[int, int]], repeat: int) -> None:
     ours, processor = model_and_processor()
     stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
-    inputs = processor.image_processor(images_of(shapes, repeat), return_tensors="pt")
+    inputs = image_inputs(processor.image_processor, images_of(shapes, repeat))
     gradients = []
     features = []
-    for model in (ours, stock):
-        out = model.model.visual(inputs["pixel_values"], grid_thw=inputs["image_grid_thw"])
+    for model, taken_by in ((ours, inputs), (stock, repeated(inputs))):
+        pixels, grids, copy_of = (taken_by.get(n) for n in ("pixel_values", "image_grid_thw", "copy_of"))
+        out = model.model.visual(pixels, grid_thw=grids, copy_of=copy_of)
         weight = torch.linspace(-1, 1, out.pooler_output.numel()).view_as(out.pooler_output)
         (out.pooler_output * weight).sum().backward()
-        features.append((out.pooler_output.detach(), out.last_hidden_state.detach()))
+        features.append(out.pooler_output.detach())
         gradients.append({n: p.grad for n, p in model.model.visual.named_parameters()})
-    for a, b in zip(*features, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(*features, rtol=1e-5, atol=1e-5)
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-3)
 

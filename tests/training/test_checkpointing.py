@@ -69,6 +69,15 @@ def recorder(entries: list[dict[str, Any]], stop_after: int | None) -> Callable[
     return record
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [sft, grpo], ids=["sft", "grpo"])
+def test_batches_that_another_process_makes_are_the_same(stage: Callable[..., Any], tmp_path: Path) -> None:
+    here, there = (stage(tmp_path / str(workers), loader_workers=workers) for workers in (0, 1))
+    assert here[0] == there[0]
+    keys = {"loss", "grad_norm", "reward", "tokens"}
+    assert [{k: e.get(k) for k in keys} for e in here[1]] == [{k: e.get(k) for k in keys} for e in there[1]]
+
+
 @pytest.mark.parametrize("stage", [sft, grpo], ids=["sft", "grpo"])
 def test_resumed_is_undisturbed(stage: Callable[..., Any], tmp_path: Path) -> None:
     undisturbed, whole = stage(tmp_path / "undisturbed")

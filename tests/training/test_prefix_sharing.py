@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from PIL import Image
 from transformers import Qwen2VLForConditionalGeneration
 from trl import GRPOTrainer
 
+from gemvg_repro.models.images import image_inputs
 from gemvg_repro.study.variants import FORMS
-from gemvg_repro.training.collator import ConversationCollator
+from gemvg_repro.training.collator import IGNORED, ConversationCollator
+from gemvg_repro.training.generation_batches import GenerationBatch
 from gemvg_repro.training.grpo import GroundingGRPOTrainer, grpo_arguments, reward_functions, train_grpo
-from gemvg_repro.training.prefix_sharing import SharedPrefixGRPOTrainer
+from gemvg_repro.training.packed_rows import PackedRows
+from gemvg_repro.training.prefix_sharing import PrefixSharingError, SharedPrefixGRPOTrainer
 from gemvg_repro.training.token_logprobs import score_labelled_tokens_only
 
 from ..tiny_model import folder, model_and_processor, samples
@@ -66,6 +70,50 @@ def batch() -> dict[str, Any]:
     }
 
 
+def prompts_of(rollouts: dict[str, Any]) -> tuple[GenerationBatch, list[int]]:
+    """The prompts of `batch`, each once, and the number of each row's."""
+    _, processor = model_and_processor()
+    prompt_of = [prompt for prompt in range(len(SHAPES)) for _ in range(ROLLOUTS)]
+    images = image_inputs(processor.image_processor, [image for shapes in SHAPES for image in pictures(shapes)])
+    numbers = iter(range(len(images["image_grid_thw"])))
+    prompts: GenerationBatch = {
+        "rows": [],
+        "prompt_of": prompt_of,
+        "prompt_ids": [
+            row[mask.bool()].tolist()
+            for row, mask in zip(
+                rollouts["input_ids"][::ROLLOUTS, :-5], rollouts["attention_mask"][::ROLLOUTS, :-5], strict=True
+            )
+        ],
+        "images": images,
+        "images_of": [[next(numbers) for _ in shapes] for shapes in SHAPES],
+    }
+    return prompts, prompt_of
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_log_probabilities_are_compared_to_those_with_the_whole_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: bool
+) -> None:
+    """A position that is off by one is noticed; without sharing there is nothing to be wrong."""
+    model, _ = model_and_processor()
+    for weights in model.model.language_model.layers.parameters():
+        weights.data *= 10  # as initialised, a position hardly matters
+    trainer = trainer_of(SharedPrefixGRPOTrainer, model, tmp_path)
+    score_labelled_tokens_only(model, ("log_probs", "entropy"), GRPO.temperature)
+    trainer._prompts, trainer._prompt_of = prompts_of(batch())
+    trainer.shares = shares
+    pack = PackedRows.pack
+
+    def shifted(*args: Any) -> PackedRows:
+        rows = pack(*args)
+        return replace(rows, position_ids=rows.position_ids + (rows.targets != IGNORED))
+
+    monkeypatch.setattr(PackedRows, "pack", shifted)
+    with nullcontext() if not shares else pytest.raises(PrefixSharingError, match="`prefix_sharing: false` in the pro"):
+        trainer._get_per_token_logps_and_entropies(model, **batch())
+
+
 @pytest.mark.parametrize("size", [None, 5], ids=["at_once", "in_parts_that_cut_groups"])
 def test_log_probabilities_entropies_and_gradients_are_those_of_trl(tmp_path: Path, size: int | None) -> None:
     ours, _ = model_and_processor()
@@ -75,6 +123,7 @@ def test_log_probabilities_entropies_and_gradients_are_those_of_trl(tmp_path: Pa
     for kind, model in ((GRPOTrainer, stock), (SharedPrefixGRPOTrainer, ours)):
         trainer = trainer_of(kind, model, tmp_path)
         if model is ours:
+            trainer._prompts, trainer._prompt_of = prompts_of(batch())
             score_labelled_tokens_only(ours, ("log_probs", "entropy"), GRPO.temperature)
         log_probs, entropies, _ = trainer._get_per_token_logps_and_entropies(
             model, **batch(), batch_size=size, compute_entropy=True
@@ -93,6 +142,7 @@ def test_a_completion_with_an_image_token_is_scored_and_moves_no_other(tmp_path:
     trainer = trainer_of(SharedPrefixGRPOTrainer, model, tmp_path)
     score_labelled_tokens_only(model, ("log_probs", "entropy"), GRPO.temperature)
     rollouts = batch()
+    trainer._prompts, trainer._prompt_of = prompts_of(rollouts)
     row = int(rollouts["attention_mask"][:, -5:].sum(dim=1).argmax())
     image_token = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
     with torch.no_grad():
@@ -113,9 +163,9 @@ def test_weights_are_the_same_without_the_groups_whose_rewards_are_equal(
     passed: list[int] = []
     score = SharedPrefixGRPOTrainer._score
 
-    def counted(self: Any, model: Any, ids: torch.Tensor, *args: Any) -> Any:
-        passed.append(len(ids))
-        return score(self, model, ids, *args)
+    def counted(self: Any, model: Any, prompt_of: list[int], *args: Any) -> Any:
+        passed.append(len(prompt_of))
+        return score(self, model, prompt_of, *args)
 
     def rewards(self: GRPOTrainer, inputs: Any, *_: Any) -> torch.Tensor:
         varied = [0.1 * n if n < GRPO.rollouts and self.state.global_step == 0 else 0.7 for n in range(len(inputs))]
