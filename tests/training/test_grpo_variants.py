@@ -13,6 +13,7 @@ from trl import GRPOTrainer
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.collator import ConversationCollator
 from gemvg_repro.training.grpo import GroundingGRPOTrainer, train_grpo
+from gemvg_repro.training.prefix_sharing import SharedPrefixGRPOTrainer
 
 from ..tiny_model import model_and_processor, samples
 from .made import GRPO
@@ -27,7 +28,7 @@ def step(variant: str, folder: Path, patch: pytest.MonkeyPatch, reward: Any) -> 
         seen.update(mode=modes, sample=[row["index"] for row in inputs], loss=self.args.loss_type)
         return torch.tensor(reward(modes), dtype=torch.float32)[:, None] * torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0]])
 
-    original = GRPOTrainer._generate_and_score_completions
+    original = SharedPrefixGRPOTrainer._generate_and_score_completions
 
     def scored(self: GRPOTrainer, inputs: Any) -> Any:
         seen["advantages"] = (batch := original(self, inputs))["advantages"].tolist()
