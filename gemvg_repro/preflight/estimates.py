@@ -108,6 +108,8 @@ def cuts(kind: str, profile: Profile, config: Mapping[str, Any], available: floa
     for name, memory in _alternatives(kind, profile, config, processes, sizes):
         if memory.total + RESERVE <= available:
             yield f"{name} fits: {memory.total / GiB:.0f} of {available / GiB:.0f} GiB"
+            if name.startswith("--gpus"):  # more of them fit, too
+                return
 
 
 def _alternatives(

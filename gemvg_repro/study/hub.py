@@ -78,6 +78,15 @@ def cached(name: str) -> Path | None:
     return None
 
 
+def snapshots_of(name: str) -> list[str]:
+    """The commits of a model whose snapshots are in the hub's cache, whole or not."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "snapshots"
+    return sorted(path.name for path in folder.glob("*"))
+
+
 def _refusal(name: str, cause: Exception | str) -> Refused:
     reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
     return Refused(

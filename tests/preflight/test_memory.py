@@ -27,10 +27,4 @@ def test_the_parts_of_sft_on_one_device_and_on_eight() -> None:
 def test_what_must_be_cut_is_said_in_numbers() -> None:
     assert valid_processes("sft", PAPER) == [1, 2, 4, 8, 16, 32, 64]
     fits = list(cuts("sft", PAPER, QWEN_7B, 80 * 2.0**30))
-    assert [line.partition(" fits")[0] for line in fits] == [
-        "--gpus 4",
-        "--gpus 8",
-        "--gpus 16",
-        "--gpus 32",
-        "--gpus 64",
-    ]
+    assert [line.partition(" fits")[0] for line in fits] == ["--gpus 4"]
