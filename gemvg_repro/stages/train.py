@@ -33,6 +33,7 @@ from ..training.grpo import train_grpo
 from ..training.settings import GRPOSettings, SFTSettings
 from ..training.sft import train_sft
 from . import samples
+from .out_of_memory import cuts_named
 from .prerequisites import ensure
 from .supervised import first_of_each_scene, prompts_of, supervised_stage, with_best_draws
 from .validation_rewards import sampled_rewards, write_table
@@ -66,7 +67,8 @@ def _carry_out(run: Run, spec: RunSpec[TrainParameters], start: Path, prerequisi
     model, processor = load(start, spec.profile.dtype, spec.profile.max_pixels)
     stage = _train_grpo if spec.kind in FORMS else _train_sft
     collate = ConversationCollator(processor, spec.profile.coordinate_step)
-    settings = stage(run, spec, model, processor, collate, samples.for_training(spec), recorder)
+    with cuts_named(spec, start):
+        settings = stage(run, spec, model, processor, collate, samples.for_training(spec), recorder)
     run.stop_if_requested()
     partial = run.folder / f"{MODEL}.part"
     shutil.rmtree(partial, ignore_errors=True)

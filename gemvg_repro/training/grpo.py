@@ -24,6 +24,7 @@ from .generation_batches import PromptCollator, PromptRow
 from .grpo_variants import FormMixin
 from .kl import KLFromStart
 from .optimisers import stage_optimiser
+from .out_of_memory import train_or_save
 from .prefix_sharing import SharedPrefixGRPOTrainer
 from .settings import GRPOForm, GRPOSettings
 from .token_logprobs import score_labelled_tokens_only
@@ -192,4 +193,4 @@ def train_grpo(
     trainer.data_collator = PromptCollator(processor)
     trainer.items = [PromptRow(i, samples[i], mode) for i, mode in zip(prompts["index"], prompts["mode"], strict=True)]
     trainer.on_sealed = on_sealed
-    trainer.train(resume_from_checkpoint=resume_point(folder))
+    train_or_save(trainer, resume_point(folder), settings.iterations)

@@ -18,6 +18,7 @@ from .checkpointing import ResumesExactly, SealedCheckpoint, StopOnRequest, igno
 from .collator import Conversation, ConversationCollator
 from .loading import CollatesItems
 from .optimisers import stage_optimiser
+from .out_of_memory import train_or_save
 from .settings import SFTSettings
 from .token_logprobs import score_labelled_tokens_only
 from .trainer_setup import Record, StepLog, Watch, on_one_device, shared_arguments, watch_nothing
@@ -120,4 +121,4 @@ def train_sft(
     trainer.remove_callback(PrinterCallback)
     trainer.on_sealed = on_sealed
     trainer.items, trainer.conversations = conversations, settings.conversations
-    trainer.train(resume_from_checkpoint=resume_point(folder))
+    train_or_save(trainer, resume_point(folder))
