@@ -33,7 +33,7 @@ def real(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stu
         "nuisance": {"seed": [0, 1]},
         "fixed": {"profile": "small", "samples": 20},
         "benchmarks": {name: str(tmp_path / "official" / name) for name in SIZES},
-        "resources": {"mem_gb": 2, "timeout_min": 60},
+        "resources": {"mem_gb": 10, "timeout_min": 60},
     }
     (root / "sweeps" / "miniature.yaml").write_text(yaml.safe_dump(grid))
     monkeypatch.setenv("PYTHONPATH", str(root))
