@@ -1,12 +1,13 @@
 """How much faster than TRL and transformers is this package?
 
-    python -m tools.training_speed [sft] [grpo] [answers] [ties] [--rounds N]
+    python -m tools.training_speed [sft] [grpo] [answers] [ties] [--rounds N] [--start WEIGHTS]
 
-Both in this process, in alternation, with one thread and the miniature's base and settings. "Stock" is TRL's own
-trainer, with TRL's collator where it has one, on transformers' own model and image processor, with our configuration,
-optimiser, samples and rewards; and transformers' generate on one sample at a time. A step is timed from the end of the
-one before it: data, generation, rewards, gradient, optimiser. Each trainer's first step of a round is a warm-up.
-Seconds are CPU time, which other processes on the machine hardly move; the ratio of wall-clock seconds stands beside.
+Both in this process, in alternation, with one thread and the miniature's base (or `--start`) and settings. "Stock" is
+TRL's own trainer, with TRL's collator where it has one, on transformers' own model and image processor, with our
+configuration, optimiser, samples and rewards; and transformers' generate on one sample at a time. A step is timed from
+the end of the one before it: data, generation, rewards, gradient, optimiser. Each trainer's first step of a round is a
+warm-up. Seconds are CPU time, which other processes on the machine hardly move; the ratio of wall-clock seconds stands
+beside.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from gemvg_repro.benchmarks.prompts import templates_at
 from gemvg_repro.benchmarks.registry import benchmark
 from gemvg_repro.grounding.answers import completion
 from gemvg_repro.grounding.prompts import CHAT_TEMPLATE_KWARGS, question
+from gemvg_repro.grounding.rewards import TERMS
 from gemvg_repro.grounding.samples import MODES, Mode, Sample
 from gemvg_repro.miniature import dataset
 from gemvg_repro.miniature.exports import benchmarks
@@ -51,12 +53,19 @@ from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.collator import Conversation, ConversationCollator
 from gemvg_repro.training.conversations import training_conversations
-from gemvg_repro.training.grpo import grpo_arguments, prompt_dataset, reward_functions, train_grpo
+from gemvg_repro.training.grpo import (
+    GroundingGRPOTrainer,
+    grpo_arguments,
+    prompt_dataset,
+    reward_functions,
+    train_grpo,
+)
 from gemvg_repro.training.optimisers import build_optimiser
 from gemvg_repro.training.sft import sft_arguments, train_sft
 from tests import drawn
 
 PROFILE = load_profile("miniature")
+START, FORM = PROFILE.base_folder(), "hybrid"
 STEPS = 4
 """Steps of a trainer in each round; the first is a warm-up."""
 
@@ -74,7 +83,7 @@ def since(start: Moment, end: Moment, parts: int = 1) -> Moment:
 
 def stock_model() -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyProcessor]:
     """The base as transformers loads it, without any of our fast paths."""
-    folder = PROFILE.base_folder()
+    folder = START
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     images = Qwen2VLImageProcessorPil.from_pretrained(folder)
     processor = ImageOnlyProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
@@ -113,10 +122,19 @@ def trained(trainer: SFTTrainer | GRPOTrainer) -> list[Moment]:
     return clock.steps
 
 
+ZERO_VARIANCE: list[float] = []
+"""The share of groups without variance, by step of our GRPO."""
+
+
 def recorded(train: Callable[[Callable[[dict[str, Any]], None]], None]) -> list[Moment]:
     """The same for our trainings, by their `record` callback."""
     clock = Clock()
-    train(lambda entry: clock.ends.append(now()))
+
+    def record(entry: dict[str, Any]) -> None:
+        clock.ends.append(now())
+        ZERO_VARIANCE.extend([entry["zero_variance_share"]] if "zero_variance_share" in entry else [])
+
+    train(record)
     return clock.steps
 
 
@@ -156,7 +174,7 @@ def stock_sft(conversations: Sequence[Conversation], by_question: bool, folder: 
 
 
 def our_sft(conversations: Sequence[Conversation], folder: Path) -> list[Moment]:
-    model, processor = load(Path(PROFILE.base_folder()), "float32")
+    model, processor = load(Path(START), "float32")
     return recorded(
         lambda record: train_sft(
             model,
@@ -172,6 +190,9 @@ def our_sft(conversations: Sequence[Conversation], folder: Path) -> list[Moment]
 
 
 GRPO = replace(PROFILE.grpo, steps=STEPS, save_every=1000, watch_every=1000)
+F1: dict[str, Any] = {
+    "scale_rewards": "none", "loss_type": "dapo", "weights": {**dict.fromkeys(TERMS, 0.0), "f1": 1.0, "format": 0.2},
+}  # fmt: skip
 
 
 def with_images(prompts: Sequence[Sample]) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
@@ -186,7 +207,7 @@ def with_images(prompts: Sequence[Sample]) -> Callable[[list[dict[str, Any]]], l
 
 def stock_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
     model, processor = stock_model()
-    form = FORMS["hybrid"]
+    form = FORMS[FORM]
     torch.manual_seed(0)
     trainer = GRPOTrainer(
         model=model,
@@ -200,12 +221,14 @@ def stock_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
     return trained(trainer)
 
 
-def our_grpo(prompts: Sequence[Sample], folder: Path) -> list[Moment]:
-    model, processor = load(Path(PROFILE.base_folder()), "float32")
+def our_grpo(prompts: Sequence[Sample], folder: Path, skips: bool = True) -> list[Moment]:
+    """`skips`: whether groups without variance are left out of the forward pass, as they are in the study."""
+    GroundingGRPOTrainer.skips = skips
+    model, processor = load(Path(START), "float32")
     validation = samples("validation", 8)
     return recorded(
         lambda record: train_grpo(
-            model, processor, prompts, validation, FORMS["hybrid"], GRPO,
+            model, processor, prompts, validation, FORMS[FORM], GRPO,
             collate=ConversationCollator(processor, PROFILE.coordinate_step), seed=0, folder=folder, record=record,
         )
     )  # fmt: skip
@@ -265,7 +288,7 @@ def stock_answers(prompts: Prompts) -> list[Moment]:
 
 def our_answers(prompts: Prompts) -> list[Moment]:
     """The same, as an evaluation does it."""
-    model, processor = load(Path(PROFILE.base_folder()), "float32")
+    model, processor = load(Path(START), "float32")
     settings = PROFILE.evaluate
     flat = [prompt for of_sample in prompts for prompt in of_sample]
     list(generate(model, processor, flat[:2], batch=2, max_new_tokens=settings.max_new_tokens))
@@ -294,7 +317,7 @@ TIES = 1000
 def ties(mode: Mode) -> None:
     """Prints how many answers differ between this mode in batches of 1, and both modes together in batches of 32, and
     how near the two best logits then are."""
-    model, processor = load(Path(PROFILE.base_folder()), "float32")
+    model, processor = load(Path(START), "float32")
     stock, _ = stock_model()
     test = samples("test", TIES)
     alone, many = (
@@ -336,11 +359,18 @@ def in_folder(train: Callable[[Path], list[Moment]]) -> list[Moment]:
 
 
 def main() -> None:
+    global START, FORM, GRPO
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["sft", "grpo", "answers", "ties"], help="all, if not given")
+    parser.add_argument("--start", default=START, help="weights of a training to start from (default: the base)")
+    parser.add_argument("--form", default=FORM, choices=sorted(FORMS), help="of GRPO (default: %(default)s)")
+    parser.add_argument("--f1", action="store_true", help="GRPO with F1@0.5 as its reward, advantages not scaled")
     parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    START, FORM = args.start, args.form
+    if args.f1:
+        GRPO = replace(GRPO, **F1)
     print(f"{'':20} {'stock':>11} {'ours':>11} {'times':>7} {'by wall':>7}   measured, peak so far")
     if "sft" in args.what:
         conversations = training_conversations(samples("train", 200), SFT, 0)
@@ -349,8 +379,11 @@ def main() -> None:
                     lambda: in_folder(lambda f: our_sft(conversations, f)))  # fmt: skip
     if "grpo" in args.what:
         firsts = [s for s in samples("train", 200) if s.id.endswith("-0")]
-        contest("GRPO step, hybrid", args.rounds, lambda: in_folder(lambda f: stock_grpo(firsts, f)),
+        contest(f"GRPO step, {FORM}", args.rounds, lambda: in_folder(lambda f: stock_grpo(firsts, f)),
                 lambda: in_folder(lambda f: our_grpo(firsts, f)))  # fmt: skip
+        contest("the same, all groups", args.rounds, lambda: in_folder(lambda f: our_grpo(firsts, f, skips=False)),
+                lambda: in_folder(lambda f: our_grpo(firsts, f)))  # fmt: skip
+        print(f"share of groups without variance: {statistics.mean(ZERO_VARIANCE):.3f}")
     if "answers" in args.what:
         with TemporaryDirectory() as folder:
             contests = {
