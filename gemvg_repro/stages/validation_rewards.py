@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -12,13 +13,16 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from ..files.atomic import write_bytes
 from ..grounding.parsing import parse_answer
-from ..grounding.rewards import Reward
+from ..grounding.rewards import AnswerReward, Reward
 from ..grounding.samples import Mode, Sample
 from ..models.generation import generate
 from ..models.processor import ImageOnlyProcessor
 from ..training.settings import GRPOSettings
 
 _SEED = 0
+
+BEST_OF, BEST_OF_SAMPLES = 8, 100
+"""So many answers to each of the first samples, for the best of them."""
 
 
 def sampled_rewards(
@@ -29,7 +33,8 @@ def sampled_rewards(
     settings: GRPOSettings,
     when: str,
 ) -> pd.DataFrame:
-    """One row a sample, mode and term of the reward of an answer, and `total`, their weighted sum.
+    """One row a sample, mode and term of the reward of an answer, and `total`, their weighted sum; of the first samples
+    also F1 of the best by reward of several answers: what the model could learn from its own.
 
     Answers are sampled at the temperature of the training, whose aim is the reward of sampled answers; in each mode
     from one seed: with common random numbers before and after, and in every variant that has the mode. What GRPO does
@@ -37,19 +42,26 @@ def sampled_rewards(
     """
     reward = Reward(settings.weights)
     by_id = {sample.id: sample for sample in samples}
-    rows = []
-    for mode in modes:
+
+    def drawn(mode: Mode, count: int, of: Sequence[Sample]) -> Iterator[tuple[str, AnswerReward]]:
+        """The id of a sample and an answer's reward, `count` of each."""
         torch.manual_seed(_SEED)
         batches = generate(
-            model, processor, [(sample, mode) for sample in samples], batch=settings.watched_batch,
+            model, processor, [(sample, mode) for sample in of for _ in range(count)], batch=settings.watched_batch,
             max_new_tokens=settings.watched_new_tokens, temperature=settings.temperature,
         )  # fmt: skip
-        for batch in batches:
-            for prediction in batch:
-                sample = by_id[prediction.sample]
-                score = reward(sample, parse_answer(prediction.text, len(sample.pictures)), mode)
-                for term, value in {**score.terms, "total": score.total}.items():
-                    rows.append((sample.id, mode, when, term, value))
+        for each in chain.from_iterable(batches):
+            sample = by_id[each.sample]
+            yield sample.id, reward(sample, parse_answer(each.text, len(sample.pictures)), mode)
+
+    rows = []
+    for mode in modes:
+        for name, score in drawn(mode, 1, samples):
+            rows += [(name, mode, when, term, v) for term, v in {**score.terms, "total": score.total}.items()]
+        best: dict[str, AnswerReward] = {}
+        for name, score in drawn(mode, BEST_OF, samples[:BEST_OF_SAMPLES]):
+            best[name] = max(best.get(name, score), score, key=lambda each: each.total)
+        rows += [(name, mode, when, f"f1, best of {BEST_OF}", score.terms["f1"]) for name, score in best.items()]
     return pd.DataFrame(rows, columns=["prompt", "mode", "when", "term", "value"])
 
 
