@@ -18,7 +18,7 @@ test: $(INSTALLED)          ## the tests that take less than a minute each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(INSTALLED)      ## the rest: marked slow, slurm, browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "(slow or slurm or browser) and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "(slow or slurm or browser) and not gpu"
 
 train: $(INSTALLED)         ## one run: make train MODE=hybrid SEED=0
 	mkdir -p runs

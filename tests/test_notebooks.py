@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from gemvg_repro.launching.notebook import PAPERMILL
+from tools.faults import Study
 
 from .stages.test_refusals import snapshot
 
@@ -21,15 +27,33 @@ MODES = ("cot_sft", "hybrid", "sft_more")
 ALONE = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
 
 
-def papermill(notebook: str, output: Path, *before: str, **parameters: object) -> subprocess.CompletedProcess[str]:
-    command = [*before, sys.executable, "-m", "papermill", str(ROOT / "notebooks" / notebook), str(output)]
+def papermill_in(
+    checkout: Path, notebook: str, output: Path, *before: str, **parameters: object
+) -> subprocess.CompletedProcess[str]:
+    """Executes a notebook of the project in `checkout`, with its code."""
+    command = [*before, sys.executable, "-c", PAPERMILL, str(checkout / "notebooks" / notebook), str(output)]
     for name, value in parameters.items():
         command += ["-p", name, str(value)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+
+
+def papermill(notebook: str, output: Path, *before: str, **parameters: object) -> subprocess.CompletedProcess[str]:
+    return papermill_in(ROOT, notebook, output, *before, **parameters)
+
+
+Execute = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Execute:
+    """papermill, in a copy of the project whose profile `small` has smaller amounts than the miniature."""
+    copy = Study.lay_out(tmp_path_factory.mktemp("a copy") / "checkout").root
+    return partial(papermill_in, copy, profile="small")
+
+
+@pytest.fixture(scope="module")
+def runs(small: Execute, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hybrid model of two steps a stage, evaluated on ten samples; all it needs is made on the way.
 
     Without a network, where that can be had: nothing may depend on one.
@@ -37,7 +61,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a study") / "runs"
     folder.mkdir()
     alone = ALONE if subprocess.run([*ALONE, "true"], capture_output=True).returncode == 0 else []
-    done = papermill("evaluate.ipynb", folder / "out.ipynb", *alone, runs=folder, mode="hybrid", steps=2, samples=10)
+    done = small("evaluate.ipynb", folder / "out.ipynb", *alone, runs=folder, mode="hybrid", steps=2, samples=10)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -67,9 +91,9 @@ def test_evaluation_leaves_predictions_scores_and_a_gallery(runs: Path) -> None:
     assert len(json.loads((run / "gallery" / "gallery.json").read_text())) >= 5
 
 
-def test_the_controls_run_from_the_same_notebooks(runs: Path) -> None:
+def test_the_controls_run_from_the_same_notebooks(small: Execute, runs: Path) -> None:
     """More SFT takes the steps that cost what two of GRPO do; the base is scored without any training."""
-    done = papermill("train.ipynb", runs / "more.ipynb", runs=runs, mode="sft_more", steps=2, prerequisites="require")
+    done = small("train.ipynb", runs / "more.ipynb", runs=runs, mode="sft_more", steps=2, prerequisites="require")
     assert done.returncode == 0, done.stderr[-3000:]
     costs = {run: json.loads(next(runs.glob(f"{run}-s0-*/result.json")).read_text())["cost"] for run in MODES}
     assert costs["sft_more"]["steps"] > costs["cot_sft"]["steps"] == costs["hybrid"]["steps"] == 2
@@ -77,22 +101,22 @@ def test_the_controls_run_from_the_same_notebooks(runs: Path) -> None:
     assert costs["sft_more"]["flops"] == costs["sft_more"]["tokens_trained"] * parameters * 6
     assert costs["hybrid"]["flops_unshared"] == costs["hybrid"]["tokens_trained"] * parameters * 8
     assert costs["hybrid"]["flops"] < costs["hybrid"]["flops_unshared"]
-    done = papermill("evaluate.ipynb", runs / "base.ipynb", runs=runs, mode="base", samples=10)
+    done = small("evaluate.ipynb", runs / "base.ipynb", runs=runs, mode="base", samples=10)
     assert done.returncode == 0, done.stderr[-3000:]
     (result,) = runs.glob("evaluate-base-*/result.json")
     assert list(json.loads(result.read_text())["prerequisites"]) == ["data"]
 
 
-def test_a_finished_run_is_left_as_it_is(runs: Path) -> None:
+def test_a_finished_run_is_left_as_it_is(small: Execute, runs: Path) -> None:
     (result,) = runs.glob("hybrid-s0-*/result.json")
     before = result.stat().st_mtime_ns
-    done = papermill("train.ipynb", runs / "again.ipynb", runs=runs, mode="hybrid", steps=2, prerequisites="require")
+    done = small("train.ipynb", runs / "again.ipynb", runs=runs, mode="hybrid", steps=2, prerequisites="require")
     assert done.returncode == 0, done.stderr[-3000:]
     assert result.stat().st_mtime_ns == before
 
 
-def test_the_data_notebook_draws_samples(runs: Path) -> None:
-    done = papermill("data.ipynb", runs / "data.ipynb", runs=runs, drawn=4)
+def test_the_data_notebook_draws_samples(small: Execute, runs: Path) -> None:
+    done = small("data.ipynb", runs / "data.ipynb", runs=runs, drawn=4)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "image/png" in (runs / "data.ipynb").read_text()
 
@@ -118,7 +142,7 @@ REFUSED: dict[str, tuple[str, dict[str, object], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_run_is_refused_with_the_mend(runs: Path, tmp_path: Path, what: str) -> None:
+def test_what_cannot_run_is_refused_with_the_mend(small: Execute, runs: Path, tmp_path: Path, what: str) -> None:
     notebook, parameters, messages = REFUSED[what]
     (tmp_path / "boxes.json").write_text('{"images": [{"id": 1')
     shutil.copytree(next(runs.glob("sft-s0-*")) / "model", tmp_path / "weights")
@@ -126,7 +150,7 @@ def test_what_cannot_run_is_refused_with_the_mend(runs: Path, tmp_path: Path, wh
         file.truncate(100_000)
     given = {k: tmp_path / str(v) if k in ("data", "checkpoint") else v for k, v in parameters.items()}
     before = snapshot(runs), snapshot(tmp_path)
-    done = papermill(notebook, runs.parent / "refused.ipynb", runs=runs, **given)
+    done = small(notebook, runs.parent / "refused.ipynb", runs=runs, **given)
     assert done.returncode == 1
     assert all(message in done.stderr + done.stdout for message in messages), done.stderr[-2000:]
     assert (snapshot(runs), snapshot(tmp_path)) == before

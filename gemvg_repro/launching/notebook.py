@@ -34,7 +34,8 @@ Its command, `python`, is what jupyter_client replaces by the interpreter of the
 # jupyterlab brings rfc3987_syntax, which jsonschema imports if it can, at 2 s a process, for a check of IRIs
 # that no notebook has.
 _SKIP_SLOW_IMPORT = "import sys; sys.modules['rfc3987_syntax'] = None; "
-_PAPERMILL = _SKIP_SLOW_IMPORT + "from papermill.cli import papermill; papermill()"
+PAPERMILL = _SKIP_SLOW_IMPORT + "from papermill.cli import papermill; papermill()"
+"""A program for `python -c`, which takes papermill's arguments."""
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 FULL_DISK_BYTES = 2**20
@@ -138,7 +139,7 @@ def _execute(job: Job, root: Path, part: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        _PAPERMILL,
+        PAPERMILL,
         str(job.notebook),
         str(part),
         "-k",

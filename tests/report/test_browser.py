@@ -27,6 +27,7 @@ HOSTILE = "<script>document.title = 'owned'</script><img src=x onerror=\"documen
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.xdist_group("of one page"),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; on Debian: apt-get install chromium"),
 ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gemvg_repro.launching.notebook import PAPERMILL
 from gemvg_repro.report.page.html import export_html
 from gemvg_repro.study.grid import Grid
 from gemvg_repro.study.plan import plan
@@ -19,7 +20,7 @@ GRID = ROOT / "sweeps" / "miniature.yaml"
 
 
 def execute(runs: Path, output: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "papermill", str(NOTEBOOK), str(output)]
+    command = [sys.executable, "-c", PAPERMILL, str(NOTEBOOK), str(output)]
     command += ["-k", "python3", "--no-progress-bar", "-p", "runs", str(runs)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

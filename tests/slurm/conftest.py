@@ -27,6 +27,9 @@ from tools.one_host_slurm import Cluster
 from .. import tiny_project
 from ..sweeps.test_launch import hears_ctrl_c
 
+ON_A_CLUSTER = [pytest.mark.slurm, pytest.mark.xdist_group("on a cluster")]
+"""One after the other: they mostly wait, so they share a machine with tests that compute, not with each other."""
+
 PATIENCE_S = 900
 """For what takes seconds on a machine that has nothing else to do."""
 

@@ -12,9 +12,9 @@ import pytest
 from tools import one_host_slurm as one_host
 from tools.one_host_slurm import Cluster
 
-from .conftest import Study
+from .conftest import ON_A_CLUSTER, Study
 
-pytestmark = pytest.mark.slurm
+pytestmark = ON_A_CLUSTER
 
 
 @pytest.fixture(scope="module")

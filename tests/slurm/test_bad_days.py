@@ -19,9 +19,9 @@ import pytest
 from tools.one_host_slurm import Cluster
 
 from .. import tiny_project
-from .conftest import Study
+from .conftest import ON_A_CLUSTER, Study
 
-pytestmark = pytest.mark.slurm
+pytestmark = ON_A_CLUSTER
 
 Make = Callable[..., Study]
 ONE = ("--only", "sft-s0", "--only", "!report")

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from .. import tiny_project
-from .conftest import Study
+from .conftest import ON_A_CLUSTER, Study
 
-pytestmark = pytest.mark.slurm
+pytestmark = ON_A_CLUSTER
 
 Make = Callable[..., Study]
 ONE = ("--only", "sft-s0", "--only", "!report")

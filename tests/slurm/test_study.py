@@ -17,9 +17,9 @@ from gemvg_repro.training.checkpointing import newest_checkpoint
 from tools import faults
 from tools.one_host_slurm import Cluster
 
-from .conftest import PATIENCE_S, Study
+from .conftest import ON_A_CLUSTER, PATIENCE_S, Study
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [*ON_A_CLUSTER, pytest.mark.slow]
 
 GRID = {
     "scientific": {"mode": ["sft", "cot_sft", "cot", "direct", "hybrid"]},

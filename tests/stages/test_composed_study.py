@@ -13,9 +13,10 @@ from gemvg_repro.miniature.exports.sources import PICTURES, write
 from gemvg_repro.stages import data, samples
 from gemvg_repro.study.parameters import DataParameters, ParameterError, TrainParameters
 from gemvg_repro.study.spec import resolve
+from tools.faults import Study
 
 from ..corpora import made_sources
-from ..test_notebooks import papermill
+from ..test_notebooks import papermill, papermill_in
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +126,10 @@ def test_the_miniature_trains_on_it(composed: Path) -> None:
 def test_every_stage_trains_and_is_scored_on_the_world_s_official_files(tmp_path: Path) -> None:
     roots = write(tmp_path / "world", 0, dict.fromkeys(PICTURES, 400))
     params = DataParameters(runs=str(tmp_path), roots={k: str(v) for k, v in roots.items()}, share=0.03, embed=True)
-    given = {"runs": tmp_path, "steps": 1, "data": data.make(resolve(params))["shards"], "mode": "direct"}
-    done = papermill("evaluate.ipynb", tmp_path / "out.ipynb", samples=3, **given)
+    shards_folder = data.make(resolve(params))["shards"]
+    copy = Study.lay_out(tmp_path / "checkout").root
+    given = {"runs": tmp_path, "profile": "small", "steps": 1, "data": shards_folder, "mode": "direct"}
+    done = papermill_in(copy, "evaluate.ipynb", tmp_path / "out.ipynb", samples=3, **given)
     assert done.returncode == 0, done.stderr[-3000:]
     assert list(tmp_path.glob("direct-s0-*/result.json")) and list(tmp_path.glob("evaluate-direct-s0-*/result.json"))
 
