@@ -242,7 +242,7 @@ class Cluster:
             "munged", "--force", "--num-threads=2", *(f"--{k}={self.folder}/munge.{v}" for k, v in named.items())
         )
 
-    def _until(self, what: str, true: object, seconds: float = 30) -> None:
+    def _until(self, what: str, true: object, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while True:
             try:

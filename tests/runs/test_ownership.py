@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def test_two_containers_of_one_name_are_distinguished(tmp_path: Path) -> None:
         Lock.take(path, silence_s=SOON_S)
     held.kill()
     held.wait()
-    Lock.take(path, patience_s=10).release()
+    Lock.take(path, patience_s=60).release()
 
 
 def test_after_a_power_cut_a_lock_on_a_disk_is_free_at_once(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_after_a_power_cut_a_lock_on_a_disk_is_free_at_once(tmp_path: Path) -> N
     assert owner_of(path) is None
     began = time.monotonic()
     Lock.take(path).release()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10  # not after SILENCE_S
 
 
 @pytest.mark.usefixtures("network")
@@ -184,7 +185,7 @@ def test_an_owner_that_is_a_zombie_is_none(tmp_path: Path) -> None:
         time.sleep(0.01)
     named = Owner(**json.loads(path.read_text()))
     assert named.here and not named.lives
-    Lock.take(path, patience_s=5).release()  # its other threads may take a moment to end, and have the file until then
+    Lock.take(path, patience_s=60).release()  # its other threads may take a moment to end, and have the file until then
     assert owner_of(path) is None
     held.wait()
 
@@ -206,11 +207,12 @@ def test_a_lock_has_a_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ownership, "BEAT_S", 0.05)
     monkeypatch.setattr(ownership, "_heartbeat_pid", None)
     with Lock.take(tmp_path / "owner.lock") as lock:
-        times = set()
-        for _ in range(20):
+        times = set[int]()
+        deadline = time.monotonic() + 60
+        while len(times) <= 3:
+            assert time.monotonic() < deadline
             times.add(lock.path.stat().st_mtime_ns)
             time.sleep(0.05)
-    assert len(times) > 3
 
 
 def test_who_lost_its_lock_is_refused_before_it_writes(tmp_path: Path) -> None:
@@ -225,18 +227,21 @@ def test_who_lost_its_lock_is_refused_before_it_writes(tmp_path: Path) -> None:
     assert not (run.folder / "result.json").exists()
 
 
-# Takes a lock on a file system that grants every flock, all at once with others, and holds it for a while.
+# Takes a lock on a file system that grants every flock, all at once with others, and holds it until all have tried.
 RACE = """
 import sys, time
 from pathlib import Path
 from gemvg_repro.runs import ownership as locks
 locks._flock = lambda *_: True
 locks.file_system = lambda folder: "nfs4"
-while time.time() < float(sys.argv[2]):
+print("ready", flush=True)
+start = float(sys.stdin.readline())
+while time.time() < start:
     pass
 try:
     lock = locks.Lock.take(Path(sys.argv[1]))
-    time.sleep(2.5)
+    print("taken", flush=True)
+    sys.stdin.readline()
     print("mine" if lock.holds else "lost")
 except locks.OwnedError:
     print("refused")
@@ -244,8 +249,26 @@ except locks.OwnedError:
 
 
 def test_of_many_at_once_one_wins_even_without_any_flock(tmp_path: Path) -> None:
-    start = time.time() + 2
-    command = [sys.executable, "-c", RACE, str(tmp_path / "owner.lock"), str(start)]
-    racers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    outcomes = sorted(racer.communicate(timeout=120)[0].strip() for racer in racers)
-    assert outcomes.count("mine") == 1 and set(outcomes) == {"mine", "refused"}, outcomes
+    command = [sys.executable, "-c", RACE, str(tmp_path / "owner.lock")]
+    racers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) for _ in range(4)
+    ]
+
+    def said() -> list[str]:
+        return [racer.stdout.readline().strip() for racer in racers if racer.stdout]
+
+    def tell(line: str) -> None:
+        for racer in racers:
+            with suppress(BrokenPipeError):  # who was refused is gone
+                assert racer.stdin is not None
+                racer.stdin.write(line)
+
+    assert said() == ["ready"] * 4
+    tell(f"{time.time() + 0.2}\n")
+    tried = said()
+    tell("\n")
+    ends = said()
+    for racer in racers:
+        racer.communicate()
+    assert sorted(tried) == ["refused", "refused", "refused", "taken"], tried
+    assert sorted(ends) == ["", "", "", "mine"], ends

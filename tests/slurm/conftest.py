@@ -156,6 +156,7 @@ def study(slurm: Cluster, tmp_path: Path) -> Iterator[Callable[..., Study]]:
 
     yield make
     slurm.ask("scancel", "-u", "root")
-    deadline = time.monotonic() + 60
-    while slurm.ask("squeue", "-h", "-t", "PD,R,CG") and time.monotonic() < deadline:
+    deadline = time.monotonic() + PATIENCE_S
+    while slurm.ask("squeue", "-h", "-t", "PD,R,CG"):
+        assert time.monotonic() < deadline, slurm.ask("squeue")
         time.sleep(0.1)

@@ -19,7 +19,7 @@ import pytest
 from tools.one_host_slurm import Cluster
 
 from .. import tiny_project
-from .conftest import ON_A_CLUSTER, Study
+from .conftest import ON_A_CLUSTER, PATIENCE_S, Study
 
 pytestmark = ON_A_CLUSTER
 
@@ -165,7 +165,7 @@ def test_a_full_queue_is_said_and_can_be_left(study: Make, new_cluster: Callable
     lines = iter(process.stderr.readline, "")
     assert any("sleeping and retrying (Ctrl-C stops" in line for line in lines)
     process.send_signal(2)
-    _, error = process.communicate(timeout=100)
+    _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130 and re.search(
         "[12] of 4 arrays are submitted; the same command submits the rest", error
     )
@@ -179,7 +179,7 @@ SBATCH = """#!/bin/bash
 {sbatch} "$@" || exit
 case " $* " in *" --test-only "*) exit;; esac
 echo x >> {count}
-[ $(wc -l < {count}) = 2 ] && kill -INT $PPID && sleep 2
+[ $(wc -l < {count}) = 2 ] && kill -INT $PPID && exec sleep 300  # the launcher ends it
 exit 0
 """
 

@@ -16,7 +16,7 @@ import pytest
 
 from .. import tiny_project
 from ..sweeps.test_launch import cpu_of_children
-from .conftest import ON_A_CLUSTER, Study
+from .conftest import ON_A_CLUSTER, PATIENCE_S, Study
 
 pytestmark = ON_A_CLUSTER
 
@@ -91,7 +91,7 @@ def test_it_asks_a_person_before_spending_gpu_hours(closed: Make) -> None:
     environment = os.environ | one.cluster.environment
     process = subprocess.Popen(command, env=environment, stdin=theirs, stderr=subprocess.PIPE, text=True)
     os.write(ours, b"n\n")
-    _, error = process.communicate(timeout=100)
+    _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130 and "up to 12 GPU hours" in error  # two runs of 1.5 h on 4 GPUs
     assert one.cluster.ask("squeue", "-h") == ""
     one.submitted("--yes", "--set", "gpus=1", "--set", "timeout_min=60")
@@ -105,7 +105,7 @@ def test_it_takes_silence_for_no_and_keeps_json_clean(closed: Make) -> None:
     environment = os.environ | one.cluster.environment
     process = subprocess.Popen(command, env=environment, stdin=theirs, stdout=-1, stderr=-1, text=True)
     os.write(ours, b"\x04")  # Ctrl-D
-    out, error = process.communicate(timeout=100)
+    out, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130 and out == "" and "18 GPU hours" in error and "Traceback" not in error
     assert one.cluster.ask("squeue", "-h") == ""
 

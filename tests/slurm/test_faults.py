@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .. import tiny_project
-from .conftest import ON_A_CLUSTER, Study
+from .conftest import ON_A_CLUSTER, PATIENCE_S, Study
 
 pytestmark = ON_A_CLUSTER
 
@@ -212,7 +212,7 @@ def one_path(program: str) -> str:
 def test_two_launchers_at_once(study: Make) -> None:
     one = study("[sft, cot_sft]")
     launchers = [one.start("--seeds", "0", "1") for _ in range(2)]
-    outputs = [launcher.communicate(timeout=400) for launcher in launchers]
+    outputs = [launcher.communicate(timeout=PATIENCE_S) for launcher in launchers]
     assert [launcher.returncode for launcher in launchers] == [0, 0], outputs
     counts = sorted(out.rpartition("submitted ")[2].split()[0] for out, _ in outputs)
     assert counts == ["0", "9"]

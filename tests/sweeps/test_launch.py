@@ -137,7 +137,7 @@ def test_ctrl_c_ends_all_children_and_says_how_to_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=300)
     assert process.returncode == 130 and "the same command resumes" in error
-    assert len(family) >= 4 and psutil.wait_procs(family, timeout=5)[1] == []
+    assert len(family) >= 4 and psutil.wait_procs(family, timeout=60)[1] == []
 
 
 def test_from_another_shell_it_is_looked_at_and_ended(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_all_that_runs_side_by_side_is_ended_or_one_run_alone(tmp_path: Path) ->
     assert (status, out) == (0, "ended: sft-s0, sft-s2\n")
     out, error = process.communicate(timeout=300)
     assert process.returncode == 130 and "sft-s1 failed" in out and "Traceback" not in error
-    assert family and psutil.wait_procs(family, timeout=5)[1] == []
+    assert family and psutil.wait_procs(family, timeout=60)[1] == []
 
 
 def test_settings_replace_the_grids_and_reach_the_report(tmp_path: Path) -> None:
