@@ -15,7 +15,7 @@ study: $(INSTALLED)         ## the whole ablation in miniature, then the report
 	$(BIN)/python sweeps/launch.py
 
 test: $(INSTALLED)          ## the tests that take less than a minute each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(INSTALLED)      ## the rest: marked slow, slurm, browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "(slow or slurm or browser) and not gpu"
