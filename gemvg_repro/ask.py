@@ -117,11 +117,7 @@ def drawing(answers: Sequence[Answer]) -> Figure:
     from .report.sections.predictions import draw
 
     with TemporaryDirectory() as folder:
-        selection = [(answer.sample, answer.mode) for answer in answers]
-        by_mode: dict[tuple[str, str], gallery.Answer] = {
-            (answer.sample.id, answer.mode): (answer.text, answer.parsed.targets) for answer in answers
-        }
-        written = gallery.write(Path(folder), selection, by_mode)
+        written = gallery.write(Path(folder), [(answer.sample, answer.mode, answer.text) for answer in answers])
         return draw(written.parent, gallery.read(written.parent))
 
 

@@ -16,7 +16,6 @@ from ..benchmarks.generalised import shortcuts
 from ..benchmarks.predictions import PredictionLog
 from ..benchmarks.registry import benchmark
 from ..benchmarks.responses import visible_text
-from ..grounding.parsing import parse_answer
 from ..grounding.predictions import Prediction
 from ..grounding.samples import MODES, Mode, Sample
 from ..models.generation import Prompt, generate
@@ -200,13 +199,10 @@ def _model_free(run: Run, validation: Sequence[Sample], test: Sequence[Sample]) 
 
 def _draw(run: Run, tasks: Sequence[Task], answers: Answers) -> None:
     """The gallery of predictions, which the report shows."""
-    drawn = {task.mode: task for task in tasks if task.benchmark == "generalised"}
-    selection = gallery.choose(drawn["direct"].samples)
-    responses: dict[tuple[str, str], gallery.Answer] = {}
-    for sample, mode in selection:
-        text, _ = answers[drawn[mode].name][sample.id]
-        responses[sample.id, mode] = (text, parse_answer(text, len(sample.pictures)).targets)
-    gallery.write(run.folder / GALLERY, selection, responses)
+    drawn = [task for task in tasks if task.benchmark == "generalised"]
+    selection = gallery.choose(drawn[0].samples)
+    texts = [(sample, task.mode, answers[task.name][sample.id][0]) for sample in selection for task in drawn]
+    gallery.write(run.folder / GALLERY, texts)
 
 
 def _about(spec: RunSpec[EvaluateParameters], prerequisites: Mapping[str, str], given: Path | None) -> dict[str, Any]:

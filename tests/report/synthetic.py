@@ -21,7 +21,6 @@ from gemvg_repro.benchmarks.averages import averages
 from gemvg_repro.benchmarks.generalised import score, shortcuts
 from gemvg_repro.benchmarks.sample_scores import Average, SampleScore, frame
 from gemvg_repro.grounding.answers import format_answer
-from gemvg_repro.grounding.parsing import parse_answer
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Mode, Sample, Target
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.report.expected import Planned
@@ -67,6 +66,9 @@ BEFORE = {"sft": "data", "cot_sft": "sft"}
 STUDY = Planned((), (0,), {"profile": "miniature", "data": "", "images": "", "steps": 0, "samples": 0, "overrides": ""})
 """As the default grid plans it, without its runs."""
 
+_Tasks = dict[tuple[str, str], dict[str, Any]]
+"""By benchmark and mode: the names of a task's files."""
+
 VARIANTS = ("base", "sft", "cot_sft", "sft_more", "cot", "direct", "hybrid")
 """Of the default grid."""
 
@@ -94,10 +96,9 @@ def build(runs: Path, directories: Sequence[str], samples: int = 500, choices: i
         if name == "data":
             result: dict[str, Any] = _cost(40, 0, 0)
         elif name.startswith("evaluate-"):
-            result = _evaluation(folder, variant, seed, test, train)
-            if has_exports:  # a run of its own, as the default grid plans it
-                is_export = EXPORTS in name
-                result["tasks"] = [t for t in result["tasks"] if (t["benchmark"] in OFFICIAL) == is_export]
+            own = {} if EXPORTS in name else _own_tests(folder, variant, seed, test, train)
+            official = EXPORTS in name or not has_exports  # runs of their own, as the default grid plans them
+            result = _evaluation(own | (_exports(folder, variant, seed) if official else {}))
         else:
             result = _training(folder, variant, seed)
             earlier = BEFORE.get(variant, "cot_sft")
@@ -144,7 +145,7 @@ def _answer(sample: Sample, chance: float, mode: Mode, shared_rng: Generator, ow
 
 def _response(answer: str, mode: Mode) -> str:
     thought = "The one in picture 1 is a red disc; it costs $5 & <b>more</b>, so I look for it in picture 2."
-    return answer if mode == "direct" else f"<think>{thought}</think><answer>{answer}</answer>"
+    return f"{answer if mode == 'direct' else f'<think>{thought}</think><answer>{answer}</answer>'}<|im_end|>"
 
 
 def _box(rng: Generator) -> tuple[float, float, float, float]:
@@ -157,20 +158,21 @@ def _jittered(box: tuple[float, ...], rng: Generator) -> tuple[float, float, flo
     return float(x1), float(y1), float(max(x2, x1 + 0.05)), float(max(y2, y1 + 0.05))
 
 
-def _evaluation(
-    folder: Path, variant: str, seed: int, test: Sequence[Sample], train: Sequence[Sample]
-) -> dict[str, Any]:
+def _evaluation(tasks: _Tasks) -> dict[str, Any]:
+    done = [{"benchmark": benchmark, "mode": mode, **of_task} for (benchmark, mode), of_task in tasks.items()]
+    return _cost(45, 0, 60_000) | {"tasks": done}
+
+
+def _own_tests(folder: Path, variant: str, seed: int, test: Sequence[Sample], train: Sequence[Sample]) -> _Tasks:
+    """The scores of the study's own evaluation, and its gallery."""
     grounding = [sample for sample in test if sample.kind in GROUNDING_KINDS]
     choice = [sample for sample in test if sample.kind == "understanding"]
-    selection = gallery.choose(test)
-    answers: dict[tuple[str, str], gallery.Answer] = {}
-    rng = np.random.default_rng(seed)
-    files: dict[tuple[str, str], dict[str, Any]] = {}
+    texts_of: dict[str, dict[str, str]] = {}
+    files: _Tasks = {}
     for mode in MODES:
         texts = responses(grounding, variant, mode, seed)
         tokens = [8 + len(text) // (9 if mode == "direct" else 4) for text in texts]
-        for sample, text in zip(grounding, texts, strict=True):
-            answers[sample.id, mode] = (text, parse_answer(text, len(sample.pictures)).targets)
+        texts_of[mode] = {sample.id: text for sample, text in zip(grounding, texts, strict=True)}
         tables = {"generalised": score.score(grounding, texts, mode, tokens)}
         tables["understanding"] = score.score(choice, responses(choice, variant, mode, seed), mode)
         for shift in SHIFTS:
@@ -184,18 +186,31 @@ def _evaluation(
         for name in ("constant_box", "picture_prior") if mode == "direct" else ():
             tables[name] = score.score(grounding, getattr(shortcuts, name)(train, grounding), mode)
         for name, table in tables.items():
-            table.to_parquet(folder / f"scores-{name}-{mode}.parquet", index=False)
-            files[name, mode] = {"scores": f"scores-{name}-{mode}.parquet", "official": None}
+            files[name, mode] = {"scores": _written(folder, name, mode, table), "official": None}
+    chosen = gallery.choose(test)
+    gallery.write(folder / "gallery", [(s, mode, texts_of[mode][s.id]) for s in chosen for mode in MODES])
+    return files
+
+
+def _exports(folder: Path, variant: str, seed: int) -> _Tasks:
+    """The official scores of the benchmarks that the miniature exports."""
+    rng = np.random.default_rng(seed)
+    files: _Tasks = {}
+    for mode in MODES:
         for benchmark in OFFICIAL:
-            name = f"{benchmark}-{mode}"
             rows, headline = _official(benchmark, SKILL[variant][mode == "cot"], rng)
-            rows.to_parquet(folder / f"scores-{name}.parquet", index=False)
-            of_file = {"revision": None, "file": "made", "certain": False}
-            _write(folder / f"official-{name}.json", {"headline": headline, "fingerprint": of_file})
-            files[benchmark, mode] = {"scores": f"scores-{name}.parquet", "official": f"official-{name}.json"}
-    gallery.write(folder / "gallery", selection, answers)
-    done = [{"benchmark": benchmark, "mode": mode, **of_task} for (benchmark, mode), of_task in files.items()]
-    return _cost(45, 0, 60_000) | {"tasks": done}
+            official = f"official-{benchmark}-{mode}.json"
+            fingerprint = {"revision": None, "file": "made", "certain": False}
+            _write(folder / official, {"headline": headline, "fingerprint": fingerprint})
+            files[benchmark, mode] = {"scores": _written(folder, benchmark, mode, rows), "official": official}
+    return files
+
+
+def _written(folder: Path, benchmark: str, mode: Mode, table: pd.DataFrame) -> str:
+    """The name of the file that the table was written to."""
+    name = f"scores-{benchmark}-{mode}.parquet"
+    table.to_parquet(folder / name, index=False)
+    return name
 
 
 def _official(benchmark: str, skill: float, rng: Generator, n: int = 200) -> tuple[pd.DataFrame, dict[str, Any]]:

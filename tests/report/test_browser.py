@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 import subprocess
@@ -60,7 +61,9 @@ def test_what_a_model_wrote_stays_text(page: Path, tmp_path: Path) -> None:
     # A probe that the page does not have: it tells from inside which pictures were decoded, and how wide all is.
     probe = tmp_path / "probed.html"
     script = (
-        "<script>addEventListener('load', () => { const page = {images: [...document.images].map(i => i.naturalWidth),"
+        "<script>addEventListener('load', () => { const page = {"
+        "images: [...document.querySelectorAll('figure.report img')].map(i => i.naturalWidth),"
+        "broken: [...document.images].filter(i => !i.naturalWidth).length,"
         "title: document.title, wide: document.documentElement.scrollWidth, seen: innerWidth,"
         "scripts: document.querySelectorAll('script').length};"
         "document.body.innerHTML = '<pre id=probe>' + JSON.stringify(page) + '</pre>'; })</script>"
@@ -69,9 +72,60 @@ def test_what_a_model_wrote_stays_text(page: Path, tmp_path: Path) -> None:
     dom = browse(probe, tmp_path / "profile", "--window-size=1200,900", "--dump-dom")
     probed = json.loads(dom.partition('<pre id="probe">')[2].partition("</pre>")[0])
     assert probed["title"].startswith("GeM-VG reproduced")
-    assert probed["scripts"] == 1, "only the probe is a script"
-    assert len(probed["images"]) >= 4 and min(probed["images"]) > 100
+    assert probed["scripts"] == 3, "the gallery's data, the gallery's script, and the probe"
+    assert len(probed["images"]) >= 4 and min(probed["images"]) > 100 and probed["broken"] == 0
     assert probed["wide"] <= probed["seen"], "the page scrolls sideways"
+
+
+EXPLORED = """
+<script>addEventListener('load', () => {
+  const gallery = document.querySelector('.explorer'), form = gallery.querySelector('form');
+  const choose = (name, value) => {
+    form.querySelector(`[name=${name}]`).value = value;
+    form.dispatchEvent(new Event('input'));
+    return Number(gallery.querySelector('.count').textContent.match(/of (\\d+)/)[1]);
+  };
+  const press = key => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
+  const seen = {all: choose('kind', ''), shown: gallery.querySelectorAll('.card').length};
+  gallery.querySelector('.more').click();
+  seen.more = gallery.querySelectorAll('.card').length;
+  seen.focused = [...gallery.querySelectorAll('.card')].indexOf(document.activeElement);
+  press('ArrowLeft');
+  seen.moved = [...gallery.querySelectorAll('.card')].indexOf(document.activeElement);
+  seen.kind = choose('kind', 'spatial');
+  seen.right = choose('outcome', 'right');
+  seen.wrong = choose('outcome', 'wrong');
+  choose('outcome', ''); choose('kind', '');
+  seen.disagree = choose('against', 'sft');
+  seen.pairs = [...gallery.querySelectorAll('.card')].every(card =>
+    card.querySelectorAll('.right').length === 1 && card.querySelectorAll('.wrong').length === 1);
+  choose('against', '');
+  seen.nothing = choose('search', 'no such words');
+  choose('search', '');
+  seen.text = gallery.querySelector('.card .text').textContent;
+  seen.boxes = gallery.querySelectorAll('rect.truth').length;
+  seen.title = document.title;
+  seen.wide = document.documentElement.scrollWidth - innerWidth;
+  seen.requests = performance.getEntriesByType('resource').filter(each => !each.name.startsWith('data:')).length;
+  document.body.innerHTML = '<pre id=probe></pre>';
+  document.getElementById('probe').textContent = JSON.stringify(seen);
+})</script></body>
+"""
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_predictions_are_explored(page: Path, tmp_path: Path, width: int) -> None:
+    """One probe uses the filters as a person does; an answer that is HTML is shown to the letter."""
+    probe = tmp_path / "probed.html"
+    probe.write_text(page.read_text().replace("</body>", EXPLORED))
+    dom = browse(probe, tmp_path / "profile", f"--window-size={width},900", "--dump-dom")
+    seen = json.loads(html.unescape(dom.partition('<pre id="probe">')[2].partition("</pre>")[0]))
+    assert seen["title"].startswith("GeM-VG reproduced")
+    assert seen["text"] == HOSTILE.replace("\x00", "\ufffd") or seen["text"] == HOSTILE
+    assert (seen["shown"], seen["more"], seen["focused"], seen["moved"]) == (12, 24, 12, 11)
+    assert seen["all"] > seen["kind"] == seen["right"] + seen["wrong"] > 0
+    assert 0 < seen["disagree"] < seen["all"] and seen["pairs"] and seen["nothing"] == 0
+    assert seen["boxes"] > 0 and seen["wide"] <= 0 and seen["requests"] == 0
 
 
 def test_the_page_has_something_to_see(page: Path, tmp_path: Path) -> None:

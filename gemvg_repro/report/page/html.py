@@ -39,7 +39,7 @@ def stylesheet() -> str:
 def export_html(notebook: Path) -> Path:
     """Writes the executed notebook, without its code, as a page beside it; returns its path.
 
-    The page holds its images and its style, and loads nothing from anywhere: no script, no font.
+    The page holds its images, its style and the one script of its gallery, and loads nothing from anywhere.
 
     Raises:
         FileNotFoundError: there is no such notebook.

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
 from ...grounding.answers import format_answer
-from ...grounding.samples import Mode, Sample
+from ...grounding.samples import GROUNDING_KINDS, Mode, Sample
 from ...runs import gallery
 from ...runs.gallery import Entry, Pixels, pixels, read
 from ...runs.layout import GALLERY
@@ -55,19 +55,33 @@ def drawings(collection: Collection, out: Path) -> Picture:
         if entries := read(run.directory / GALLERY):
             seed = "" if run.seed is None else f" (seed {run.seed})"
             caption = f"Predictions of {look(run.variant).label}{seed} and ground truth."
-            return save(draw(run.directory / GALLERY, entries), out, "predictions", caption)
+            return save(draw(run.directory / GALLERY, twelve(entries)), out, "predictions", caption)
     return Picture(caption)
+
+
+def twelve(entries: Sequence[Entry]) -> list[Entry]:
+    """Those of a gallery that are drawn, whatever was answered: of each kind the first two samples, one in each mode;
+    then the first other sample without any target directly, and the first other one with several in CoT mode."""
+    by_sample: dict[str, dict[str, Entry]] = {}
+    for entry in entries:
+        by_sample.setdefault(entry.sample, {})[entry.mode] = entry
+    whole = [modes for modes in by_sample.values() if modes.keys() >= {*MODES}]
+    chosen: list[Entry] = []
+    for kind in GROUNDING_KINDS:
+        of_kind = [modes for modes in whole if modes["direct"].kind == kind]
+        chosen += [modes[mode] for modes, mode in zip(of_kind, MODES, strict=False)]
+    taken = {entry.sample for entry in chosen}
+    rest = [modes for modes in whole if modes["direct"].sample not in taken]
+    chosen += [modes["direct"] for modes in rest if not modes["direct"].truth][:1]
+    return chosen + [modes["cot"] for modes in rest if len(modes["cot"].truth) > 1][:1]
 
 
 def draw_samples(samples: Sequence[Sample], mode: Mode = "direct") -> Figure:
     """Samples as cards with the expected answer: images, query, every target with its box."""
-    cards = [(sample, mode) for sample in samples]
-    answers: dict[tuple[str, str], gallery.Answer] = {
-        (sample.id, mode): (sample.text or sample.choice or format_answer(sample.targets), ()) for sample, _ in cards
-    }
+    answers = [(sample, mode, sample.text or sample.choice or format_answer(sample.targets)) for sample in samples]
     with TemporaryDirectory() as folder:
-        written = gallery.write(Path(folder), cards, answers)
-        entries = zip(read(written.parent), samples, strict=True)
+        written = gallery.write(Path(folder), answers)
+        entries = zip([replace(entry, predicted=()) for entry in read(written.parent)], samples, strict=True)
         free = [replace(e, kind=FREE_TEXT, mode="") if s.text is not None else e for e, s in entries]  # no mode prompt
         return draw(written.parent, free)
 

@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,7 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gemvg_repro.grounding.samples import GROUNDING_KINDS, Sample, Target
+from gemvg_repro.grounding.errors import errors_of
+from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Sample
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.report.numbers.collect import Collection, collect
 from gemvg_repro.report.numbers.table import numbers
@@ -16,6 +18,8 @@ from gemvg_repro.runs import gallery
 from .. import synthetic
 
 NOTHING = Collection(())
+
+ANSWER = "Picture 2: <|box_start|>(100,200),(300,400)<|box_end|><|im_end|>"
 
 
 @pytest.fixture(scope="module")
@@ -74,25 +78,31 @@ def test_an_unfinished_run_has_curves(tmp_path: Path) -> None:
     assert figures.reward_curves(collect(tmp_path), tmp_path / "out").png
 
 
-def test_twelve_samples_are_chosen(samples: list[Sample]) -> None:
+def test_samples_are_chosen_by_their_ids_alone(samples: list[Sample]) -> None:
     selection = gallery.choose(samples)
-    assert len(selection) == 12 and len({sample.id for sample, _ in selection}) == 12
-    assert {(sample.kind, mode) for sample, mode in selection[:10]} == {
-        (kind, mode) for kind in GROUNDING_KINDS for mode in ("direct", "cot")
-    }
-    assert not selection[10][0].targets and len(selection[11][0].targets) > 1
-    assert gallery.choose(samples[:3]) and gallery.choose([]) == []
+    counts = Counter(sample.kind for sample in selection)
+    available = Counter(sample.kind for sample in samples)
+    assert counts == {kind: min(available[kind], gallery.OF_A_KIND) for kind in GROUNDING_KINDS}
+    assert gallery.choose(samples[::-1]) == selection
+    assert gallery.choose([]) == []
+
+
+def test_twelve_of_them_are_drawn(samples: list[Sample], tmp_path: Path) -> None:
+    gallery.write(tmp_path, [(s, mode, ANSWER) for s in gallery.choose(samples) for mode in MODES])
+    drawn = predictions.twelve(gallery.read(tmp_path))
+    assert len(drawn) == 12 and len({entry.sample for entry in drawn}) == 12
+    assert {(e.kind, e.mode) for e in drawn[:10]} == {(kind, mode) for kind in GROUNDING_KINDS for mode in MODES}
+    assert not drawn[10].truth and len(drawn[11].truth) > 1
 
 
 def test_what_was_written_is_read(samples: list[Sample], tmp_path: Path) -> None:
-    selection = gallery.choose(samples)
-    predicted = (Target(1, (0.1, 0.2, 0.3, 0.4)),)
-    gallery.write(tmp_path, selection, {(s.id, mode): ("text", predicted) for s, mode in selection[1:]})
-    entries = gallery.read(tmp_path)
-    assert [entry.sample for entry in entries] == [sample.id for sample, _ in selection[1:]]
-    sample, entry = selection[1][0], entries[0]
+    sample = next(s for s in gallery.choose(samples) if len(s.pictures) > 1 and s.targets)
+    gallery.write(tmp_path, [(sample, "cot", ANSWER)])
+    (entry,) = gallery.read(tmp_path)
+    assert (entry.sample, entry.mode, entry.text) == (sample.id, "cot", ANSWER)
     assert entry.truth == tuple((t.picture, *t.box) for t in sample.targets)
     assert entry.predicted == ((1, 0.1, 0.2, 0.3, 0.4),)
+    assert entry.reward["format"] == 0 and entry.errors == errors_of(sample, ANSWER)  # it has no thought
     for name, picture in zip(entry.pictures, sample.pictures, strict=True):
         assert np.array_equal(gallery.pixels(tmp_path, name), picture.pixels())
     assert gallery.read(tmp_path / "nowhere") == []
