@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -41,6 +42,19 @@ def devices() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(count)] if torch and count else ["cpu"]
 
 
+def cuda() -> dict[str, str]:
+    """The versions of CUDA and of the driver; nothing without a GPU."""
+    torch = sys.modules.get("torch")
+    if not torch or not torch.cuda.is_available():
+        return {}
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        driver = subprocess.run(query, capture_output=True, text=True, timeout=30).stdout.partition("\n")[0].strip()
+    except (OSError, subprocess.TimeoutExpired):
+        driver = ""
+    return {"cuda": str(torch.version.cuda), "driver": driver or "unknown"}
+
+
 def environment() -> dict[str, Any]:
     """Host, devices, threads and versions of this process: recorded beside a run, never part of its id."""
     return {
@@ -48,6 +62,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "devices": devices(),
+        **cuda(),
         "threads": {k: v for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if (v := os.environ.get(k))},
         "versions": {**library_versions(), "python": platform.python_version()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

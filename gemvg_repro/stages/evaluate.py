@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -33,6 +32,7 @@ from ..study.variants import BASE
 from . import samples
 from .answer_limits import counts, limits_of, with_note
 from .data import check_pictures
+from .peak_memory import peak_memory
 from .prerequisites import ensure
 from .tasks import Task, generalised, published
 from .validation_rewards import write_table
@@ -233,6 +233,6 @@ def _result(
         "cost": {
             "seconds": round(seconds, 1),
             "tokens_generated": sum(tokens for task in answers.values() for _, tokens in task.values()),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            **peak_memory(),
         },
     }

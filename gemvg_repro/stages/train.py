@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +33,7 @@ from ..training.settings import GRPOSettings, SFTSettings
 from ..training.sft import train_sft
 from . import samples
 from .out_of_memory import cuts_named
+from .peak_memory import peak_memory
 from .prerequisites import ensure
 from .supervised import first_of_each_scene, prompts_of, supervised_stage, with_best_draws
 from .validation_rewards import sampled_rewards, write_table
@@ -199,7 +199,7 @@ def _result(
             "steps": last.get("step", 0),
             "tokens_trained": tokens,
             **flops,
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            **peak_memory(),
             "tokens_generated": round(generated),
         },
     }
