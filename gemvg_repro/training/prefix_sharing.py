@@ -203,14 +203,11 @@ class SharedPrefixGRPOTrainer(CollatesItems, GRPOTrainer):  # type: ignore[misc]
         these numbers; 0 elsewhere."""
         prompts = list(dict.fromkeys(prompt_of))
         tokens = [torch.tensor(self._prompts["prompt_ids"][prompt], device=ids.device) for prompt in prompts]
-        images = [self._images([prompt], ids.device) for prompt in prompts]
         inner = self.accelerator.unwrap_model(model).model
         image_token = inner.config.image_token_id
         positions = [
-            inner.get_rope_index(of_prompt[None], (of_prompt == image_token).int()[None], inputs.get("image_grid_thw"))[
-                0
-            ][:, 0]
-            for of_prompt, inputs in zip(tokens, images, strict=True)
+            inner.get_rope_index(of_prompt[None], (of_prompt == image_token).int()[None], grids)[0][:, 0]
+            for of_prompt, grids in zip(tokens, (self._grids(prompt) for prompt in prompts), strict=True)
         ]
         completions = [row[kept] for row, kept in zip(ids, mask, strict=True)]
         rows = PackedRows.pack(
@@ -231,6 +228,11 @@ class SharedPrefixGRPOTrainer(CollatesItems, GRPOTrainer):  # type: ignore[misc]
             for x in (output.log_probs, output.entropy)
         )
         return log_probs, entropy
+
+    def _grids(self, prompt: int) -> Tensor:
+        """(images, 3), of a prompt's images."""
+        grids: Tensor = self._prompts["images"]["image_grid_thw"][self._prompts["images_of"][prompt]]
+        return grids
 
     def _images(self, prompts: Sequence[int], device: torch.device) -> ImageInputs:
         """The inputs of these prompts' images, in order."""
