@@ -158,7 +158,7 @@ def _train_grpo(
     """GRPO, with the reward of answers to fixed validation prompts before and after; returns its settings."""
     settings, form = spec.grpo, FORMS[spec.kind]
     watched = by_split["validation"][: settings.watched_samples]
-    measure = partial(sampled_rewards, model, processor, watched, form.modes, settings)
+    measure = partial(sampled_rewards, model, processor, watched, form.modes, settings, run.stop_if_requested)
     before = run.folder / VALIDATION_REWARD_BEFORE
     if not before.is_file():
         write_table(before, measure("before"))

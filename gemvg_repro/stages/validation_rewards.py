@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +30,7 @@ def sampled_rewards(
     samples: Sequence[Sample],
     modes: Sequence[Mode],
     settings: GRPOSettings,
+    stop_if_requested: Callable[[], None],
     when: str,
 ) -> pd.DataFrame:
     """One row a sample, mode and term of the reward of an answer, and `total`, their weighted sum; of the first samples
@@ -38,7 +38,7 @@ def sampled_rewards(
 
     Answers are sampled at the temperature of the training, whose aim is the reward of sampled answers; in each mode
     from one seed: with common random numbers before and after, and in every variant that has the mode. What GRPO does
-    to greedy answers is what the evaluations show.
+    to greedy answers is what the evaluations show. `stop_if_requested` is called after each batch.
     """
     reward = Reward(settings.weights)
     by_id = {sample.id: sample for sample in samples}
@@ -50,9 +50,11 @@ def sampled_rewards(
             model, processor, [(sample, mode) for sample in of for _ in range(count)], batch=settings.watched_batch,
             max_new_tokens=settings.watched_new_tokens, temperature=settings.temperature,
         )  # fmt: skip
-        for each in chain.from_iterable(batches):
-            sample = by_id[each.sample]
-            yield sample.id, reward(sample, parse_answer(each.text, len(sample.pictures)), mode)
+        for batch in batches:
+            stop_if_requested()
+            for each in batch:
+                sample = by_id[each.sample]
+                yield sample.id, reward(sample, parse_answer(each.text, len(sample.pictures)), mode)
 
     rows = []
     for mode in modes:
