@@ -20,6 +20,10 @@ from ..training.made import GRPO
 GROUNDING = [s for s in samples("validation") if s.targets]
 
 
+def _go_on() -> None:
+    """No stop is requested."""
+
+
 def test_the_best_of_several_answers_is_measured_beside_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def answers(model: Any, processor: Any, prompts: Sequence[Prompt], **_: Any) -> Iterator[list[Prediction]]:
         """A sample's fourth answer is the true one, the others are wrong."""
@@ -31,7 +35,7 @@ def test_the_best_of_several_answers_is_measured_beside_one(monkeypatch: pytest.
 
     monkeypatch.setattr(validation_rewards, "generate", answers)
     monkeypatch.setattr(validation_rewards, "BEST_OF_SAMPLES", 2)
-    table = sampled_rewards(*model_and_processor(), GROUNDING, ("direct",), GRPO, "before")
+    table = sampled_rewards(*model_and_processor(), GROUNDING, ("direct",), GRPO, _go_on, "before")
     by_term = table.groupby("term")["value"].agg(["size", "mean"])
     assert set(by_term.index) == {*TERMS, "total", f"f1, best of {BEST_OF}"}
     assert list(by_term.loc["f1"]) == [len(GROUNDING), 0.0]
@@ -39,5 +43,6 @@ def test_the_best_of_several_answers_is_measured_beside_one(monkeypatch: pytest.
 
 
 def test_the_same_model_answers_the_same() -> None:
-    tables = [sampled_rewards(*model_and_processor(), GROUNDING[:3], ("cot",), GRPO, "before") for _ in range(2)]
+    three = GROUNDING[:3]
+    tables = [sampled_rewards(*model_and_processor(), three, ("cot",), GRPO, _go_on, "before") for _ in range(2)]
     assert tables[0].equals(tables[1]) and len(tables[0]) == 3 * (len(TERMS) + 2)
