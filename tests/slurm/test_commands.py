@@ -73,7 +73,7 @@ def test_a_dry_run_shows_the_very_scripts_and_touches_nothing(closed: Make) -> N
         ("gpus: 9", "Slurm would refuse data"),
         ("partition: urgent, timeout_min: 61", "never start data.*partition urgent allows 60 min"),
         ("timeout_min: 2", "timeout_min 2 leaves no time to work.*expected timeout_min 3 or more"),
-        ("gpu: 1", "resources.gpu: Extra inputs"),
+        ("memory: 1", "resources.memory: Extra inputs"),
         ("kinds: {evalaute: {gpus: 1}}", "no kind 'evalaute'"),
     ],
 )

@@ -200,8 +200,9 @@ def test_a_benchmark_with_a_picture_missing(tmp_path: Path) -> None:
         checkpoint=str(tmp_path / "weights"), benchmarks={"mig_bench": str(tmp_path)},
         runs=str(tmp_path / "runs"),
     )  # fmt: skip
+    spec = resolve(params)  # remembers the benchmark's hash
     with refused(tmp_path, "mig_bench/", ", picture", picture.name, MEND):
-        evaluate(resolve(params))
+        evaluate(spec)
 
 
 @pytest.mark.parametrize(
