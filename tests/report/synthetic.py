@@ -159,7 +159,8 @@ def _jittered(box: tuple[float, ...], rng: Generator) -> tuple[float, float, flo
 
 
 def _evaluation(tasks: _Tasks) -> dict[str, Any]:
-    done = [{"benchmark": benchmark, "mode": mode, **of_task} for (benchmark, mode), of_task in tasks.items()]
+    whole = {"limited": False}
+    done = [{"benchmark": name, "mode": mode, **whole, **of_task} for (name, mode), of_task in tasks.items()]
     return _cost(45, 0, 60_000) | {"tasks": done}
 
 

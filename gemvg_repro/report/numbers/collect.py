@@ -71,6 +71,13 @@ class Run:
             task: (read_json_or_none(path) or {}).get("headline", {}) for task, path in self._files("official").items()
         }
 
+    def revision(self, benchmark: str, mode: str) -> str | None:
+        """The known revision of the file that a benchmark was scored on; None if it is none."""
+        path = self._files("official").get((benchmark, mode))
+        fingerprint = ((read_json_or_none(path) if path else None) or {}).get("fingerprint", {})
+        revision: str | None = fingerprint.get("revision")
+        return revision
+
     @property
     def tasks(self) -> list[dict[str, Any]]:
         """What a finished evaluation was of: benchmark, mode, samples, and the files of each (None: it has none)."""

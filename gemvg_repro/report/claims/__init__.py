@@ -1,0 +1,1 @@
+"""The claims of the paper, and whether the runs bear them out."""
