@@ -179,7 +179,6 @@ def draws(model: Any, processor: Any, validation: Sequence[Sample], mode: Mode) 
     """Of DRAWS sampled answers to each sample: F1 of an answer, of the best by reward, and the reward of each."""
     reward, by_id = Reward(REWARD), {s.id: s for s in validation}
     answers: dict[str, list[tuple[float, float]]] = {s.id: [] for s in validation}
-    torch.manual_seed(0)
     prompts: list[Prompt] = [(s, mode) for s in validation for _ in range(DRAWS)]
     limits = PROFILE.evaluate.max_new_tokens
     for batch in generate(

@@ -166,7 +166,7 @@ def _execute(job: Job, root: Path, part: Path) -> None:
     }
     with job.files.log.open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=root, env=environment, stdout=log, stderr=log, preexec_fn=_die_with_parent
+            command, cwd=root, env=environment, stdout=log, stderr=log, preexec_fn=die_with_parent
         )
         try:
             status = process.wait()
@@ -193,7 +193,7 @@ def _home(folder: Path) -> str:
     return str(folder / "home")
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """In the child: ignores Slurm's signals, dies with the parent even by kill -9; ipykernel follows in a second."""
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # inherited by the kernel, from its first instruction on

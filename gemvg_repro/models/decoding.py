@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import torch
@@ -46,6 +47,12 @@ class Request:
     suffix: Sequence[int] = ()
 
 
+def uniform_numbers(key: str, requests: int, tokens: int) -> Tensor:
+    """(requests, tokens) in [0, 1), determined by the key, on every machine."""
+    generator = torch.Generator().manual_seed(Random(key).getrandbits(63))
+    return torch.rand((requests, tokens), generator=generator)
+
+
 @torch.no_grad()
 def generate(
     model: Qwen2VLForConditionalGeneration,
@@ -53,14 +60,15 @@ def generate(
     images: ImageInputs,
     requests: Sequence[Sequence[Request]],
     sampling: SamplingParams,
+    uniforms: Tensor | None = None,
 ) -> list[list[int]]:
     """The token ids of a completion for each request, those of one prefix together.
 
     The same tokens as transformers' `generate` (5.23), whose loop prefills every prompt whole, copies the whole cache
     at every token and keeps every row until the last has finished.
 
-    Sampling takes one uniform number a token from torch's generator, all of them at the start: two models that start
-    from one seed sample with the same numbers, wherever their completions end, and so differ by their distributions.
+    Sampling takes one uniform number a token, all of them drawn before the first: two models that are given the same
+    numbers, wherever their completions end, differ by their distributions only.
 
     Args:
         model: also on a GPU; its weights are whole (not sharded).
@@ -68,6 +76,7 @@ def generate(
         images: of the prefixes, in order.
         requests: for each prefix, the completions that continue it.
         sampling: for all requests.
+        uniforms: (requests, tokens of the longest), in [0, 1), to sample with; needed unless decoding is greedy.
     """
     device = model.device
     flat = [request for of_prefix in requests for request in of_prefix]
@@ -82,9 +91,7 @@ def generate(
     completions = torch.full((len(flat), longest), sampling.stop_token_ids[0], device=device)
     lengths = limits.clone()
     rows = torch.arange(len(flat), device=device)  # of `completions`, for each that is not finished
-    uniforms = torch.zeros(completions.shape, device=device)  # greedy decoding leaves torch's generator as it is
-    if sampling.temperature:
-        uniforms.uniform_()
+    uniforms = torch.zeros(completions.shape, device=device) if uniforms is None else uniforms.to(device)
     for position in range(longest):
         tokens = sampling.sample(model.lm_head(batch.states), uniforms[rows, position])
         completions[rows, position] = tokens

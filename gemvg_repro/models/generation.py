@@ -7,13 +7,14 @@ from itertools import groupby, takewhile
 
 import torch
 from PIL import Image
+from torch import Tensor
 from transformers import Qwen2VLForConditionalGeneration
 
 from ..grounding.predictions import Prediction
 from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
 from ..grounding.samples import MODES, Mode, Sample
 from . import decoding
-from .decoding import Request, SamplingParams
+from .decoding import Request, SamplingParams, uniform_numbers
 from .images import image_inputs, token_counts, with_image_tokens
 from .processor import ImageOnlyProcessor
 
@@ -37,7 +38,9 @@ def generate(
     batch: int,
     max_new_tokens: Mapping[Mode, int],
     temperature: float = 0.0,
+    seed: int = 0,
     done: Collection[tuple[str, Mode]] = (),
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[list[Prediction]]:
     """Predictions for all prompts, a batch at a time; the longest come first, so that memory is tried early.
 
@@ -50,20 +53,25 @@ def generate(
         prompts: in any order.
         batch: prompts that are decoded together.
         max_new_tokens: by mode.
-        temperature: 0 decodes greedily; otherwise one completion a prompt is sampled by torch's generator.
+        temperature: 0 decodes greedily; otherwise one completion a prompt is sampled.
+        seed: of sampling: the same prompts are sampled with the same numbers each time.
         done: sample ids and modes whose predictions are there already. They are not yielded again; a batch of nothing
             else is skipped. A batch that lacks some is generated whole: what else is in a batch moves the last bits of
             a prompt's logits, and so a tie.
+        share: (number, count): of so many processes that share the batches out, which this one is.
     """
     sampling = SamplingParams((processor.tokenizer.eos_token_id,), temperature)
     ordered = _by_length(prompts)
     was_training = model.training
     model.eval()
-    for start in range(0, len(ordered), batch):
+    number, count = share
+    for start in range(number * batch, len(ordered), count * batch):
         chunk = ordered[start : start + batch]
         if all((sample.id, mode) in done for sample, mode in chunk):
             continue
-        predictions = _generate_batch(model, processor, chunk, max_new_tokens, sampling)
+        longest = max(max_new_tokens[mode] for _, mode in chunk)
+        uniforms = uniform_numbers(f"answers/{seed}/{start}", len(chunk), longest) if temperature else None
+        predictions = _generate_batch(model, processor, chunk, max_new_tokens, sampling, uniforms)
         yield [each for each in predictions if (each.sample, each.mode) not in done]
     model.train(was_training)
 
@@ -90,6 +98,7 @@ def _generate_batch(
     prompts: Sequence[Prompt],
     max_new_tokens: Mapping[Mode, int],
     sampling: SamplingParams,
+    uniforms: Tensor | None,
 ) -> list[Prediction]:
     """Prompts about the same images stand together; their longest common prefix is prefilled once."""
     prompt_ids = processor.tokenizer([prompt_text(processor, *prompt) for prompt in prompts])["input_ids"]
@@ -104,7 +113,7 @@ def _generate_batch(
         prefix = [token for token, *_ in common]  # it has all of the images, which come before any text
         prefixes.append(with_image_tokens(prefix, processor.image_token_id, sizes))
         requests.append([Request(max_new_tokens[mode], ids[len(prefix) :]) for (_, mode), ids in group])
-    completions = decoding.generate(model, prefixes, inputs, requests, sampling)
+    completions = decoding.generate(model, prefixes, inputs, requests, sampling, uniforms)
     texts = processor.tokenizer.batch_decode(completions, skip_special_tokens=False)
     return [
         Prediction(sample.id, mode, text, len(ids))

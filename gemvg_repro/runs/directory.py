@@ -84,13 +84,16 @@ class Run:
         self._progress = ProgressFile(folder)
 
     @classmethod
-    def open(cls, root: Path, name: str, parameters: Mapping[str, Any], patience_s: float = 10.0) -> Self:
+    def open(
+        cls, root: Path, name: str, parameters: Mapping[str, Any], processes: int = 1, patience_s: float = 10.0
+    ) -> Self:
         """Makes or reopens `root/name-id`; nothing in it is touched before this process is its owner.
 
         Args:
             root: the folder of all runs.
             name: such as `hybrid-s0`; for people, the id says what the run is.
             parameters: everything that can move the run's numbers, and nothing else.
+            processes: how many compute it, for its environment.json.
             patience_s: how long to wait for an owner that is about to die (a killed notebook's kernel
                 lives on for about a second).
 
@@ -109,7 +112,7 @@ class Run:
             if owner_of(JobFiles(folder).lock) is None:
                 JobFiles(folder).stop.unlink(missing_ok=True)  # it was for a process that is gone
             try:
-                run._record_start()
+                run._record_start(processes)
             except BaseException:
                 run.close()
                 raise
@@ -181,9 +184,9 @@ class Run:
             raise RunError(f"{self.folder / name} was not written: the run {why}; `Run.open` makes it yours again")
         self._lock.check()
 
-    def _record_start(self) -> None:
+    def _record_start(self, processes: int) -> None:
         """Writes what the run is and where it runs."""
         if parameters_of(self.folder) is None:
             self.write(PARAMETERS, {"id": self.id, **self.parameters})
         self._must_own(ENVIRONMENT)
-        record_environment(self.folder)
+        record_environment(self.folder, processes)

@@ -69,7 +69,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def record_environment(run: Path) -> None:
+def record_environment(run: Path, processes: int) -> None:
     """Writes a run's environment.json, which keeps those of the run's earlier processes, and a patch of changed code.
 
     Raises:
@@ -84,4 +84,4 @@ def record_environment(run: Path) -> None:
         patch = f"difference-{hashlib.sha256(content).hexdigest()[:8]}.patch"
         write_bytes(run / patch, content)
     source = {"commit": code.commit, "dirty": patch is not None, "difference": patch}
-    write_json(run / ENVIRONMENT, {**source, **environment(), "earlier": earlier})
+    write_json(run / ENVIRONMENT, {**source, **environment(), "processes": processes, "earlier": earlier})

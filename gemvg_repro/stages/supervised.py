@@ -11,23 +11,24 @@ from random import Random
 from typing import Any
 
 import pandas as pd
-import torch
 from transformers import Qwen2VLForConditionalGeneration
 
 from ..grounding.parsing import parse_answer
 from ..grounding.rewards import Reward
 from ..grounding.samples import MODES, Mode, Sample
-from ..models.generation import Prompt, generate
+from ..models.generation import Prompt
 from ..models.processor import ImageOnlyProcessor
 from ..study.parameters import TrainParameters
 from ..study.spec import RunSpec
 from ..study.variants import FORMS, PAPER, ancestors
+from ..training import processes
 from ..training.collator import Conversation, ConversationCollator, Turn
 from ..training.compute_matching import compute_matched_steps
 from ..training.conversations import batched_by_length, training_conversations
 from ..training.grpo import prompt_order
 from ..training.settings import SFTSettings
 from . import samples
+from .shared_generation import shared_predictions
 from .validation_rewards import write_table
 
 DRAWS = 8
@@ -112,9 +113,10 @@ def with_best_draws(
 ) -> list[Conversation]:
     """The same prompts with the best by reward of DRAWS answers that the model samples, kept in `file`: it is the start
     that draws them, also for a training that resumes."""
-    if not file.is_file():
+    if processes.from_first(lambda: not file.is_file()):
         turns = {(turn.sample.id, turn.mode): turn for turn in chain.from_iterable(conversations)}
-        write_table(file, _best_draws(list(turns.values()), spec, model, processor))
+        best = _best_draws(list(turns.values()), spec, model, processor)
+        processes.from_first(lambda: write_table(file, best))
     table = pd.read_parquet(file).set_index(["prompt", "mode"])["answer"]
     answers: dict[tuple[str, Mode], str] = dict(table.items())  # type: ignore[arg-type]
     return [[replace(t, answer=answers[t.sample.id, t.mode]) for t in turns] for turns in conversations]
@@ -130,13 +132,13 @@ def _best_draws(
     grpo, reward = spec.grpo, Reward(spec.grpo.weights)
     by_id = {turn.sample.id: turn.sample for turn in turns}
     best: dict[tuple[str, Mode], tuple[float, str]] = {}
-    torch.manual_seed(spec.parameters.seed)
     prompts: list[Prompt] = [(turn.sample, turn.mode) for turn in turns for _ in range(DRAWS)]
-    batches = generate(
+    predictions = shared_predictions(
         model, processor, prompts, batch=grpo.watched_batch,
         max_new_tokens=dict.fromkeys(MODES, grpo.max_new_tokens), temperature=grpo.temperature,
+        seed=spec.parameters.seed,
     )  # fmt: skip
-    for each in chain.from_iterable(batches):
+    for each in predictions:
         sample = by_id[each.sample]
         total = reward(sample, parse_answer(each.text, len(sample.pictures)), each.mode).total
         key, answer = (each.sample, each.mode), each.text.removesuffix(processor.tokenizer.eos_token)

@@ -1,13 +1,18 @@
-"""How is one training run carried out, from its prerequisites to its result?"""
+"""How is one training run carried out, from its prerequisites to its result?
+
+The notebook's kernel owns the run, and alone writes its log, progress and result. It trains itself, or has several
+processes train (`training_process`), and hears from the first of them as it would from itself.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 import torch
@@ -15,16 +20,18 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from ..corpora.index import Split
 from ..grounding.samples import Sample
+from ..launching.processes import Layout, run_processes
 from ..models.checkpoints import hashes
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
-from ..runs.directory import Run
-from ..runs.layout import CHECKPOINTS, DRAWN_ANSWERS, MODEL, VALIDATION_REWARD, VALIDATION_REWARD_BEFORE
+from ..runs.directory import Interrupted, Run
+from ..runs.layout import CHECKPOINTS, DRAWN_ANSWERS, MODEL, VALIDATION_REWARD, VALIDATION_REWARD_BEFORE, JobFiles
 from ..runs.log import Log
 from ..runs.progress import ProgressPrinter
 from ..study.parameters import TrainParameters
 from ..study.spec import RunSpec
 from ..study.variants import FORMS
+from ..training import processes
 from ..training.checkpointing import SealedCheckpoint, resume_point
 from ..training.collator import ConversationCollator
 from ..training.compute_matching import grpo_flops
@@ -40,6 +47,8 @@ from .validation_rewards import sampled_rewards, write_table
 from .watching import GreedyWatch
 from .weights import initial_weights
 
+PROCESS = "gemvg_repro.stages.training_process"
+
 SamplesBySplit = Mapping[Split, Sequence[Sample]]
 
 
@@ -51,33 +60,80 @@ def train(spec: RunSpec[TrainParameters]) -> Path:
     prerequisites = ensure(spec)
     start = initial_weights(spec)
     torch.set_num_threads(spec.threads)
-    with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters) as run:
+    layout = Layout.here(torch.cuda.device_count())
+    with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters, layout.count) as run:
         if run.finished is None:
-            _carry_out(run, spec, start, prerequisites)
+            _carry_out(run, spec, start, prerequisites, layout)
         return run.folder
 
 
-def _carry_out(run: Run, spec: RunSpec[TrainParameters], start: Path, prerequisites: Mapping[str, str]) -> None:
+def _carry_out(
+    run: Run, spec: RunSpec[TrainParameters], start: Path, prerequisites: Mapping[str, str], layout: Layout
+) -> None:
     started = time.monotonic()
-    log = run.log()
-    checkpoints = run.folder / CHECKPOINTS
-    resumed = SealedCheckpoint.at(resume_point(checkpoints))
-    log.rewind(resumed.step)
-    recorder = _Recorder(run, log, spec.kind, resumed)
+    recorder = _Recorder(run, spec.kind)
+    if layout.count == 1:
+        cost = train_model(spec, start, recorder)
+    else:
+        arguments = [json.dumps(dict(spec.parameters)), str(start)]
+        cost = run_processes(layout, PROCESS, arguments, JobFiles(run.folder).folder, recorder.hear)
+    run.stop_if_requested()
+    result = _result(spec, run.log(), recorder.seconds_before + time.monotonic() - started, cost)
+    run.finish({**result, "prerequisites": prerequisites, "weights": hashes(run.folder / MODEL)})
+    shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
+
+
+class Observer(Protocol):
+    """What a training tells, in its first process, and where it learns that it is to stop."""
+
+    def begin(self, resumed: SealedCheckpoint) -> None:
+        """Called before anything else, with the checkpoint that it resumes from."""
+
+    def step(self, entry: dict[str, Any]) -> None:
+        """Called with the log entry of a step."""
+
+    def sealed(self, checkpoint: SealedCheckpoint) -> None:
+        """Called with each checkpoint, after the entry of its step."""
+
+    def stop_requested(self) -> bool:
+        """Whether the training is to stop: asked in every process."""
+
+
+def train_model(spec: RunSpec[TrainParameters], start: Path, observer: Observer) -> dict[str, float]:
+    """Trains the model of a run and saves it in the run's folder; its part of the run's cost.
+
+    In each of the processes, if there are several.
+
+    Raises:
+        Interrupted: a stop was requested; all that was done is on disk.
+    """
+    folder = spec.folder
+    observer.begin(SealedCheckpoint.at(processes.from_first(lambda: resume_point(folder / CHECKPOINTS))))
     model, processor = load(start, spec.profile.dtype, spec.profile.max_pixels)
     stage = _train_grpo if spec.kind in FORMS else _train_sft
     collate = ConversationCollator(processor, spec.profile.coordinate_step)
     with cuts_named(spec, start):
-        settings = stage(run, spec, model, processor, collate, samples.for_training(spec), recorder)
-    run.stop_if_requested()
-    partial = run.folder / f"{MODEL}.part"
-    shutil.rmtree(partial, ignore_errors=True)
-    if not (run.folder / MODEL).is_dir():
-        save(model, processor, run.folder / MODEL)
-    seconds = recorder.seconds_before + time.monotonic() - started
-    result = _result(spec, log, seconds, settings, sum(p.numel() for p in model.parameters()))
-    run.finish({**result, "prerequisites": prerequisites, "weights": hashes(run.folder / MODEL)})
-    shutil.rmtree(checkpoints, ignore_errors=True)
+        settings = stage(spec, model, processor, collate, samples.for_training(spec), observer)
+    _stop_if_requested(observer)
+    processes.from_first(lambda: _save(model, processor, folder))
+    peaks = processes.gathered(peak_memory())
+    return {
+        "flops_per_token": settings.flops_per_token,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **{name: max(peak[name] for peak in peaks) for name in peaks[0]},  # of the process that has most
+    }
+
+
+def _save(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor, folder: Path) -> None:
+    shutil.rmtree(folder / f"{MODEL}.part", ignore_errors=True)
+    if not (folder / MODEL).is_dir():
+        save(model, processor, folder / MODEL)
+
+
+def _stop_if_requested(observer: Observer) -> None:
+    """Raises Interrupted in every process if one of them knows of a request to stop."""
+    if processes.any_of(observer.stop_requested()):
+        raise Interrupted("the training was stopped as requested; the same command resumes it")
 
 
 class _Recorder:
@@ -88,14 +144,27 @@ class _Recorder:
         seconds_before: those of the steps of earlier attempts.
     """
 
-    def __init__(self, run: Run, log: Log, mode: str, resumed: SealedCheckpoint) -> None:
+    def __init__(self, run: Run, mode: str) -> None:
         self._run = run
-        self._log = log
+        self._log = run.log()
         self._print = ProgressPrinter(mode)
-        self.seconds_before = float((log.records() or [{"seconds": 0.0}])[-1]["seconds"])
+        self.seconds_before = 0.0
         self._last: dict[str, Any] | None = None
         self._checkpoint: dict[str, float] = {}
         self._greedy: dict[str, float] = {}
+        self.stop_requested = run.stop_requested
+
+    def hear(self, event: str, value: Any) -> None:
+        """Called with what the first of several processes tells."""
+        if event == "step":
+            self.step(value)
+        else:
+            {"begin": self.begin, "sealed": self.sealed}[event](SealedCheckpoint(**value))
+
+    def begin(self, resumed: SealedCheckpoint) -> None:
+        """Called before anything else, with the checkpoint that the training resumes from."""
+        self._log.rewind(resumed.step)
+        self.seconds_before = float((self._log.records() or [{"seconds": 0.0}])[-1]["seconds"])
         self.sealed(resumed)
 
     def step(self, entry: dict[str, Any]) -> None:
@@ -123,70 +192,71 @@ class _Recorder:
 
 
 def _train_sft(
-    run: Run,
     spec: RunSpec[TrainParameters],
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
     collate: ConversationCollator,
     by_split: SamplesBySplit,
-    recorder: _Recorder,
+    observer: Observer,
 ) -> SFTSettings:
     """A supervised stage; returns its settings."""
     controls = spec.kind not in spec.sft
     settings, batches = supervised_stage(spec, by_split["train"], prompts_of(spec) if controls else (), collate)
     if spec.kind == "sft_draws":
-        batches = with_best_draws(batches, spec, model, processor, run.folder / DRAWN_ANSWERS)
+        batches = with_best_draws(batches, spec, model, processor, spec.folder / DRAWN_ANSWERS)
     train_sft(
         model, processor, batches, settings,
-        collate=collate, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
-        record=recorder.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
-        stop=run.stop_requested, on_sealed=recorder.sealed,
+        collate=collate, seed=spec.parameters.seed, folder=spec.folder / CHECKPOINTS,
+        record=observer.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
+        stop=observer.stop_requested, on_sealed=observer.sealed,
         loader_workers=spec.profile.loader_workers,
     )  # fmt: skip
     return settings
 
 
 def _train_grpo(
-    run: Run,
     spec: RunSpec[TrainParameters],
     model: Qwen2VLForConditionalGeneration,
     processor: ImageOnlyProcessor,
     collate: ConversationCollator,
     by_split: SamplesBySplit,
-    recorder: _Recorder,
+    observer: Observer,
 ) -> GRPOSettings:
     """GRPO, with the reward of answers to fixed validation prompts before and after; returns its settings."""
     settings, form = spec.grpo, FORMS[spec.kind]
     watched = by_split["validation"][: settings.watched_samples]
-    measure = partial(sampled_rewards, model, processor, watched, form.modes, settings, run.stop_if_requested)
-    before = run.folder / VALIDATION_REWARD_BEFORE
-    if not before.is_file():
-        write_table(before, measure("before"))
+    measure = partial(sampled_rewards, model, processor, watched, form.modes, settings, observer.stop_requested)
+    before = spec.folder / VALIDATION_REWARD_BEFORE
+    if processes.from_first(lambda: not before.is_file()):
+        rewards = measure("before")
+        processes.from_first(lambda: write_table(before, rewards))
     prompts = first_of_each_scene(by_split["train"])
     train_grpo(
         model, processor, prompts, watched[: settings.divergence_samples], form, settings,
-        collate=collate, seed=spec.parameters.seed, folder=run.folder / CHECKPOINTS,
-        record=recorder.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
-        stop=run.stop_requested, on_sealed=recorder.sealed,
+        collate=collate, seed=spec.parameters.seed, folder=spec.folder / CHECKPOINTS,
+        record=observer.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
+        stop=observer.stop_requested, on_sealed=observer.sealed,
         loader_workers=spec.profile.loader_workers, prefix_sharing=spec.profile.prefix_sharing,
     )  # fmt: skip
-    run.stop_if_requested()
-    write_table(run.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), measure("after")]))
+    _stop_if_requested(observer)
+    after = measure("after")
+    processes.from_first(
+        lambda: write_table(spec.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), after]))
+    )
     return settings
 
 
-def _result(
-    spec: RunSpec[TrainParameters], log: Log, seconds: float, settings: SFTSettings | GRPOSettings, parameters: int
-) -> dict[str, Any]:
+def _result(spec: RunSpec[TrainParameters], log: Log, seconds: float, cost: Mapping[str, float]) -> dict[str, Any]:
     """The run's last measures and its cost; of GRPO two counts of FLOPs (see `training.compute_matching`), and the
     tokens of its rollouts."""
     steps, grpo = log.records(), spec.profile.grpo
     last = steps[-1] if steps else {}
     tokens = int(last.get("tokens", 0))
     generated = sum(entry.get("length_mean", 0.0) * (grpo.prompts * grpo.rollouts) for entry in steps)
-    flops = {"flops": settings.flops_per_token * tokens * parameters}
-    if isinstance(settings, GRPOSettings):
-        spent, unshared = grpo_flops(steps, settings, FORMS[spec.kind])
+    parameters = int(cost["parameters"])
+    flops = {"flops": int(cost["flops_per_token"]) * tokens * parameters}
+    if spec.kind in FORMS:
+        spent, unshared = grpo_flops(steps, spec.grpo, FORMS[spec.kind])
         flops = {"flops": round(spent * parameters), "flops_unshared": round(unshared * parameters)}
     return {
         "mode": spec.kind,
@@ -199,7 +269,7 @@ def _result(
             "steps": last.get("step", 0),
             "tokens_trained": tokens,
             **flops,
-            **peak_memory(),
+            **{name: round(cost[name]) for name in cost if name.startswith("peak_")},
             "tokens_generated": round(generated),
         },
     }

@@ -11,10 +11,11 @@ from ..benchmarks.generalised import score
 from ..grounding.parsing import parse_answer
 from ..grounding.rewards import Reward
 from ..grounding.samples import MODES, Mode, Sample
-from ..models.generation import generate
+from ..models.generation import Prompt
 from ..models.processor import ImageOnlyProcessor
 from ..study.spec import RunSpec
 from ..training.settings import GRPOSettings, SFTSettings
+from .shared_generation import shared_predictions
 
 
 class GreedyWatch:
@@ -65,10 +66,9 @@ def measures(
     reward: Reward,
 ) -> dict[str, float]:
     """Of greedy answers in one mode: `f1` (F1@0.5, the mean of the kinds) and the mean `reward`; f1 only if defined."""
-    batches = generate(
-        model, processor, [(s, mode) for s in samples], batch=batch, max_new_tokens={mode: max_new_tokens}
-    )
-    texts = {each.sample: each.text for one in batches for each in one}
+    prompts: list[Prompt] = [(s, mode) for s in samples]
+    answers = shared_predictions(model, processor, prompts, batch=batch, max_new_tokens={mode: max_new_tokens})
+    texts = {each.sample: each.text for each in answers}
     scores = score.summary(score.score(samples, [texts[s.id] for s in samples], mode))
     rewards = [reward(s, parse_answer(texts[s.id], len(s.pictures)), mode).total for s in samples]
     f1 = {"f1": scores["f1"]} if "f1" in scores else {}

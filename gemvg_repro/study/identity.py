@@ -203,6 +203,8 @@ def training_identity(
         overrides |= within(profile.overrides, ["base"])
     else:
         overrides |= start.overrides
+    if variant.grpo:
+        moving["rollouts"] = "sampled by seed, step and row"
     return Identity(f"{mode}{suffix(overrides)}-s{seed}", moving, overrides)
 
 

@@ -1,7 +1,10 @@
-"""Checkpoints from which an interrupted training resumes to bit-identical weights.
+"""Checkpoints from which an interrupted training resumes to bit-identical weights, in any number of processes.
 
 A checkpoint is written, brought to the disk, sealed, and only then is an older one removed: a kill at any moment leaves
 the newest sealed one whole. What has no seal was not finished, and is removed when the training begins again.
+
+Each process writes the state of its share of the optimiser. There is no random state: all draws are functions of the
+seed, the step and the row.
 """
 
 from __future__ import annotations
@@ -22,12 +25,14 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
+from transformers.trainer import SCHEDULER_NAME
 
 from ..files.atomic import write_bytes, writing
 from ..files.hashing import sha256
 from ..files.validation import Refused, read_json
 from ..models.checkpoints import hashes
+from . import processes
+from .optimisers import load_state_by_weight, state_by_weight
 
 SEAL = "seal.json"
 """Written into a checkpoint after everything else, as the sign that it is complete: the hash of the live weights, that
@@ -115,7 +120,7 @@ class StopOnRequest(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.global_step == self._every:
             control.should_save = True
-        if state.global_step % self._every == 0 and self._requested():
+        if state.global_step % self._every == 0 and processes.any_of(self._requested()):
             control.should_save = control.should_training_stop = True
 
 
@@ -163,55 +168,105 @@ class ResumesExactly:
 
         Raises:
             NotWritten: the disk is full, or a quota or limit reached; nothing of the checkpoint is left.
+            OtherProcessFailed: another process could not write its part.
         """
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         started = time.monotonic()
+        error: BaseException | None = None
         try:
             with writing(folder, self._checkpoint_bytes()), _Hashing(self.model, folder) as self._hashing:
                 super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
-                sealed = self._hashing.results()
-                _sync(folder)
-                seconds = round(time.monotonic() - started, 3)
-                write_bytes(folder / SEAL, json.dumps({**sealed, "seconds": seconds}, indent=1).encode())
+        except BaseException as met:
+            error = met
+        try:
+            processes.all_succeed(error)
+            shares = {
+                name: digest for of_one in processes.gathered(self._hashing.digests) for name, digest in of_one.items()
+            }
+            seconds = processes.from_first(lambda: _seal(folder, self._hashing.results(shares), started))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self.on_sealed(SealedCheckpoint(self.state.global_step, seconds))
-        for checkpoint in sorted(_sealed(folder.parent), key=_step_of)[:-KEPT]:
-            (checkpoint / SEAL).unlink()  # first, so that what a kill leaves of it is no checkpoint
-            shutil.rmtree(checkpoint, ignore_errors=True)
+        if processes.rank() == 0:
+            for checkpoint in sorted(_sealed(folder.parent), key=_step_of)[:-KEPT]:
+                (checkpoint / SEAL).unlink()  # first, so that what a kill leaves of it is no checkpoint
+                shutil.rmtree(checkpoint, ignore_errors=True)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        """As transformers' for one process; the weights are hashed meanwhile, and the optimiser as it is written."""
-        self._hashing.start()
-        self._hashing.save(self.optimizer.state_dict(), OPTIMIZER_NAME)
-        torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+        """The state of this process's share, hashed as it is written; the files of the weights are hashed meanwhile."""
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        if processes.rank() == 0:
+            self._hashing.start()
+        share = f"optimizer-{processes.rank()}-of-{processes.count()}.pt"
+        self._hashing.save(state_by_weight(self.model, self._own_optimiser), share)
+        if processes.rank() == 0:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """The state of this process's share, of whichever processes wrote it; the files are only mapped."""
+        if checkpoint is None:
+            return
+        states: dict[str, dict[str, Any]] = {}
+        for share in sorted(Path(checkpoint).glob("optimizer-*-of-*.pt")):
+            states |= torch.load(share, map_location="cpu", mmap=True, weights_only=True)
+        if not states:
+            raise Refused(f"{checkpoint} is of an earlier version. Delete its folder; the same command begins anew")
+        load_state_by_weight(self.model, self._own_optimiser, states)
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+        for group, lr in zip(self.optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
+            group["lr"] = lr
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Nothing: there is no random state."""
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Nothing: there is no random state."""
+
+    @property
+    def _own_optimiser(self) -> torch.optim.Optimizer:
+        """The optimiser, which accelerate wraps."""
+        return getattr(self.optimizer, "optimizer", self.optimizer)
 
     def _checkpoint_bytes(self) -> int:
-        """Bytes of weights and optimiser state; the rest is small beside these."""
-        states = [value for state in self.optimizer.state.values() for value in state.values()]
-        tensors = [*self.model.parameters(), *(value for value in states if isinstance(value, torch.Tensor))]
+        """Bytes of what this process writes of weights and optimiser state; the rest is small beside these."""
+        states = state_by_weight(self.model, self._own_optimiser).values()
+        tensors = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+        tensors += self.model.parameters() if processes.rank() == 0 else []
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _seal(folder: Path, sealed: dict[str, Any], started: float) -> float:
+    """Brings a checkpoint whose parts are all written to the disk, and seals it; returns the seconds that it took."""
+    _sync(folder)
+    seconds = round(time.monotonic() - started, 3)
+    write_bytes(folder / SEAL, json.dumps({**sealed, "seconds": seconds}, indent=1).encode())
+    return seconds
 
 
 class _Hashing:
     """Hashes a checkpoint while it is written: at 7B it has 93 GB, of which SHA-256 takes 1.4 GB a second.
 
-    The live weights are hashed from the beginning, their files once they are written, the optimiser's as it is written.
+    In the first process the live weights are hashed from the beginning, and their files once they are written; in each,
+    its share of the optimiser as it is written.
+
+    Attributes:
+        digests: the hash, by name, of each file that this process has saved.
     """
 
     def __init__(self, model: nn.Module, folder: Path):
         self._model = model
         self._folder = folder
-        self._digests: dict[str, str] = {}
+        self.digests: dict[str, str] = {}
         self._pool = ThreadPoolExecutor(3)
 
     def __enter__(self) -> _Hashing:
-        self._weights = self._pool.submit(weights_hash, self._model)
+        if processes.rank() == 0:
+            self._weights = self._pool.submit(weights_hash, self._model)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=error != (None, None, None))
 
     def start(self) -> None:
         """Hashes the files that are in the folder now, in the background."""
@@ -222,12 +277,17 @@ class _Hashing:
         with (self._folder / name).open("wb") as content:
             file: Any = _HashedFile(content, self._pool)
             torch.save(value, file)
-            self._digests[name] = str(file.digest())
+            self.digests[name] = str(file.digest())
+            os.fsync(content.fileno())
 
-    def results(self) -> dict[str, Any]:
-        """The live weights' hash, and that of every file by name; those that are not known yet are hashed now."""
-        known = {**self._files.result(), **self._digests}
-        files = {path.name: known.get(path.name) or sha256(path) for path in sorted(self._folder.iterdir())}
+    def results(self, shares: dict[str, str]) -> dict[str, Any]:
+        """The live weights' hash, and that of every file by name; those that are not known yet are hashed now.
+
+        `shares`: the `digests` of all processes, whose files a network file system may show later.
+        """
+        known = {**self._files.result(), **shares}
+        names = sorted({*known, *(path.name for path in self._folder.iterdir())})
+        files = {name: known.get(name) or sha256(self._folder / name) for name in names}
         return {"weights": self._weights.result(), "files": files}
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import torch
 from datasets import Dataset
 from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
 from trl import GRPOConfig
@@ -18,6 +17,7 @@ from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, question
 from ..grounding.rewards import TERMS, Term
 from ..grounding.samples import Mode, Sample
 from ..models.processor import ImageOnlyProcessor
+from . import processes
 from .checkpointing import ResumesExactly, SealedCheckpoint, StopOnRequest, ignore, never, resume_point
 from .collator import ConversationCollator, Turn
 from .generation_batches import PromptCollator, PromptRow
@@ -101,11 +101,13 @@ def grpo_arguments(
     folder: Path, settings: GRPOSettings, seed: int, form: GRPOForm, use_cpu: bool, loader_workers: int = 0
 ) -> GRPOConfig:
     """TRL's GRPOConfig of these settings."""
+    rows, group = settings.prompts * settings.rollouts, form.group(settings.rollouts)
+    size = processes.micro_batch(rows, settings.micro_batch, group)
     arguments = GRPOConfig(
         **shared_arguments(folder, settings, seed, use_cpu, loader_workers),
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.prompts * settings.rollouts // settings.micro_batch,
-        num_generations=form.group(settings.rollouts),
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=rows // (size * processes.count()),
+        num_generations=group,
         num_iterations=settings.iterations,
         max_completion_length=settings.max_new_tokens,
         temperature=settings.temperature,
@@ -177,7 +179,6 @@ def train_grpo(
         return {**({"kl": kl()} if due else {}), **watch(step)}
 
     prompts = prompt_dataset(samples, modes, settings.steps * form.samples(settings.prompts), seed)
-    torch.manual_seed(seed)
     trainer = GroundingGRPOTrainer(
         model=model,
         reward_funcs=reward_functions(samples, processor),
@@ -193,4 +194,4 @@ def train_grpo(
     trainer.data_collator = PromptCollator(processor)
     trainer.items = [PromptRow(i, samples[i], mode) for i, mode in zip(prompts["index"], prompts["mode"], strict=True)]
     trainer.on_sealed = on_sealed
-    train_or_save(trainer, resume_point(folder), settings.iterations)
+    train_or_save(trainer, processes.from_first(lambda: resume_point(folder)), settings.iterations)

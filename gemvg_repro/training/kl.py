@@ -9,20 +9,22 @@ import torch
 from torch import Tensor
 from transformers import Qwen2VLForConditionalGeneration
 
+from . import processes
 from .collator import IGNORED
 
 
 class KLFromStart:
     """KL(policy || start) in nats a token: exact, over the whole vocabulary, at the true answers of fixed batches.
 
-    The start is the model as it is when this is constructed. Batches pass through the model one by one; only the
-    start's log-probabilities, (labelled tokens, vocabulary) in fp32, are kept for all, on the model's device.
+    The start is the model as it is when this is constructed. Batches pass through the model one by one, each in one of
+    the processes; only the start's log-probabilities, (labelled tokens, vocabulary) in fp32, are kept for all, on the
+    model's device.
     """
 
     def __init__(self, model: Qwen2VLForConditionalGeneration, batches: Sequence[dict[str, Any]]):
         self._model = model
-        self._batches = batches
-        self._start_logps = [self._log_probabilities(batch) for batch in batches]
+        self._batches = batches[processes.rank() :: processes.count()]
+        self._start_logps = [self._log_probabilities(batch) for batch in self._batches]
 
     @torch.no_grad()
     def _log_probabilities(self, batch: dict[str, Any]) -> Tensor:
@@ -41,4 +43,5 @@ class KLFromStart:
         return (policy.exp() * (policy - start)).sum(-1)
 
     def __call__(self) -> float:
-        return float(torch.cat(list(map(self._token_kl, self._batches, self._start_logps))).mean())
+        own = [kl.cpu() for kl in map(self._token_kl, self._batches, self._start_logps)]
+        return float(torch.cat([kl for of_process in processes.gathered(own) for kl in of_process]).mean())

@@ -1,16 +1,22 @@
-"""The optimisers of a training: AdamW that is exact in half precision, and Muon for a small model's matrices."""
+"""The optimisers of a training: AdamW that is exact in half precision, and Muon for a small model's matrices.
+
+Several processes share out the weights, each with its state (ZeRO stage 1, arXiv 1910.02054, section 5.1), by torch's
+ZeroRedundancyOptimizer: each updates its own and sends them to the others.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
+from . import processes
 from .settings import GRPOSettings, OptimiserSettings, SFTSettings
 
 _NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
@@ -36,7 +42,7 @@ class Muon(Optimizer):
     other bits on other CPUs. This one works in fp32 on all matrices of a shape at once.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], lr: float, momentum: float, weight_decay: float):
+    def __init__(self, matrices: Iterable[Any], lr: float, momentum: float, weight_decay: float):
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -100,20 +106,51 @@ class ExactAdamW(Optimizer):
         weight.copy_(exact)
         state["lost"].copy_(exact.sub_(weight))
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's, which however casts every state to the precision of its weight."""
-        super().load_state_dict(state_dict)
-        weights = [weight for group in self.param_groups for weight in group["params"]]
-        for number, state in state_dict["state"].items():
-            weight = weights[number]
-            self.state[weight] = {
-                name: value.to(weight.device, copy=True) if isinstance(value, Tensor) else value
-                for name, value in state.items()
+
+class SharedOut(ZeroRedundancyOptimizer):
+    """An optimiser of which each process has the state of its own share of the weights, all of about the same size.
+
+    torch's `state_dict` would gather the states of all processes in one. `state_by_weight` has this process's; here are
+    the groups alone, which is all that accelerate needs of it.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        return Optimizer.state_dict(self)
+
+
+def _shared_out(kind: type[Optimizer], weights: list[Any], **settings: Any) -> Optimizer:
+    """The optimiser, shared out among the processes if there are several."""
+    return kind(weights, **settings) if processes.count() == 1 else SharedOut(weights, kind, **settings)
+
+
+def _parts(optimiser: Optimizer) -> Iterator[Optimizer]:
+    """The optimisers of this process that hold a state."""
+    for part in getattr(optimiser, "parts", (optimiser,)):
+        yield part.optim if isinstance(part, SharedOut) else part
+
+
+def state_by_weight(model: nn.Module, optimiser: Optimizer) -> dict[str, dict[str, Any]]:
+    """The state of the weights that this process updates, by their name in the model."""
+    state = {weight: of_weight for part in _parts(optimiser) for weight, of_weight in part.state.items()}
+    return {name: dict(state[weight]) for name, weight in model.named_parameters() if weight in state}
+
+
+def load_state_by_weight(model: nn.Module, optimiser: Optimizer, states: Mapping[str, Mapping[str, Any]]) -> None:
+    """Sets the state of the weights that this process updates, from that of all by their names, in its own precision.
+
+    A number that torch's AdamW has as a tensor stays on the CPU.
+    """
+    names = {weight: name for name, weight in model.named_parameters()}
+    for part in _parts(optimiser):
+        for weight in (weight for group in part.param_groups for weight in group["params"]):
+            part.state[weight] = {
+                key: value.to(weight.device if value.ndim else "cpu", copy=True) if isinstance(value, Tensor) else value
+                for key, value in states.get(names[weight], {}).items()
             }
 
 
 class MuonWithAdamW(Optimizer):
-    """Muon and AdamW, stepped, saved and loaded as one optimiser.
+    """Muon and AdamW, stepped as one optimiser.
 
     Muon has the matrices of the layers; AdamW the embeddings, the patch embedding, norms and biases.
     """
@@ -131,33 +168,30 @@ class MuonWithAdamW(Optimizer):
         matrices = [p for name, p in trained if p.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name]
         inner = {id(p) for p in matrices}
         rest = [p for _, p in trained if id(p) not in inner]
-        self._parts: tuple[Optimizer, Optimizer] = (
-            Muon(matrices, muon_lr, momentum, weight_decay),
-            AdamW(rest, lr=lr, betas=betas, weight_decay=0.0),
+        self.parts: tuple[Optimizer, Optimizer] = (
+            _shared_out(Muon, matrices, lr=muon_lr, momentum=momentum, weight_decay=weight_decay),
+            _shared_out(AdamW, rest, lr=lr, betas=betas, weight_decay=0.0),
         )
         super().__init__([p for _, p in trained], {})
-        self._share_groups()
-
-    def _share_groups(self) -> None:
-        """Exposes the parts' own groups, so that a scheduler scales each from its initial rate."""
-        self.param_groups = [group for part in self._parts for group in part.param_groups]
+        # The parts' own groups, so that a scheduler scales each from its initial rate.
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        for part in self._parts:
+        for part in self.parts:
             part.step()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        for part in self._parts:
+        for part in self.parts:
             part.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"muon": self._parts[0].state_dict(), "adamw": self._parts[1].state_dict()}
+        return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._parts[0].load_state_dict(state_dict["muon"])
-        self._parts[1].load_state_dict(state_dict["adamw"])
-        self._share_groups()
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
 def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> Optimizer:
@@ -171,7 +205,7 @@ def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> Optimizer:
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return ExactAdamW(groups, lr=settings.lr, betas=settings.betas)
+    return _shared_out(ExactAdamW, groups, lr=settings.lr, betas=settings.betas)
 
 
 def stage_optimiser(model: PreTrainedModel, settings: SFTSettings | GRPOSettings) -> Optimizer:

@@ -17,8 +17,9 @@ from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import split_tensor_dict
 
-from ..models.decoding import Request, SamplingParams, generate
+from ..models.decoding import Request, SamplingParams, generate, uniform_numbers
 from ..models.images import ImageInputs, repeated, taken
+from . import processes
 from .generation_batches import GenerationBatch, OncePerGeneration
 from .loading import CollatesItems
 from .packed_rows import PackedRows
@@ -86,7 +87,15 @@ class SharedPrefixGRPOTrainer(CollatesItems, GRPOTrainer):  # type: ignore[misc]
             gather_deepspeed3_params=self.args.ds3_gather_for_generation,
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
         ) as model:
-            return generate(model, prefixes, self._prompts["images"], requests, sampling), None
+            uniforms = self._uniforms(len(prompt_ids))
+            return generate(model, prefixes, self._prompts["images"], requests, sampling, uniforms), None
+
+    def _uniforms(self, rows: int) -> Tensor:
+        """The numbers that this process's rollouts are sampled with: a function of the seed, the step, and the row in
+        the batch of all processes."""
+        key = f"rollouts/{self.args.seed}/{self.state.global_step}"
+        batch = uniform_numbers(key, rows * processes.count(), self.max_completion_length)
+        return batch.tensor_split(processes.count())[processes.rank()]
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """As TRL's, which shuffles rollouts into micro-batches; here those of a prompt stay together, beside others of

@@ -14,6 +14,7 @@ from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
 from trl import SFTConfig, SFTTrainer
 
 from ..models.processor import ImageOnlyProcessor
+from . import processes
 from .checkpointing import ResumesExactly, SealedCheckpoint, StopOnRequest, ignore, never, resume_point
 from .collator import Conversation, ConversationCollator
 from .loading import CollatesItems
@@ -65,10 +66,11 @@ class _Upcoming:
 
 def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool, loader_workers: int = 0) -> SFTConfig:
     """TRL's SFTConfig of these settings."""
+    size = processes.micro_batch(settings.conversations, settings.micro_batch)
     arguments = SFTConfig(
         **shared_arguments(folder, settings, seed, use_cpu, loader_workers),
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.conversations // settings.micro_batch,
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=settings.conversations // (size * processes.count()),
         train_sampling_strategy="sequential",
         include_num_input_tokens_seen="non_padding",  # counted across resumes, unlike TRL's own count
         max_length=None,
@@ -121,4 +123,4 @@ def train_sft(
     trainer.remove_callback(PrinterCallback)
     trainer.on_sealed = on_sealed
     trainer.items, trainer.conversations = conversations, settings.conversations
-    train_or_save(trainer, resume_point(folder))
+    train_or_save(trainer, processes.from_first(lambda: resume_point(folder)))

@@ -56,6 +56,8 @@ def shared_arguments(
         "use_cpu": use_cpu,
         **loader_arguments(loader_workers),
         "remove_unused_columns": False,
+        "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,
     }
 
 
@@ -71,7 +73,7 @@ def on_one_device(arguments: Arguments) -> Arguments:
 class StepLog(TrainerCallback):  # type: ignore[misc]
     """Records every step: its number, the time left, what the trainer logged (renamed), and what `watch` returns.
 
-    Step 0 has an entry if it is watched.
+    Step 0 has an entry if it is watched. Every process is asked to watch; the first records.
     """
 
     def __init__(
@@ -89,7 +91,8 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if state.global_step == 0 and state.is_world_process_zero and (start := self._watch(0)):
+        start = self._watch(0) if state.global_step == 0 else {}
+        if start and state.is_world_process_zero:
             self._record({"step": 0, "total_steps": state.max_steps, "seconds": 0.0, "seconds_left": 0.0, **start})
         self._started, self._first_step = time.monotonic(), state.global_step
 
@@ -101,7 +104,10 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if not logs or "loss" not in logs or not state.is_world_process_zero:
+        if not logs or "loss" not in logs:
+            return
+        watched = self._watch(state.global_step)
+        if not state.is_world_process_zero:
             return
         elapsed = time.monotonic() - self._started
         done = state.global_step - self._first_step
@@ -114,6 +120,6 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
                 "seconds": round(elapsed, 3),
                 "seconds_left": round(left, 1),
                 **entry,
-                **self._watch(state.global_step),
+                **watched,
             }
         )

@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import GenerationConfig, Qwen2VLForConditionalGeneration
 
 from gemvg_repro.miniature.model import save_random
-from gemvg_repro.models.decoding import Request, SamplingParams, generate
+from gemvg_repro.models.decoding import Request, SamplingParams, generate, uniform_numbers
 from gemvg_repro.models.generation import prompt_text
 from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
@@ -103,29 +103,29 @@ def test_samples_follow_the_distribution() -> None:
     inputs = processor(text=texts[:1], images=images[:1], return_tensors="pt")
     expected = model(**inputs).logits[0, -1].div(1.5).softmax(-1)
     features = {name: inputs[name] for name in ("pixel_values", "image_grid_thw")}
-    torch.manual_seed(0)
-    sampled = generate(
-        model, inputs["input_ids"].tolist(), features, [[Request(1)] * 500], SamplingParams((0,), temperature=1.5)
-    )
+    sampling = SamplingParams((0,), temperature=1.5)
+    uniforms = uniform_numbers("", 500, 1)
+    sampled = generate(model, inputs["input_ids"].tolist(), features, [[Request(1)] * 500], sampling, uniforms)
     share = torch.bincount(torch.tensor(sampled)[:, 0], minlength=len(expected)) / 500
     assert (share - expected).abs().max() < 4 * (0.25 / 500) ** 0.5
 
 
-def test_a_seed_samples_with_the_same_numbers_wherever_others_finish() -> None:
-    """A completion that is cut short changes neither the others nor what is sampled afterwards."""
+def test_the_same_numbers_sample_the_same_wherever_others_finish() -> None:
+    """A completion that is cut short does not change the others."""
     texts, images = prompts(False)
     model, processor, _ = base()
     inputs = processor(text=texts, images=images)
     features = {name: torch.as_tensor(inputs[name]) for name in ("pixel_values", "image_grid_thw")}
     sampling = SamplingParams((processor.tokenizer.eos_token_id,), temperature=1.0)
 
-    def draw(short: bool) -> tuple[list[list[int]], float]:
-        torch.manual_seed(0)
-        requests = [[Request(1 if short and n % 2 else MOST)] for n in range(len(texts))]
-        return generate(model, inputs["input_ids"], features, requests, sampling), float(torch.rand(1))
+    uniforms = uniform_numbers("", len(texts), MOST)
 
-    whole, after = draw(short=False)
-    assert draw(short=True) == ([row[:1] if n % 2 else row for n, row in enumerate(whole)], after)
+    def draw(short: bool) -> list[list[int]]:
+        requests = [[Request(1 if short and n % 2 else MOST)] for n in range(len(texts))]
+        return generate(model, inputs["input_ids"], features, requests, sampling, uniforms)
+
+    whole = draw(short=False)
+    assert draw(short=True) == [row[:1] if n % 2 else row for n, row in enumerate(whole)]
 
 
 def test_tokens_of_probability_zero_are_never_sampled() -> None:

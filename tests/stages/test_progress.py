@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from gemvg_repro.runs.directory import Run
-from gemvg_repro.runs.log import Log
 from gemvg_repro.runs.progress import ProgressFile, progress_of
 from gemvg_repro.stages.train import _Recorder
 from gemvg_repro.training.checkpointing import SealedCheckpoint
@@ -29,12 +28,14 @@ def entry(step: int) -> dict[str, Any]:
 def test_a_training_tells_the_step_of_its_last_checkpoint_from_its_first_step_on(tmp_path: Path) -> None:
     """Also where it resumes, before it has saved anything itself."""
     with Run.open(tmp_path, "sft", {"seed": 0}) as run:
-        first = _Recorder(run, Log(tmp_path / "log"), "sft", SealedCheckpoint(0, None))
+        first = _Recorder(run, "sft")
+        first.begin(SealedCheckpoint(0, None))
         first.step(entry(1))
         assert progress_of(run.folder)["sealed_step"] == 0 and "save_seconds" not in progress_of(run.folder)
         first.sealed(SealedCheckpoint(1, 2.5))
         assert [progress_of(run.folder)[key] for key in ("sealed_step", "save_seconds")] == [1, 2.5]
     with Run.open(tmp_path, "sft", {"seed": 0}) as run:
-        resumed = _Recorder(run, Log(tmp_path / "log"), "sft", SealedCheckpoint(4, 3.0))
+        resumed = _Recorder(run, "sft")
+        resumed.begin(SealedCheckpoint(4, 3.0))
         resumed.step(entry(5))
         assert [progress_of(run.folder)[key] for key in ("step", "sealed_step", "save_seconds")] == [5, 4, 3.0]

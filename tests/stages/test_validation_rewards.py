@@ -11,17 +11,14 @@ from gemvg_repro.grounding.answers import format_answer
 from gemvg_repro.grounding.predictions import Prediction
 from gemvg_repro.grounding.rewards import TERMS
 from gemvg_repro.models.generation import Prompt
-from gemvg_repro.stages import validation_rewards
+from gemvg_repro.stages import shared_generation, validation_rewards
 from gemvg_repro.stages.validation_rewards import BEST_OF, sampled_rewards
+from gemvg_repro.training.checkpointing import never
 
 from ..tiny_model import model_and_processor, samples
 from ..training.made import GRPO
 
 GROUNDING = [s for s in samples("validation") if s.targets]
-
-
-def _go_on() -> None:
-    """No stop is requested."""
 
 
 def test_the_best_of_several_answers_is_measured_beside_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,9 +30,9 @@ def test_the_best_of_several_answers_is_measured_beside_one(monkeypatch: pytest.
             text = format_answer(sample.targets) if counts[sample.id] == 4 else "none"
             yield [Prediction(sample.id, mode, text, 1)]
 
-    monkeypatch.setattr(validation_rewards, "generate", answers)
+    monkeypatch.setattr(shared_generation, "generate", answers)
     monkeypatch.setattr(validation_rewards, "BEST_OF_SAMPLES", 2)
-    table = sampled_rewards(*model_and_processor(), GROUNDING, ("direct",), GRPO, _go_on, "before")
+    table = sampled_rewards(*model_and_processor(), GROUNDING, ("direct",), GRPO, never, "before")
     by_term = table.groupby("term")["value"].agg(["size", "mean"])
     assert set(by_term.index) == {*TERMS, "total", f"f1, best of {BEST_OF}"}
     assert list(by_term.loc["f1"]) == [len(GROUNDING), 0.0]
@@ -44,5 +41,5 @@ def test_the_best_of_several_answers_is_measured_beside_one(monkeypatch: pytest.
 
 def test_the_same_model_answers_the_same() -> None:
     three = GROUNDING[:3]
-    tables = [sampled_rewards(*model_and_processor(), three, ("cot",), GRPO, _go_on, "before") for _ in range(2)]
+    tables = [sampled_rewards(*model_and_processor(), three, ("cot",), GRPO, never, "before") for _ in range(2)]
     assert tables[0].equals(tables[1]) and len(tables[0]) == 3 * (len(TERMS) + 2)
