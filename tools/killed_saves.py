@@ -40,7 +40,8 @@ from tqdm import tqdm
 from gemvg_repro.files.atomic import NotWritten
 from gemvg_repro.grounding.samples import Sample
 from gemvg_repro.study.variants import FORMS
-from gemvg_repro.training.checkpointing import SEAL, weights_hash
+from gemvg_repro.training.checkpoint_hashing import weights_hash
+from gemvg_repro.training.checkpointing import SEAL
 from gemvg_repro.training.collator import ConversationCollator
 from gemvg_repro.training.conversations import training_conversations
 from gemvg_repro.training.grpo import train_grpo

@@ -112,7 +112,7 @@ def train_model(spec: RunSpec[TrainParameters], start: Path, observer: Observer)
     model, processor = load(start, spec.profile.dtype, spec.profile.max_pixels)
     stage = _train_grpo if spec.kind in FORMS else _train_sft
     collate = ConversationCollator(processor, spec.profile.coordinate_step)
-    with cuts_named(spec, start):
+    with cuts_named(spec, start, processes.count()):
         settings = stage(spec, model, processor, collate, samples.for_training(spec), observer)
     _stop_if_requested(observer)
     processes.from_first(lambda: _save(model, processor, folder))

@@ -21,7 +21,8 @@ from safetensors.torch import save_file
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from gemvg_repro.study.variants import FORMS
-from gemvg_repro.training import checkpointing, processes
+from gemvg_repro.training import processes
+from gemvg_repro.training.checkpoint_hashing import CheckpointHashing
 from gemvg_repro.training.collator import ConversationCollator
 from gemvg_repro.training.conversations import training_conversations
 from gemvg_repro.training.grpo import train_grpo
@@ -84,13 +85,13 @@ def is_last() -> bool:
 
 
 def _delay_saving() -> None:
-    save = checkpointing._Hashing.save
+    save = CheckpointHashing.save
 
     def late(*args: Any) -> None:
         time.sleep(1)
         save(*args)
 
-    checkpointing._Hashing.save = late  # type: ignore[method-assign, assignment]
+    CheckpointHashing.save = late  # type: ignore[method-assign, assignment]
 
 
 def write_results(task: Task) -> None:

@@ -20,7 +20,8 @@ from gemvg_repro.files.atomic import NotWritten
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.models.checkpoints import hashes
 from gemvg_repro.study.variants import FORMS
-from gemvg_repro.training.checkpointing import SEAL, SealedCheckpoint, newest_checkpoint, resume_point, weights_hash
+from gemvg_repro.training.checkpoint_hashing import weights_hash
+from gemvg_repro.training.checkpointing import SEAL, SealedCheckpoint, newest_checkpoint, resume_point
 from gemvg_repro.training.collator import ConversationCollator
 from gemvg_repro.training.conversations import training_conversations
 from gemvg_repro.training.grpo import train_grpo

@@ -36,7 +36,7 @@ from ...models.checkpoints import WEIGHTS, write_sums
 from ...models.generation import Prompt, generate
 from ...models.loading import load, save
 from ...models.processor import ImageOnlyProcessor
-from ...training.checkpointing import weights_hash
+from ...training.checkpoint_hashing import weights_hash
 from ...training.collator import IGNORED, Conversation, ConversationCollator, Turn
 from ...training.conversations import WINDOW, batched_by_length
 from ...training.optimisers import build_optimiser
