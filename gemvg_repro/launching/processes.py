@@ -4,80 +4,60 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psutil
 
 from ..files.validation import printable
 from .notebook import MAX_ERROR_CHARACTERS, die_with_parent
 
-PER_NODE, NODES = "TRAINING_PROCESSES", "TRAINING_NODES"
-"""The environment variables by which whoever executes a notebook says how many processes train, and on how many nodes
-of the Slurm job that it runs in."""
+PROCESSES = "TRAINING_PROCESSES"
+"""The environment variable that says how many processes train; without it, one for each GPU."""
 
 SHUTDOWN_S = 5
 """After one process has ended by an error, the others, which ignore SIGTERM as Slurm sends it too, are killed."""
-
-_ON_NODE = """trap '' TERM USR1 USR2; export PET_NODE_RANK=$SLURM_NODEID
-export TORCHELASTIC_ERROR_FILE=$TORCHELASTIC_ERROR_FILE.$SLURM_NODEID; exec "$@" """
 
 
 class ProcessFailed(RuntimeError):
     """One of the processes of a training has failed, and with it the training."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How many processes train, on each of how many nodes."""
-
-    per_node: int
-    nodes: int
-
-    @classmethod
-    def here(cls, gpus: int) -> Self:
-        """As the environment says; else one for each GPU that this process sees, or one."""
-        return cls(int(os.environ.get(PER_NODE) or max(gpus, 1)), int(os.environ.get(NODES) or 1))
-
-    @property
-    def count(self) -> int:
-        """Of all processes."""
-        return self.per_node * self.nodes
+def process_count(gpus: int) -> int:
+    """How many processes train: as the environment says; else one for each GPU that this process sees, or one."""
+    return int(os.environ.get(PROCESSES) or max(gpus, 1))
 
 
 def run_processes(
-    layout: Layout, module: str, arguments: Sequence[str], folder: Path, hear: Callable[[str, Any], None]
+    count: int, module: str, arguments: Sequence[str], folder: Path, on_event: Callable[[str, Any], None]
 ) -> Any:
     """Runs a module in so many processes; returns the value of the event `done` of the first of them, or None.
 
     The first process writes its events, {"event": name, "value": JSON} a line, to its standard output.
 
     Args:
-        layout: how many processes.
+        count: how many processes.
         module: what each runs.
         arguments: for each.
         folder: for the log of all processes, `processes.log`, and for their errors.
-        hear: called with the name and the value of every other event.
+        on_event: called with the name and the value of every other event.
 
     Raises:
         ProcessFailed: with the error of the process that failed first.
     """
     folder.mkdir(parents=True, exist_ok=True)
     errors = folder / "processes-error.json"
-    for old in folder.glob(f"{errors.name}*"):
+    for old in folder.glob(errors.name):
         old.unlink()
     environment = os.environ | {"TORCHELASTIC_ERROR_FILE": str(errors)}
     done = None
     with (folder / "processes.log").open("wb") as log:
         process = subprocess.Popen(
-            [*_launcher(layout), "-m", module, *arguments], env=environment, stdout=subprocess.PIPE, stderr=log,
+            [*_launcher(count), "-m", module, *arguments], env=environment, stdout=subprocess.PIPE, stderr=log,
             text=True, preexec_fn=die_with_parent,
         )  # fmt: skip
         try:
@@ -87,7 +67,7 @@ def run_processes(
                 if message["event"] == "done":
                     done = message["value"]
                 else:
-                    hear(message["event"], message["value"])
+                    on_event(message["event"], message["value"])
             status = process.wait()
         finally:
             _kill(process)
@@ -96,18 +76,10 @@ def run_processes(
     return done
 
 
-def _launcher(layout: Layout) -> list[str]:
-    """The command of torch's launcher: alone, or started by srun on each node of the Slurm job."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={layout.per_node}"]
-    torchrun += ["--signals-to-handle=SIGINT", f"--shutdown-timeout={SHUTDOWN_S}"]
-    if layout.nodes == 1:
-        return [*torchrun, "--standalone"]
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
-    meeting = [f"--nnodes={layout.nodes}", f"--master-addr={platform.node()}", f"--master-port={port}"]
-    srun = ["srun", "--overlap", f"--nodes={layout.nodes}", f"--ntasks={layout.nodes}", "--ntasks-per-node=1"]
-    return [*srun, "--kill-on-bad-exit=1", "bash", "-c", _ON_NODE, "bash", *torchrun, *meeting]
+def _launcher(count: int) -> list[str]:
+    """The command of torch's launcher on this machine, without the module."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    return [*torchrun, "--signals-to-handle=SIGINT", f"--shutdown-timeout={SHUTDOWN_S}"]
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

@@ -20,7 +20,7 @@ from transformers import Qwen2VLForConditionalGeneration
 
 from ..corpora.index import Split
 from ..grounding.samples import Sample
-from ..launching.processes import Layout, run_processes
+from ..launching.processes import process_count, run_processes
 from ..models.checkpoints import hashes
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
@@ -60,23 +60,23 @@ def train(spec: RunSpec[TrainParameters]) -> Path:
     prerequisites = ensure(spec)
     start = initial_weights(spec)
     torch.set_num_threads(spec.threads)
-    layout = Layout.here(torch.cuda.device_count())
-    with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters, layout.count) as run:
+    count = process_count(torch.cuda.device_count())
+    with Run.open(spec.parameters.runs_folder, spec.identity.name, spec.identity.parameters, count) as run:
         if run.finished is None:
-            _carry_out(run, spec, start, prerequisites, layout)
+            _carry_out(run, spec, start, prerequisites, count)
         return run.folder
 
 
 def _carry_out(
-    run: Run, spec: RunSpec[TrainParameters], start: Path, prerequisites: Mapping[str, str], layout: Layout
+    run: Run, spec: RunSpec[TrainParameters], start: Path, prerequisites: Mapping[str, str], count: int
 ) -> None:
     started = time.monotonic()
     recorder = _Recorder(run, spec.kind)
-    if layout.count == 1:
+    if count == 1:
         cost = train_model(spec, start, recorder)
     else:
         arguments = [json.dumps(dict(spec.parameters)), str(start)]
-        cost = run_processes(layout, PROCESS, arguments, JobFiles(run.folder).folder, recorder.hear)
+        cost = run_processes(count, PROCESS, arguments, JobFiles(run.folder).folder, recorder.on_event)
     run.stop_if_requested()
     result = _result(spec, run.log(), recorder.seconds_before + time.monotonic() - started, cost)
     run.finish({**result, "prerequisites": prerequisites, "weights": hashes(run.folder / MODEL)})
@@ -154,7 +154,7 @@ class _Recorder:
         self._greedy: dict[str, float] = {}
         self.stop_requested = run.stop_requested
 
-    def hear(self, event: str, value: Any) -> None:
+    def on_event(self, event: str, value: Any) -> None:
         """Called with what the first of several processes tells."""
         if event == "step":
             self.step(value)
