@@ -48,7 +48,7 @@ def test_the_common_prefix_of_prompts_about_the_same_images_is_prefilled_once(mo
         prefixes: list[list[int]],
         images: dict[str, Any],
         requests: list[list[Request]],
-        sampling: object,
+        *sampling: object,
     ) -> list[list[int]]:
         calls.append((prefixes, images, requests))
         return [[0] for each in requests for _ in each]
