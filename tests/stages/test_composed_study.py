@@ -114,6 +114,7 @@ def test_no_picture_is_trained_on_that_is_held_out(indexes: dict[str, Index], tm
     )
 
 
+@pytest.mark.slow
 def test_the_miniature_trains_on_it(composed: Path) -> None:
     done = papermill("train.ipynb", composed / "out.ipynb", runs=composed, steps=2, data=shards_of(composed))
     assert done.returncode == 0, done.stderr[-3000:]
