@@ -159,10 +159,10 @@ class ResumesExactly:
             OtherProcessFailed: another process could not write its part.
         """
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        started = time.monotonic()
+        started, size = time.monotonic(), self._checkpoint_bytes()
         error: BaseException | None = None
         try:
-            with writing(folder, self._checkpoint_bytes()), CheckpointHashing(self.model, folder) as self._hashing:
+            with writing(folder, size), CheckpointHashing(self.model, folder) as self._hashing:
                 super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
         except BaseException as met:
             error = met
@@ -171,7 +171,8 @@ class ResumesExactly:
             shares = {
                 name: digest for of_one in processes.gathered(self._hashing.digests) for name, digest in of_one.items()
             }
-            seconds = processes.from_first(lambda: _seal(folder, self._hashing.results(shares), started))
+            with writing(folder, size):  # to the disk: some file systems tell only there that a quota is reached
+                seconds = processes.from_first(lambda: _seal(folder, self._hashing.results(shares), started))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
