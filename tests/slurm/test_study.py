@@ -9,6 +9,8 @@ import psutil
 import pytest
 import yaml
 
+from gemvg_repro.report.claims.claims import judge
+from gemvg_repro.report.numbers.collect import collect
 from gemvg_repro.report.numbers.costs import COSTS
 from gemvg_repro.runs.layout import CHECKPOINTS, JobFiles
 from gemvg_repro.runs.ownership import owner_of
@@ -61,14 +63,22 @@ def preempt(one: Study, name: str) -> None:
 
 
 def tables(runs: Path) -> dict[str, str]:
-    """The report's tables as they are printed, but for those with hours in them, and for the folder in commands."""
+    """The report's tables as they are printed, but for those with hours in them, and for the folder in commands.
+
+    The claims' table has hours, too; see `verdicts`.
+    """
     files = sorted((runs / "report" / "tables").iterdir())
     texts = {file.name: file.read_text().replace(" --runs local/runs", "") for file in files}
     return {
         name: text
         for name, text in texts.items()
-        if not name.startswith(("costs", "environment", "stages", "variants"))
+        if not name.startswith(("claims", "costs", "environment", "stages", "variants"))
     }
+
+
+def verdicts(runs: Path) -> list[str]:
+    """Every claim as it is judged, with its numbers and without the paths of its runs."""
+    return [repr((each.claim, each.score, each.difference, each.verdict, each.reason)) for each in judge(collect(runs))]
 
 
 def test_the_study_through_slurm_preempted_in_sft_and_in_grpo_has_the_local_runs_numbers(real: Study) -> None:
@@ -88,6 +98,7 @@ def test_the_study_through_slurm_preempted_in_sft_and_in_grpo_has_the_local_runs
     numbers = faults.Study(real.root).numbers()  # of models, answers, scores, and of every step once
     assert len(numbers) > 50 and numbers == faults.Study(here.parent).numbers()
     assert len(tables(there)) > 5 and tables(there) == tables(here)
+    assert verdicts(there) == verdicts(here)
     measured = [pd.read_parquet(runs / "report" / "numbers.parquet") for runs in (there, here)]
     assert set(COSTS) <= set(measured[0]["metric"])
     ours, theirs = (table[~table["metric"].isin(OF_TIME)].reset_index(drop=True) for table in measured)
