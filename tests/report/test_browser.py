@@ -72,7 +72,7 @@ def test_what_a_model_wrote_stays_text(page: Path, tmp_path: Path) -> None:
     dom = browse(probe, tmp_path / "profile", "--window-size=1200,900", "--dump-dom")
     probed = json.loads(dom.partition('<pre id="probe">')[2].partition("</pre>")[0])
     assert probed["title"].startswith("GeM-VG reproduced")
-    assert probed["scripts"] == 3, "the gallery's data, the gallery's script, and the probe"
+    assert probed["scripts"] == 4, "the gallery's data, the gallery's script, the page's, and the probe"
     assert len(probed["images"]) >= 4 and min(probed["images"]) > 100 and probed["broken"] == 0
     assert probed["wide"] <= probed["seen"], "the page scrolls sideways"
 

@@ -45,12 +45,12 @@ def test_some_runs(tmp_path: Path) -> None:
     page = export_html(executed).read_text()
     assert "21 runs expected, 18 found, 17 finished, 1 unfinished" in page
     for section in ("Runs", "The variants", "Shortcut baselines", "Assumptions", "Environment"):
-        assert f">{section}<" in page
+        assert f"<summary><h2>{section}</h2>" in page and f">{section}</a>" in page
     assert page.count("<img") == page.count('src="data:image/png;base64,') == 7
-    # By itself: nothing is loaded, nothing but the gallery's script runs, no code is shown, no text is mark-up.
+    # By itself: nothing is loaded, only the page's and the gallery's scripts run, no code is shown, no text is mark-up.
     outside = re.sub(r"data:image/png;base64,[^\"]*", "", page)
     assert not re.search(r"<link|@import|url\(|src=\"?http", outside)
-    assert re.findall(r"<script[^>]*>", outside) == ['<script type="application/json">', "<script>"]
+    assert re.findall(r"<script[^>]*>", outside) == ['<script type="application/json">', "<script>", "<script>"]
     assert "from gemvg_repro" not in outside and "<title>GeM-VG reproduced" in outside
     files = {path.name for path in (runs / "report").rglob("*") if path.is_file()}
     assert {"numbers.parquet", "variants.tex", "variants.html", "bars.pdf", "predictions.png"} <= files

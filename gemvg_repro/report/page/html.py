@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from ...files.atomic import write_bytes
 
-STYLE = Path(__file__).with_name("page.css")
+STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.css", "page.js"))
+
+FOLDED = "folded"
+"""The tag of a markdown cell whose section is closed at first."""
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -25,10 +31,36 @@ _PAGE = """<!doctype html>
 </style>
 </head>
 <body class="report-page">
+{contents}
+<main>
 {body}
+</main>
+<script>
+{script}
+</script>
 </body>
 </html>
 """
+
+
+@dataclass(frozen=True)
+class Section:
+    """What stands under a heading of the second level; before the first of them, under none."""
+
+    heading: str
+    cells: list[Any]
+    folded: bool = False
+
+    @property
+    def id(self) -> str:
+        return re.sub(r"[^a-z0-9]+", "-", self.heading.lower()).strip("-")
+
+    def html(self, body: str) -> str:
+        """The section around its exported cells: folds without a script, too."""
+        if not self.heading:
+            return body
+        summary = f"<summary><h2>{escape(self.heading)}</h2></summary>"
+        return f'<details class="section" id="{self.id}"{"" if self.folded else " open"}>{summary}{body}</details>'
 
 
 def stylesheet() -> str:
@@ -39,12 +71,14 @@ def stylesheet() -> str:
 def export_html(notebook: Path) -> Path:
     """Writes the executed notebook, without its code, as a page beside it; returns its path.
 
-    The page holds its images, its style and the one script of its gallery, and loads nothing from anywhere.
+    The page holds its images, its style and its scripts, and loads nothing from anywhere. Each heading of the second
+    level begins a section that folds, and is in the table of contents.
 
     Raises:
         FileNotFoundError: there is no such notebook.
         NotWritten: the disk is full; an earlier page is whole.
     """
+    import nbformat
     from nbconvert import HTMLExporter  # takes a second to import
 
     if not notebook.is_file():
@@ -56,12 +90,45 @@ def export_html(notebook: Path) -> Path:
         exclude_output_prompt=True,
         embed_images=True,
     )
-    body, _ = exporter.from_filename(str(notebook))
-    heading = re.search(r"<h1[^>]*>(.*?)(?:<a|</h1>)", body, re.S)
-    title = escape(re.sub(r"<[^>]+>", "", heading[1]).strip() if heading else notebook.stem, quote=False)
+    whole = nbformat.read(notebook, as_version=4)
+    parts = list(sections(whole.cells))
+    bodies = []
+    for part in parts:
+        whole.cells = part.cells
+        bodies.append(part.html(exporter.from_notebook_node(whole)[0]))
+    heading = re.search(r"<h1[^>]*>(.*?)(?:<a|</h1>)", bodies[0], re.S)
+    content = _PAGE.format(
+        title=escape(re.sub(r"<[^>]+>", "", heading[1]).strip() if heading else notebook.stem, quote=False),
+        style=STYLE.read_text("utf-8"),
+        contents=_contents([part for part in parts if part.heading]),
+        body="\n".join(bodies),
+        script=SCRIPT.read_text("utf-8"),
+    )
     page = notebook.with_suffix(".html")
-    write_bytes(page, _PAGE.format(title=title, style=STYLE.read_text("utf-8"), body=body).encode())
+    write_bytes(page, content.encode())
     return page
+
+
+def sections(cells: list[Any]) -> Iterator[Section]:
+    """The cells, divided before every markdown cell that begins with a heading of the second level."""
+    section = Section("", [])
+    for cell in cells:
+        first, _, rest = cell.source.partition("\n")
+        if cell.cell_type == "markdown" and first.startswith("## "):
+            yield section
+            section = Section(first[3:].strip(), [], FOLDED in cell.metadata.get("tags", ()))
+            cell.source = rest.strip()
+        if cell.source:
+            section.cells.append(cell)
+    yield section
+
+
+def _contents(parts: list[Section]) -> str:
+    if not parts:
+        return ""
+    links = "".join(f'<li><a href="#{part.id}">{escape(part.heading)}</a></li>' for part in parts)
+    fold = '<button type="button" class="fold" hidden>Unfold all</button>'
+    return f'<nav aria-label="Contents">{fold}<ul>{links}</ul></nav>'
 
 
 if __name__ == "__main__":

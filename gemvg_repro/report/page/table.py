@@ -13,6 +13,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from ...files.atomic import write_bytes
+from ..measures import definition
 from ..numbers.estimates import Estimate
 from .escaping import escaped_html, escaped_latex
 
@@ -55,6 +56,9 @@ Cell = Number | str | None
 _CODE = re.compile(r"`([^`]+)`")
 """What stands in back quotes is code."""
 
+_EMPTY_HEAD = re.compile(r"<th( [^>]*)?>(?:&nbsp;)?</th>")
+"""A corner of a Styler's table: it is the head of nothing."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -71,15 +75,24 @@ class Table:
     prose: bool = False
 
     def html(self) -> str:
-        """A figure element: needs the report's style sheet to look its best, and none to be read."""
+        """A figure element: needs the report's style sheet to look its best, and none to be read.
+
+        A head that names a measure is a button that shows its definition; a wide table scrolls by itself.
+        """
         if not len(self.frame):
             why = code_in_html(" ".join(self.notes) or "Not run yet.")
             return f'<p class="not-run">{escaped_html(self.caption, 300)} {why}</p>'
         kind = "report text" if self.prose else "report"
-        styler = self._styler(_html, _html_head).set_table_attributes(f'class="{kind}"').set_uuid(self.name)
+        heads = _Heads(self.name)
+        styler = self._styler(_html, heads.html).set_table_attributes(f'class="{kind}"').set_uuid(self.name)
         notes = "".join(f"<p>{code_in_html(note)}</p>" for note in self._all_notes())
-        caption = f"<figcaption>{escaped_html(self.caption, 1000)}</figcaption>"
-        return f'<figure class="report">{caption}{styler.to_html()}<div class="notes">{notes}</div></figure>'
+        caption = escaped_html(self.caption, 1000)
+        table = _EMPTY_HEAD.sub(r"<td\1></td>", styler.to_html())
+        wide = f'<div class="wide" role="group" tabindex="0" aria-label="{caption}">{table}</div>'
+        return (
+            f'<figure class="report"><figcaption>{caption}</figcaption>{wide}{"".join(heads.definitions)}'
+            f'<div class="notes">{notes}</div></figure>'
+        )
 
     def latex(self) -> str:
         """A booktabs table environment, notes in the caption."""
@@ -168,8 +181,20 @@ def code_in_html(text: str) -> str:
     return _CODE.sub(r"<code>\1</code>", escaped_html(text, 1000))
 
 
-def _html_head(text: object) -> str:
-    return escaped_html(text).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")
+class _Heads:
+    """The heads of a table as HTML; `definitions` are the elements that those of measures show."""
+
+    def __init__(self, table: str) -> None:
+        self._table = table
+        self.definitions: list[str] = []
+
+    def html(self, text: object) -> str:
+        head = escaped_html(text).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")
+        if not (meaning := definition(str(text))):
+            return head
+        name = f"{self._table}-{len(self.definitions) + 1}"
+        self.definitions.append(f'<div popover id="{name}" class="definition">{escaped_html(meaning, 1000)}</div>')
+        return f'<button type="button" class="term" popovertarget="{name}">{head}</button>'
 
 
 def _html(cell: Cell) -> str:

@@ -16,8 +16,10 @@ from .official_scores import LABELS
 
 
 def rule() -> str:
-    """The rule of the verdicts, as HTML, which stands above the table."""
-    return "".join(f"<p>{code_in_html(part)}</p>" for part in RULE)
+    """The rule of the verdicts, as HTML, which stands above the table and unfolds."""
+    parts = "".join(f"<p>{code_in_html(part)}</p>" for part in RULE)
+    summary = "The rule of the verdicts, fixed before any result"
+    return f'<details class="rule"><summary>{summary}</summary>{parts}</details>'
 
 
 def table(judged: Sequence[Judged], numbers: pd.DataFrame) -> Table:

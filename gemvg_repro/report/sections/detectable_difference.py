@@ -43,8 +43,14 @@ def statement(numbers: pd.DataFrame, study: Planned, pilot: Pilot | None) -> str
             f"{single}The smallest detectable difference is unknown, since the pilot's variances come from seeds of "
             f"this study ({seeds})."
         )
-    if single:
-        return single.strip()
+    return single.strip() or known(numbers, study, pilot)
+
+
+def known(numbers: pd.DataFrame, study: Planned, pilot: Pilot | None) -> str:
+    """The smallest difference that is detectable in every comparison of the pilot; '' where it is unknown."""
+    own = _own(numbers, study)
+    if pilot is None or len(own) < 2 or own & set(pilot.seeds) or _other(numbers, study, pilot):
+        return ""
     largest = 100 * max(detectable(deviation, len(own)) for deviation in pilot.deviations.values())
     compared = {variant for _, variant, _ in pilot.deviations}
     others = [look(v).label for v in REFERENCES if v not in compared and v in set(numbers["variant"])]
