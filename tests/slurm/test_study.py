@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import pandas as pd
 import psutil
@@ -34,11 +38,12 @@ OF_TIME = {"seconds", "seconds_of_stage", "seconds_in_all", "peak_memory_mb", "p
 
 @pytest.fixture
 def real(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """A copy of this project with a profile of small sizes, whose `sft` takes longer than a stop to arrive."""
+    """A copy of this project with a profile of small sizes, but of steps enough to be preempted between them."""
     root = faults.Study.lay_out(tmp_path / "checkout").root
     small = root / "gemvg_repro" / "study" / "scales" / "small.yaml"
     profile = yaml.safe_load(small.read_text())
     profile["sft"]["steps"] = 60
+    profile["grpo"]["steps"] = 16
     small.write_text(yaml.safe_dump(profile))
     (root / "sweeps" / "miniature.yaml").write_text(yaml.safe_dump(GRID))
     monkeypatch.setenv("PYTHONPATH", str(root))
@@ -46,20 +51,43 @@ def real(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stu
     return Study(root, slurm)
 
 
+@contextmanager
+def held(process: psutil.Process, until: Callable[[], bool]) -> Iterator[None]:
+    """Keeps a process stopped until something is so, though Slurm wakes it: SIGCONT comes before any other signal, on a
+    busy machine by many steps of a training."""
+    freed = Event()
+
+    def hold() -> None:
+        with suppress(psutil.NoSuchProcess):
+            while not (freed.is_set() or until()):
+                process.suspend()
+                time.sleep(0.01)
+            process.resume()
+
+    process.suspend()
+    holder = Thread(target=hold)
+    holder.start()
+    try:
+        yield
+    finally:
+        freed.set()
+        holder.join()
+
+
 def preempt(one: Study, name: str) -> None:
     """Preempts a training of which at least two steps are done, and looks at what it leaves before it resumes."""
     folder = one.jobs()[name].folder
     one.until_logged(name, 2)
-    owner = owner_of(folder / "owner.lock")
+    owner, stop = owner_of(folder / "owner.lock"), JobFiles(folder).stop
     assert owner is not None
-    psutil.Process(owner.pid).suspend()  # however fast this machine is: Slurm itself wakes what it preempts
-    assert not (folder / "result.json").exists()
-    with one.urgent():
-        assert JobFiles(folder).stop.exists() and not (folder / "result.json").exists()
-        checkpoint = newest_checkpoint(folder / CHECKPOINTS)
-        logged = one.steps(name)
-        assert checkpoint is not None and checkpoint.name == f"checkpoint-{len(logged)}"  # no step is lost
-        assert 2 <= len(logged) < logged[0]["total_steps"]
+    with held(psutil.Process(owner.pid), until=stop.exists):
+        assert not (folder / "result.json").exists()
+        with one.urgent():
+            assert stop.exists() and not (folder / "result.json").exists()
+            checkpoint = newest_checkpoint(folder / CHECKPOINTS)
+            logged = one.steps(name)
+            assert checkpoint is not None and checkpoint.name == f"checkpoint-{len(logged)}"  # no step is lost
+            assert 2 <= len(logged) < logged[0]["total_steps"]
 
 
 def tables(runs: Path) -> dict[str, str]:
