@@ -140,14 +140,14 @@ def _compare(
     if ours is None:
         return None, None, (), f"no finished evaluation of {claim.variant} on {claim.benchmark}"
     score = ours.estimate()
-    if reference := claim.reference:
+    name = claim.against.get("variant", claim.against.get("published", "?"))
+    theirs = measured.get((name, claim.against.get("mode", ""), claim.benchmark, claim.metric))
+    if theirs is None and (reference := claim.reference):
         if not _paper_scale(ours.runs):
             return score, None, ours.runs, "a published row compares at the paper's scale only"
         other = reference.values[reference.columns.index(claim.against["column"])]
         by_seed = [100 * value - other for value in ours.values]
         return score, rule.difference(by_seed, 100 * ours.resampled(ours.runs)[1:]), ours.runs, ""
-    name = claim.against.get("variant", claim.against.get("published", "?"))
-    theirs = measured.get((name, claim.against.get("mode", ""), claim.benchmark, claim.metric))
     if theirs is None:
         return score, None, ours.runs, f"no finished evaluation of {name} on {claim.benchmark}"
     pairs = [(n, m) for n, run in enumerate(ours.runs) for m, other in enumerate(theirs.runs)

@@ -18,12 +18,15 @@ from ...runs.progress import progress_of
 from ...study.overrides import variant
 from ..labels import position
 
-Purpose = Literal["data", "training", "evaluation"]
-PURPOSES: tuple[Purpose, ...] = ("data", "training", "evaluation")
+Purpose = Literal["data", "training", "evaluation", "answers"]
+PURPOSES: tuple[Purpose, ...] = ("data", "training", "evaluation", "answers")
+"""answers: another model's, of a file (`other_models`)."""
+
+ANSWERS = "answers"
 
 State = Literal["finished", "unfinished", "failed", "unreadable"]
 
-_KINDS: dict[str, Purpose] = {"data": "data", "train": "training", "evaluate": "evaluation"}
+_KINDS: dict[str, Purpose] = {"data": "data", "train": "training", "evaluate": "evaluation", ANSWERS: "answers"}
 """By the `kind` of parameters.json."""
 
 _DIRECTORY = re.compile(r"(?P<name>[a-z0-9][a-z0-9_.=-]*)-(?P<id>[0-9a-f]{10})")
@@ -111,7 +114,8 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
     Args:
         runs: the folder of run directories (`<name>-<id>`); whatever else lies in it is passed over.
         expected: names of directories that the plan of a grid asks for (`hybrid-s0-0123456789`). With them,
-            exactly those enter the numbers; without, the newest finished run of each name does.
+            exactly those enter the numbers, and the newest answers of other models; without, the newest finished run
+            of each name does.
 
     Raises:
         ValueError: two of the expected are of one name, so of different settings.
@@ -119,7 +123,8 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
     _one_a_name(expected)
     directories = sorted(runs.iterdir()) if runs.is_dir() else []
     runs_on_disk = [run for run in map(_read, directories) if run is not None]
-    counted = set(expected) or _newest(runs_on_disk)
+    given = [run for run in runs_on_disk if run.purpose == "answers"]
+    counted = {*expected} | _newest(given if expected else runs_on_disk)
     ordered = sorted(runs_on_disk, key=_order)
     present = {run.directory.name for run in runs_on_disk}
     return Collection(

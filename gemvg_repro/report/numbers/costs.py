@@ -28,7 +28,7 @@ def rows(collection: Collection) -> Iterator[Row]:
         return float(sum(cost.get("seconds", np.nan) for cost in costs))
 
     trained: dict[str, list[tuple[Run, dict[str, float]]]] = {}
-    for run in [one for purpose in PURPOSES for one in collection.finished(purpose)]:
+    for run in [one for purpose in PURPOSES if purpose != "answers" for one in collection.finished(purpose)]:
         cost = run.result.get("cost", {})
         costs = {metric: cost[metric] for metric in COSTS if cost.get(metric) is not None}
         for metric, value in (costs | {"seconds_in_all": in_all(run)}).items():

@@ -94,7 +94,7 @@ def share(replicates: Array, n: int, scenes: int) -> Estimate:
 def metrics(collection: Collection) -> list[OfficialMetric]:
     """Every metric of the finished evaluations that is defined in each of its runs."""
     by_metric: dict[tuple[str, str, str, str], list[tuple[Run, dict[str, object], pd.DataFrame]]] = {}
-    for run in collection.finished("evaluation"):
+    for run in [*collection.finished("evaluation"), *collection.finished("answers")]:
         tables = run.scores()
         for (benchmark, mode), headline in run.official().items():
             for metric, each in headline.items():

@@ -51,7 +51,15 @@ class Number:
 NOT_RUN = None
 """A cell without a number: printed as a dash, which the table's notes explain."""
 
-Cell = Number | str | None
+
+@dataclass(frozen=True)
+class Missing:
+    """A dash that says why: `reason` stands beside it, and once in the notes."""
+
+    reason: str
+
+
+Cell = Number | Missing | str | None
 
 _CODE = re.compile(r"`([^`]+)`")
 """What stands in back quotes is code."""
@@ -118,10 +126,13 @@ class Table:
         return self.html()
 
     def _all_notes(self) -> tuple[str, ...]:
-        dashes = any(cell is NOT_RUN for cell in self.frame.to_numpy().ravel())
+        cells = list(self.frame.to_numpy().ravel())
+        dashes = any(cell is NOT_RUN for cell in cells)
+        reasons = dict.fromkeys(cell.reason for cell in cells if isinstance(cell, Missing))
         return (
             *self.notes,
             *(["\N{EN DASH} no finished run gives this number, or it is not defined."] if dashes else []),
+            *([f"\N{EN DASH} {'; or '.join(reasons)}."] if reasons else []),
         )
 
     def _styler(self, cell: Callable[[Any], str], escape: Callable[[object], str]) -> Styler:
@@ -200,6 +211,8 @@ class _Heads:
 def _html(cell: Cell) -> str:
     if cell is NOT_RUN:
         return '<span class="dash">\N{EN DASH}</span>'
+    if isinstance(cell, Missing):
+        return f'<span class="dash" title="{escaped_html(cell.reason)}">\N{EN DASH}</span>'
     if isinstance(cell, str):
         return code_in_html(cell)
     tag = {1: "b", 2: "u"}.get(cell.rank, "span")
@@ -208,7 +221,7 @@ def _html(cell: Cell) -> str:
 
 
 def _latex(cell: Cell) -> str:
-    if cell is NOT_RUN:
+    if cell is NOT_RUN or isinstance(cell, Missing):
         return "--"
     if isinstance(cell, str):
         return _CODE.sub(r"\\texttt{\1}", escaped_latex(cell, 1000))

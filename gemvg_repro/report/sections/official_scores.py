@@ -27,7 +27,7 @@ LABELS = {
 
 def table(numbers: pd.DataFrame, collection: Collection | None = None) -> Table:
     """Benchmarks and their official metrics against the variants; with the runs, also which answers were cut off."""
-    scores = numbers[(numbers["kind"] == KIND) & numbers["seed"].isna()]
+    scores = numbers[(numbers["kind"] == KIND) & numbers["seed"].isna() & numbers["mode"].isin([*MODES])]
     keys = list(dict.fromkeys(zip(scores["benchmark"], scores["metric"], strict=True)))
     order = list(LABELS)
     keys.sort(key=lambda key: order.index(key[0]) if key[0] in order else len(order))

@@ -236,21 +236,6 @@ def choices(numbers: pd.DataFrame) -> Table:
     return blocks("choices", caption, heads, rows)
 
 
-def mig_bench(numbers: pd.DataFrame) -> Table:
-    """Acc@0.5 by task, in MIG-Bench's format."""
-    accuracies = pick(numbers, benchmark="mig_bench", metric="IOU@0.5")
-    tasks = sorted(accuracies["kind"].unique(), key=lambda kind: (kind != "official", kind))
-    rows = []
-    for mode, label in MODES.items():
-        for variant in sorted(accuracies["variant"].unique(), key=position):
-            where = {"variant": variant, "mode": mode, "benchmark": "mig_bench", "metric": "IOU@0.5"}
-            cells = [percent(look_up(numbers, **where, kind=task)) for task in tasks]
-            rows.append(((f"{label} prompts", look(variant).label), cells))
-    n = f" ({int(accuracies['n'].max()):,} records)" if len(accuracies) else ""
-    caption = f"Acc@0.5 in MIG-Bench's format, by task, in per cent{n}."
-    return blocks("mig_bench", caption, [str(task).replace("_", " ") for task in tasks], rows)
-
-
 def present(numbers: pd.DataFrame) -> list[str]:
     """The rows of tables: the variants of the ablation, run or not, and whatever else was evaluated."""
     evaluated = pick(numbers, benchmark="generalised", metric="f1", kind="mean")["variant"]

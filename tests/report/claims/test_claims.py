@@ -69,14 +69,27 @@ def test_the_paper_s_scale_is_judged_by_the_file_that_it_was_scored_on(runs: Pat
     for folder in (tmp_path / "runs").glob("evaluate-*"):
         result = json.loads((folder / "result.json").read_text())
         (folder / "result.json").write_text(json.dumps(result | {"profile": "paper"}))
-    _scored_on(tmp_path / "runs", revised, 0.8)
+    _scored_on(tmp_path / "runs", revised, 0.85)
     claim = "Better than the previous best on MIG-Bench", "mig_bench"
     assert (same := _judged(tmp_path / "runs")[claim]).verdict == "reproduced" and not same.reason
-    _scored_on(tmp_path / "runs", shipped, 0.8)
+    _scored_on(tmp_path / "runs", shipped, 0.85)
     other = _judged(tmp_path / "runs")[claim]
     assert other.verdict == "direction only" and shipped in other.reason and revised in other.reason
-    _scored_on(tmp_path / "runs", None, 0.8)
+    _scored_on(tmp_path / "runs", None, 0.85)
     assert "no known revision" in _judged(tmp_path / "runs")[claim].reason
+
+
+def test_answers_of_the_model_itself_are_paired_instead_of_its_published_row(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    (sft,) = (tmp_path / "runs").glob("evaluate-sft-s0-*")
+    given = sft.rename(tmp_path / "runs" / f"answers-{sft.name}")
+    (given / "parameters.json").write_text(json.dumps({"kind": "answers", "id": given.name[-10:]}))
+    result = json.loads((given / "result.json").read_text())
+    tasks = [task | {"mode": ""} for task in result["tasks"] if task["mode"] == "cot"]
+    about = {"mode": "UniVG-R1", "seed": None, "overrides": {}, "tasks": tasks}
+    (given / "result.json").write_text(json.dumps({"id": result["id"]} | about))
+    best = _judged(tmp_path / "runs")["Better than the previous best on MIG-Bench", "mig_bench"]
+    assert best.difference and best.difference.seeds == 3 and given.name in {run.directory.name for run in best.runs}
 
 
 def _judged(runs: Path) -> dict[tuple[str, str], Judged]:

@@ -20,7 +20,6 @@ ALL = (
     tables.shortcuts,
     tables.rewards,
     tables.choices,
-    tables.mig_bench,
     tables.slices,
     tables.shifts,
     official_scores.table,
