@@ -194,7 +194,7 @@ def _lines(
     revisions = {
         (run.variant, task["mode"], task["benchmark"]): run.revision(task["benchmark"], task["mode"]) or ""
         for purpose in ("answers", "evaluation")
-        for run in collection.finished(purpose)  # type: ignore[arg-type]
+        for run in collection.finished(purpose)
         for task in run.tasks
     }
     for variant, mode, name, block in rows:

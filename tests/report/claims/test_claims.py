@@ -86,7 +86,7 @@ def test_answers_of_the_model_itself_are_paired_instead_of_its_published_row(run
     (given / "parameters.json").write_text(json.dumps({"kind": "answers", "id": given.name[-10:]}))
     result = json.loads((given / "result.json").read_text())
     tasks = [task | {"mode": ""} for task in result["tasks"] if task["mode"] == "cot"]
-    about = {"mode": "UniVG-R1", "seed": None, "overrides": {}, "tasks": tasks}
+    about: dict[str, object] = {"mode": "UniVG-R1", "seed": None, "overrides": {}, "tasks": tasks}
     (given / "result.json").write_text(json.dumps({"id": result["id"]} | about))
     best = _judged(tmp_path / "runs")["Better than the previous best on MIG-Bench", "mig_bench"]
     assert best.difference and best.difference.seeds == 3 and given.name in {run.directory.name for run in best.runs}
