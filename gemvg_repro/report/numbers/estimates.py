@@ -7,7 +7,7 @@ their mean is estimated with the seeds held fixed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -24,12 +24,16 @@ Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value, its 95 % interval and the number of samples behind it; nan where it is not defined."""
+    """A value, its 95 % interval and the number of samples behind it; nan where it is not defined.
+
+    `runs`: the names of the runs that it is of, with spaces between, where it is looked up among the numbers.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    runs: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

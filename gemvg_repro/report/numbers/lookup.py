@@ -22,7 +22,8 @@ def look_up(table: pd.DataFrame, **values: str) -> Estimate | None:
     if not len(rows):
         return None
     row = rows.iloc[0]
-    return Estimate(row["value"], row["low"], row["high"], 0 if pd.isna(row["n"]) else int(row["n"]))
+    n = 0 if pd.isna(row["n"]) else int(row["n"])
+    return Estimate(row["value"], row["low"], row["high"], n, str(row["run"]))
 
 
 def difference(table: pd.DataFrame, other: str, **values: str) -> Estimate | None:

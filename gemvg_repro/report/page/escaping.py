@@ -36,12 +36,18 @@ _LATEX = {
     "|": r"\textbar{}",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
+    "\N{MINUS SIGN}": "$-$",
 } | {c: f"\\{c}" for c in "&%$#_{}"}
 
 
+_PUNCTUATION = "\N{EN DASH}\N{EM DASH}\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}" + (
+    "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}\N{HORIZONTAL ELLIPSIS}"
+)
+
+
 def escaped_latex(text: object, limit: int = 400) -> str:
-    """The text as running text of LaTeX."""
-    return "".join(_LATEX.get(c, c) for c in plain(text, limit))
+    """The text as running text of LaTeX, whose fonts have European letters: any other is a question mark."""
+    return "".join(_LATEX.get(c, c if c < "\u0180" or c in _PUNCTUATION else "?") for c in plain(text, limit))
 
 
 def _visible(character: str) -> bool:

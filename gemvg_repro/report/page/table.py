@@ -59,7 +59,15 @@ class Missing:
     reason: str
 
 
-Cell = Number | Missing | str | None
+@dataclass(frozen=True)
+class Target:
+    """A word that links lead to: those of the numbers lead to their runs."""
+
+    text: str
+    run: str
+
+
+Cell = Number | Missing | Target | str | None
 
 _CODE = re.compile(r"`([^`]+)`")
 """What stands in back quotes is code."""
@@ -110,6 +118,7 @@ class Table:
             hrules=True,
             caption=caption,
             label=f"tab:{self.name}",
+            multirow_align="naive",
             position_float="centering",
             column_format=columns,
         )
@@ -161,8 +170,8 @@ def scaled(estimate: Estimate | None, factor: float = 1, digits: int = 1, signed
     """The estimate in another unit; a dash where it is missing or not defined."""
     if estimate is None or not math.isfinite(estimate.value):
         return NOT_RUN
-    e = Estimate(estimate.value * factor, estimate.low * factor, estimate.high * factor, estimate.n)
-    return Number(e, digits, signed)
+    value, low, high = (factor * each for each in (estimate.value, estimate.low, estimate.high))
+    return Number(replace(estimate, value=value, low=low, high=high), digits, signed)
 
 
 Rows = Sequence[tuple[tuple[str, ...], Sequence[Cell]]]
@@ -178,7 +187,7 @@ def blocks(name: str, caption: str, heads: Sequence[str], rows: Rows, *notes: st
     return Table(name, caption, frame, notes)
 
 
-def records(name: str, caption: str, rows: Sequence[Mapping[str, str]]) -> Table:
+def records(name: str, caption: str, rows: Sequence[Mapping[str, Cell]]) -> Table:
     """A table of words: records, named by their first field."""
     frame = pd.DataFrame(list(rows), dtype=object)
     if len(frame):
@@ -213,16 +222,22 @@ def _html(cell: Cell) -> str:
         return '<span class="dash">\N{EN DASH}</span>'
     if isinstance(cell, Missing):
         return f'<span class="dash" title="{escaped_html(cell.reason)}">\N{EN DASH}</span>'
+    if isinstance(cell, Target):
+        return f'<span id="run-{escaped_html(cell.run)}">{escaped_html(cell.text)}</span>'
     if isinstance(cell, str):
         return code_in_html(cell)
     tag = {1: "b", 2: "u"}.get(cell.rank, "span")
     value = f"<{tag}>{cell.value()}</{tag}>"
+    if runs := [escaped_html(run) for run in cell.estimate.runs.split()]:
+        value = f'<a class="runs" href="#run-{runs[0]}" title="{", ".join(runs)}">{value}</a>'
     return f"{value}<small>{cell.interval()}</small>" if cell.interval() else value
 
 
 def _latex(cell: Cell) -> str:
     if cell is NOT_RUN or isinstance(cell, Missing):
         return "--"
+    if isinstance(cell, Target):
+        return escaped_latex(cell.text)
     if isinstance(cell, str):
         return _CODE.sub(r"\\texttt{\1}", escaped_latex(cell, 1000))
     command = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(cell.rank, "%s")

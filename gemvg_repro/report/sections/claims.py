@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 
 import pandas as pd
@@ -22,9 +24,9 @@ def rule() -> str:
     return f'<details class="rule"><summary>{summary}</summary>{parts}</details>'
 
 
-def table(judged: Sequence[Judged], numbers: pd.DataFrame) -> Table:
-    """One row a claim and benchmark."""
-    rows = [_row(n, each, numbers) for n, each in enumerate(judged, 1)]
+def table(judged: Sequence[Judged], numbers: pd.DataFrame, launch: str = "python sweeps/launch.py") -> Table:
+    """One row a claim and benchmark, with the command that makes its runs; `launch` makes those of the study."""
+    rows = [_row(n, each, numbers) | {"command": _command(each, launch)} for n, each in enumerate(judged, 1)]
     return records("claims", "The paper's claims, by the rule above.", rows)
 
 
@@ -50,6 +52,14 @@ def _row(n: int, each: Judged, numbers: pd.DataFrame) -> dict[str, str]:
         "cost": _cost(each, numbers),
         "runs": " ".join(f"`{run.directory.name}`" for run in each.runs),
     }
+
+
+def _command(each: Judged, launch: str) -> str:
+    """Of runs that are there, that of these for all seeds; else that of the variants, or of the paper's grid."""
+    if each.runs:
+        patterns = dict.fromkeys(re.sub(r"-s\d+$", "-s*", run.name) for run in each.runs if run.purpose != "answers")
+        return f"`{launch} --only {shlex.join(patterns)}`"
+    return f"`{launch}`" if each.claim.benchmark == "generalised" else "`python sweeps/launch.py sweeps/paper.yaml`"
 
 
 def _printed(estimate: Estimate | None, factor: float, signed: bool) -> str:

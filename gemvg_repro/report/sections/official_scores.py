@@ -33,7 +33,7 @@ def table(numbers: pd.DataFrame, collection: Collection | None = None) -> Table:
     keys.sort(key=lambda key: order.index(key[0]) if key[0] in order else len(order))
     values = {
         (row["variant"], row["mode"], row["benchmark"], row["metric"]): Estimate(
-            row["value"], row["low"], row["high"], int(row["n"])
+            row["value"], row["low"], row["high"], int(row["n"]), row["run"]
         )
         for row in scores.to_dict("records")
     }

@@ -162,8 +162,8 @@ def _published(columns: Sequence[Column]) -> tuple[list[Line], list[str]]:
         cells = [Missing("not in the source") if p is None else _plain(p[0]) for p in places]
         # what is not told is of no other row's revision; people are ranked with nobody
         revisions = ["" if p is None or model == "Human" else p[1] for p in places]
-        told = [r if not r.startswith("not told") else f"{r} [{numbered[source]}]" for r in revisions]
-        lines.append(Line((f"published [{numbered[source]}]", model), cells, told))
+        named = [r if not r.startswith("not told") else f"{r} [{numbered[source]}]" for r in revisions]
+        lines.append(Line((f"published [{numbered[source]}]", model), cells, named))
     return lines, [f"[{n}] {source}: {_measured(rows, source)}." for source, n in numbered.items()]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import yaml
 
 from ..numbers.collect import Collection, completeness
-from ..page.table import Table, records
+from ..page.table import Cell, Table, Target, records
 
 ASSUMPTIONS = Path(__file__).with_name("assumptions.yaml")
 
@@ -18,8 +19,11 @@ _PRIVATE = ("host", "started", "earlier", "updated")
 """What differs between runs without moving a number; kept in each run's environment.json only."""
 
 
-def complete(collection: Collection) -> Table:
-    """How many runs are expected, found and finished, and one row per run."""
+def complete(collection: Collection, launch: str = "python sweeps/launch.py") -> Table:
+    """How many runs are expected, found and finished, and one row per run, with the command that makes or resumes it.
+
+    `launch` makes all of them. The numbers of all tables lead to these rows.
+    """
     table = completeness(collection)
     states = table["state"].value_counts()
     expected = len(table) - states.get("left out", 0)
@@ -28,7 +32,12 @@ def complete(collection: Collection) -> Table:
         f"{states.get('finished', 0)} finished, {states.get('unfinished', 0)} unfinished, "
         f"{states.get('failed', 0) + states.get('unreadable', 0)} failed."
     )
-    rows = [{str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")]
+    given = {run.name: run.result.get("command", "") for run in collection.counted if run.purpose == "answers"}
+    rows: list[dict[str, Cell]] = []
+    for name, each, state, note in table.itertuples(index=False):
+        command = "" if state == "left out" else given.get(name, f"{launch} --only {shlex.quote(name)}")
+        line: Cell = each if state == "left out" else Target(each, name)
+        rows.append({"run": name, "id": line, "state": state, "note": note, "command": command and f"`{command}`"})
     return records("completeness", caption, rows)
 
 
