@@ -32,7 +32,7 @@ from .layout import ENVIRONMENT, GALLERY, LOG, OFFICIAL, PARAMETERS, RESULT, SCO
 KEPT = re.compile(
     "|".join(map(re.escape, (RESULT, PARAMETERS, ENVIRONMENT, LOG, VALIDATION_REWARD)))
     + "".join(rf"|{re.escape(kind.name('@')).replace('@', '[a-z0-9][a-z0-9_+.-]*')}" for kind in (SCORES, OFFICIAL))
-    + rf"|{GALLERY}/[a-z0-9][a-z0-9_-]*\.(?:png|json)"
+    + rf"|{GALLERY}/[a-z0-9][a-z0-9_-]*\.(?:png|jpeg|json)"
 )
 """Files of a run directory, by their path in it."""
 

@@ -17,12 +17,13 @@ from gemvg_repro.runs.directory import Run, run_id
 from gemvg_repro.runs.json_files import RunError
 
 SCORES = "scores-generalised-cot.parquet"
+PICTURES = ("gallery/00-1.png", "gallery/00-2.jpeg")
 
 
 def make(root: Path, name: str = "evaluate-hybrid-s0", task: str = SCORES, finished: bool = True) -> Path:
     """A run with all that a bundle keeps, and with what it leaves out."""
     with Run.open(root, name, {"seed": name}) as run:
-        for file in (SCORES, "log.jsonl", "gallery/00-1.png", "model/model.safetensors", "predictions-x-cot.jsonl"):
+        for file in (SCORES, "log.jsonl", *PICTURES, "model/model.safetensors", "predictions-x-cot.jsonl"):
             (run.folder / file).parent.mkdir(exist_ok=True)
             (run.folder / file).write_bytes(file.encode() * 50)
         if finished:
@@ -44,7 +45,7 @@ def test_what_was_written_is_read_elsewhere_and_weights_stay(
         assert bundle.main(["write", str(tmp_path / "a"), str(file)]) == 0
     assert files[0].read_bytes() == files[1].read_bytes()
     assert bundle.main(["read", str(files[0]), str(tmp_path / "b")]) == 0
-    kept = {"result.json", "parameters.json", "environment.json", "log.jsonl", SCORES, "gallery/00-1.png"}
+    kept = {"result.json", "parameters.json", "environment.json", "log.jsonl", SCORES, *PICTURES}
     assert contents(tmp_path / "b") == {f"{run.name}/{name}": (run / name).read_bytes() for name in kept}
     assert bundle.read(files[0], tmp_path / "b") == []  # it is there
     assert "1 runs" in capsys.readouterr().out
