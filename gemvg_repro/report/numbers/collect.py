@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,12 @@ import pandas as pd
 
 from ...runs.directory import result_of
 from ...runs.json_files import RunError, read_json_or_none
-from ...runs.layout import ENVIRONMENT, LOG, PARAMETERS, RESULT, JobFiles
+from ...runs.layout import ENVIRONMENT, LOG, PARAMETERS, RESULT, VALIDATION_REWARD, JobFiles
 from ...runs.progress import progress_of
+from ...study.identity import RESULTS_VERSION
 from ...study.overrides import variant
 from ..labels import position
+from .score_files import read_rewards, read_scores
 
 Purpose = Literal["data", "training", "evaluation", "answers"]
 PURPOSES: tuple[Purpose, ...] = ("data", "training", "evaluation", "answers")
@@ -65,8 +68,12 @@ class Run:
         return table.set_index("step").sort_index()
 
     def scores(self) -> dict[tuple[str, str], pd.DataFrame]:
-        """The scores of every sample, one row each, by (benchmark, mode)."""
-        return {task: pd.read_parquet(path) for task, path in self._files("scores").items()}
+        """The scores of every sample, one row each, by (benchmark, mode); read once, and not to be changed."""
+        return self._scores
+
+    @cached_property
+    def _scores(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {task: read_scores(path) for task, path in self._files("scores").items()}
 
     def official(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
         """The headline of every official score: by (benchmark, mode), by metric, its value, n and share."""
@@ -128,10 +135,26 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
     ordered = sorted(runs_on_disk, key=_order)
     present = {run.directory.name for run in runs_on_disk}
     return Collection(
-        counted=tuple(run for run in ordered if run.directory.name in counted),
+        counted=tuple(readable(run) for run in ordered if run.directory.name in counted),
         others=tuple(run for run in ordered if run.directory.name not in counted),
         missing=tuple(name for name in expected if name not in present),
     )
+
+
+def readable(run: Run) -> Run:
+    """The run; as unreadable, with the reason, if one of its tables is damaged or of an earlier version."""
+    if run.state != "finished":
+        return run
+    try:
+        run.scores()
+        run.official()
+        if (rewards := run.directory / VALIDATION_REWARD).is_file():
+            read_rewards(rewards)
+    except (OSError, ValueError, TypeError, KeyError, RunError) as error:
+        version = run.parameters.get("results_version", RESULTS_VERSION)
+        of = f" (results version {version}; this is {RESULTS_VERSION})" if version != RESULTS_VERSION else ""
+        return replace(run, state="unreadable", note=f"{error}{of}; remove the folder and launch again")
+    return run
 
 
 def completeness(collection: Collection) -> pd.DataFrame:

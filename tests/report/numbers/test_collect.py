@@ -3,10 +3,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from gemvg_repro.report.expected import planned
 from gemvg_repro.report.numbers.collect import collect, completeness
+from gemvg_repro.report.numbers.table import numbers
 
 from .. import synthetic
 
@@ -146,3 +148,21 @@ def test_order(tmp_path: Path, runs: Path, expected: bool) -> None:
     plan = synthetic.names(variants=["base", "sft", "cot_sft", "cot", "hybrid"])
     finished = collect(tmp_path / "runs", plan if expected else ()).finished("evaluation")
     assert [run.variant for run in finished] == ["base", "sft", "cot_sft", "cot", "hybrid"]
+
+
+def test_scores_that_are_damaged_or_of_an_earlier_version_say_so_and_are_left_out(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    synthetic.build(runs, synthetic.names((0, 1, 2), ["base", "sft"]), 20, 5)
+    damaged, old, cut = (next(runs.glob(f"evaluate-sft-s{seed}-*")) for seed in range(3))
+    (damaged / "scores-generalised-cot.parquet").write_bytes(b"PAR1 no more")
+    table = pd.read_parquet(old / "scores-mig_bench-cot.parquet").drop(columns=["of", "average"], errors="ignore")
+    table.to_parquet(old / "scores-mig_bench-cot.parquet")
+    (old / "parameters.json").write_text(json.dumps({"id": old.name[-10:], "kind": "evaluate", "results_version": 3}))
+    (cut / "official-odinw13-cot.json").write_text('{"headline": {')
+    collection = collect(runs)
+    notes = {run.directory: run.note for run in collection.counted if run.state == "unreadable"}
+    assert set(notes) == {damaged, old, cut}
+    assert "scores-generalised-cot.parquet" in notes[damaged] and "damaged" in notes[damaged]
+    assert "no of" in notes[old] and "results version 3; this is" in notes[old]
+    assert "official-odinw13-cot.json" in notes[cut] and all("launch again" in note for note in notes.values())
+    assert set(numbers(collection, 20)["variant"]) >= {"base"}
