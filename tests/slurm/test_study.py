@@ -33,7 +33,9 @@ GRID = {
     "fixed": {"profile": "small", "samples": 20},
     "resources": {"mem_gb": 10, "timeout_min": 60},  # so much memory that each run has a node for itself
 }
-OF_TIME = {"seconds", "seconds_of_stage", "seconds_in_all", "peak_memory_mb", "peak_memory_mb_of_stage"}
+OF_TIME = {"seconds_in_all"} | {
+    f"{cost}{of}" for cost in ("seconds", "peak_memory_mb", "attempts", "gpu_hours") for of in ("", "_of_stage")
+}
 
 
 @pytest.fixture

@@ -11,6 +11,10 @@ from .collect import PURPOSES, Collection, Run
 from .scores import Row
 
 COSTS = ("seconds", "tokens_trained", "tokens_generated", "flops", "flops_unshared", "peak_memory_mb")
+"""As result.json has them."""
+
+SPENT = (*COSTS, "attempts", "gpu_hours")
+"""With what follows from environment.json: processes that made the run, and hours times GPUs, where there are any."""
 
 
 def rows(collection: Collection) -> Iterator[Row]:
@@ -29,8 +33,7 @@ def rows(collection: Collection) -> Iterator[Row]:
 
     trained: dict[str, list[tuple[Run, dict[str, float]]]] = {}
     for run in [one for purpose in PURPOSES if purpose != "answers" for one in collection.finished(purpose)]:
-        cost = run.result.get("cost", {})
-        costs = {metric: cost[metric] for metric in COSTS if cost.get(metric) is not None}
+        costs = _spent(run)
         for metric, value in (costs | {"seconds_in_all": in_all(run)}).items():
             yield (run.name, run.variant, run.seed, "", run.purpose, "", metric, value, None, None, None)
         if run.purpose == "training":
@@ -40,3 +43,15 @@ def rows(collection: Collection) -> Iterator[Row]:
         names = " ".join(run.name for run, _ in each)
         for name, average in pd.DataFrame([costs for _, costs in each]).mean(skipna=False).items():
             yield (names, variant, None, "", "training", "", str(name), average, None, None, None)
+
+
+def _spent(run: Run) -> dict[str, float]:
+    """What a run cost, as far as it is known: SPENT. Of an attempt that was killed, the seconds up to its last save."""
+    cost, environment = run.result.get("cost", {}), run.environment
+    costs: dict[str, float] = {metric: cost[metric] for metric in COSTS if cost.get(metric) is not None}
+    if environment:
+        costs["attempts"] = 1 + len(environment.get("earlier", ()))
+    gpus = [device for device in environment.get("devices", ()) if device != "cpu"]
+    if gpus and "seconds" in costs:
+        costs["gpu_hours"] = costs["seconds"] / 3600 * len(gpus)
+    return costs

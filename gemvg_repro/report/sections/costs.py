@@ -30,7 +30,8 @@ def stages(numbers: pd.DataFrame) -> Table:
         ["runs", *(head for head, *_ in heads.values()), "minutes of all runs", "% of all time"],
         rows,
         "Per run, as the mean over seeds; of memory, the maximum. Runs may be executed side by side, so the wall-clock "
-        "time may be shorter than the minutes of all runs.",
+        "time may be shorter than the minutes of all runs. Attempts: processes that made a run; one, if "
+        "nothing stopped or failed.",
     )
 
 
@@ -68,6 +69,8 @@ _COSTS = {
     "flops": ("FLOP", 1.0, 2),
     "flops_unshared": ("FLOP", 1.0, 2),
     "peak_memory_mb": ("peak memory, GB", 1e-3, 2),
+    "attempts": ("attempts", 1.0, 1),
+    "gpu_hours": ("GPU hours", 1.0, 2),
 }
 
 
@@ -75,7 +78,8 @@ def _heads(numbers: pd.DataFrame) -> dict[str, tuple[str, float, int]]:
     """The head, factor and digits of every cost."""
     unit, factor = flops(numbers)
     counts = {"flops": (unit, factor, 2), "flops_unshared": (f"{unit}, a prompt read for each answer", factor, 2)}
-    return _COSTS | counts
+    measured = set(numbers["metric"])
+    return {m: head for m, head in (_COSTS | counts).items() if m in measured or m not in ("attempts", "gpu_hours")}
 
 
 def _by_run(numbers: pd.DataFrame) -> pd.DataFrame:

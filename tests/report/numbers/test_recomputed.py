@@ -32,6 +32,8 @@ def recomputed(row: Mapping[Hashable, object], folder: Path, folders: dict[str, 
     if benchmark in ("data", "training", "evaluation"):
         if metric == "seconds_in_all":
             return float(sum(cost(each)["seconds"] for each in with_all_before(folder)))
+        if metric.startswith("attempts"):
+            return 1 + len(json.loads((folder / "environment.json").read_text())["earlier"])
         return cost(folder)[metric.removesuffix("_of_stage")]
     if benchmark == "validation_reward":
         table = pd.read_parquet(folder / "validation-reward.parquet")
