@@ -94,9 +94,20 @@ class ModelShape:
         embeddings = self.embedding * (1 if self.tied else 2)
         return self.language_matrices + self.tower_matrices + self.merger_matrices + embeddings
 
-    def trained(self, frozen_vision: bool) -> int:
-        """Those that are trained."""
-        return self.weights - (self.tower_matrices + self.merger_matrices if frozen_vision else 0)
+    def trained(self, settings: SFTSettings | GRPOSettings) -> int:
+        """Those that are trained, or with LoRA the weights of its matrices."""
+        if settings.lora:
+            return self.layers * settings.lora.rank * sum(sum(self._sides[name]) for name in settings.lora.targets)
+        return self.weights - (self.tower_matrices + self.merger_matrices if settings.frozen_vision else 0)
+
+    @property
+    def _sides(self) -> dict[str, tuple[int, int]]:
+        """Columns and rows of a layer's matrices, by name."""
+        keys = self.kv_heads * self.head_size
+        attention = {"q_proj": self.hidden, "k_proj": keys, "v_proj": keys, "o_proj": self.hidden}
+        mlp = {"gate_proj": self.intermediate, "up_proj": self.intermediate}
+        wide = {name: (self.hidden, rows) for name, rows in {**attention, **mlp}.items()}
+        return {**wide, "down_proj": (self.intermediate, self.hidden)}
 
     def language_flops(self, tokens: int, attended: int) -> int:
         """Of the layers' forward pass; `attended` pairs of a query and a key."""
@@ -138,12 +149,13 @@ def step_flops(shape: ModelShape, one: Pass, settings: SFTSettings | GRPOSetting
     product nothing backwards needs. TRL's head always computes its logits twice.
     """
     forward = 2 if settings.gradient_checkpointing else 1
-    language = (forward + 2) * shape.language_flops(one.tokens, one.attended)
+    backward = 1 if settings.lora else 2  # of frozen weights no gradient is needed
+    language = (forward + backward) * shape.language_flops(one.tokens, one.attended)
     if settings.gradient_checkpointing:
         language -= 2 * one.tokens * shape.layers * shape.intermediate * shape.hidden
     extra = 2 * one.attended * shape.hidden * shape.layers
     tower = shape.tower_flops(one.images)
-    if not settings.frozen_vision:
+    if not settings.frozen_vision and not settings.lora:
         pairs = 2 * sum(n * n for n in one.images) * shape.tower * shape.depth
         pixels = 2 * sum(one.images) * shape.patch_values * shape.tower  # which have no gradient
         tower = (forward + 2) * tower + pairs - pixels
@@ -219,7 +231,8 @@ def checkpoint_bytes(shape: ModelShape, size: int, settings: SFTSettings | GRPOS
     """Weights, and what the optimiser keeps: two moments in fp32, and in half precision a remainder."""
     moments = 8 if settings.optimiser.muon_lr is None else 4
     remainder = size if settings.optimiser.muon_lr is None else 0
-    return size * shape.weights + (moments + remainder) * shape.trained(settings.frozen_vision)
+    trained = shape.trained(settings)
+    return size * (trained if settings.lora else shape.weights) + (moments + remainder) * trained
 
 
 def sft_step_s(shape: ModelShape, settings: SFTSettings, device: Device, processes: int) -> float:

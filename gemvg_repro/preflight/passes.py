@@ -22,8 +22,9 @@ from trl.kernels import ChunkedLogProbFunction
 
 from ..models.packing import remove_padding
 from ..models.vision import batch_vision_tower, is_trained
+from ..training.lora import inject
 from ..training.optimisers import build_optimiser
-from ..training.settings import GRPOSettings, OptimiserSettings, SFTSettings
+from ..training.settings import GRPOSettings, LoRASettings, OptimiserSettings, SFTSettings
 from .peak import PeakBytes
 
 Settings = SFTSettings | GRPOSettings
@@ -39,11 +40,19 @@ class Trained:
     frozen_vision: bool
     checkpointing: bool
     optimiser: OptimiserSettings
+    lora: LoRASettings | None
 
     @classmethod
     def of(cls, config: Mapping[str, Any], dtype: str, settings: Settings) -> Self:
         text = json.dumps(dict(config), sort_keys=True)
-        return cls(text, dtype, settings.frozen_vision, settings.gradient_checkpointing, settings.optimiser)
+        checkpointing, optimiser = settings.gradient_checkpointing, settings.optimiser
+        return cls(text, dtype, settings.frozen_vision, checkpointing, optimiser, settings.lora)
+
+    def freeze(self, model: Qwen2VLForConditionalGeneration) -> None:
+        """Leaves of a model to be trained what a training leaves."""
+        model.model.visual.requires_grad_(not self.frozen_vision)
+        if self.lora:
+            inject(model, self.lora, seed=0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ def weight_bytes(trained: Trained) -> tuple[float, float]:
     """Bytes of weights and of gradients."""
     with torch.device("meta"):
         model = _model(read_config(json.loads(trained.config)), trained.dtype)
-    model.model.visual.requires_grad_(not trained.frozen_vision)
+        trained.freeze(model)
     weights = sum(w.nbytes for w in model.parameters())
     return float(weights), float(sum(w.nbytes for w in model.parameters() if w.requires_grad))
 
@@ -117,14 +126,28 @@ def _with_layers(trained: Trained, measure: Measure, layers: int, depth: int) ->
     text = short.text_config
     text.num_hidden_layers, text.layer_types = layers, text.layer_types[:layers]
     short.vision_config.depth = depth
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with torch.device("meta"):
         model = _model(short, trained.dtype)
+        trained.freeze(model)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        _on_the_cpu(model)
         batch_vision_tower(model)
         remove_padding(model)
-        model.model.visual.requires_grad_(not trained.frozen_vision)
         if trained.checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
         return float(measure(model.train()))
+
+
+def _on_the_cpu(model: Qwen2VLForConditionalGeneration) -> None:
+    """Moves a model from the meta device to the CPU of a FakeTensorMode, which torch's `to` cannot."""
+    moved: dict[int, Any] = {}
+    for module in model.modules():
+        for name, weights in module._parameters.items():
+            if weights is not None and id(weights) not in moved:
+                moved[id(weights)] = torch.nn.Parameter(torch.empty_like(weights, device="cpu"), weights.requires_grad)
+            module._parameters[name] = None if weights is None else moved[id(weights)]
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = None if buffer is None else torch.empty_like(buffer, device="cpu")
 
 
 def _tensors(model: torch.nn.Module) -> list[Tensor]:

@@ -31,7 +31,7 @@ from ..runs.progress import ProgressPrinter
 from ..study.parameters import TrainParameters
 from ..study.spec import RunSpec
 from ..study.variants import FORMS
-from ..training import processes
+from ..training import lora, processes
 from ..training.checkpointing import SealedCheckpoint, resume_point
 from ..training.collator import ConversationCollator
 from ..training.compute_matching import grpo_flops
@@ -204,13 +204,14 @@ def _train_sft(
     settings, batches = supervised_stage(spec, by_split["train"], prompts_of(spec) if controls else (), collate)
     if spec.kind == "sft_draws":
         batches = with_best_draws(batches, spec, model, processor, spec.folder / DRAWN_ANSWERS)
-    train_sft(
-        model, processor, batches, settings,
-        collate=collate, seed=spec.parameters.seed, folder=spec.folder / CHECKPOINTS,
-        record=observer.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
-        stop=observer.stop_requested, on_sealed=observer.sealed,
-        loader_workers=spec.profile.loader_workers,
-    )  # fmt: skip
+    with lora.injected(model, settings.lora, spec.parameters.seed):
+        train_sft(
+            model, processor, batches, settings,
+            collate=collate, seed=spec.parameters.seed, folder=spec.folder / CHECKPOINTS,
+            record=observer.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
+            stop=observer.stop_requested, on_sealed=observer.sealed,
+            loader_workers=spec.profile.loader_workers,
+        )  # fmt: skip
     return settings
 
 
@@ -231,13 +232,14 @@ def _train_grpo(
         rewards = measure("before")
         processes.from_first(lambda: write_table(before, rewards))
     prompts = first_of_each_scene(by_split["train"])
-    train_grpo(
-        model, processor, prompts, watched[: settings.divergence_samples], form, settings,
-        collate=collate, seed=spec.parameters.seed, folder=spec.folder / CHECKPOINTS,
-        record=observer.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
-        stop=observer.stop_requested, on_sealed=observer.sealed,
-        loader_workers=spec.profile.loader_workers, prefix_sharing=spec.profile.prefix_sharing,
-    )  # fmt: skip
+    with lora.injected(model, settings.lora, spec.parameters.seed):
+        train_grpo(
+            model, processor, prompts, watched[: settings.divergence_samples], form, settings,
+            collate=collate, seed=spec.parameters.seed, folder=spec.folder / CHECKPOINTS,
+            record=observer.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
+            stop=observer.stop_requested, on_sealed=observer.sealed,
+            loader_workers=spec.profile.loader_workers, prefix_sharing=spec.profile.prefix_sharing,
+        )  # fmt: skip
     _stop_if_requested(observer)
     after = measure("after")
     processes.from_first(

@@ -152,6 +152,13 @@ def check_name(name: str) -> None:
         raise ValueError(f"no profile {name!r}; there are {', '.join(known)}, in {FOLDER}")
 
 
+def _content(file: Path) -> dict[str, Any]:
+    """The content of a profile's file; one that is `like` another holds what it has otherwise, by dotted name."""
+    own: dict[str, Any] = yaml_numbers.load(file.read_text("utf-8"))
+    like = own.pop("like", None)
+    return own if like is None else applied(_content(FOLDER / f"{like}.yaml"), own)
+
+
 def load_profile(name: str, overrides: Mapping[str, Any] = MappingProxyType({})) -> Profile:
     """Reads a profile of this package, by name; `resolve` does so once for a run, and passes it on.
 
@@ -165,7 +172,7 @@ def load_profile(name: str, overrides: Mapping[str, Any] = MappingProxyType({}))
     """
     check_name(name)
     file = FOLDER / f"{name}.yaml"
-    content = yaml_numbers.load(file.read_text("utf-8"))
+    content = _content(file)
     try:
         profile = Profile.model_validate({"name": name, **content})
     except ValidationError as error:
@@ -179,6 +186,6 @@ def load_profile(name: str, overrides: Mapping[str, Any] = MappingProxyType({}))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ValueError(f"with {text(single)} {file.name} is no profile: {problems}") from None
-    theirs = values(changed)
+    theirs = {**single, **values(changed)}  # a value that is a section now, such as `lora`, is as it was given
     moved = {each: theirs[each] for each in single if theirs[each] != own[each]}
     return changed.model_copy(update={"overrides": moved})

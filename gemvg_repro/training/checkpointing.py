@@ -27,7 +27,7 @@ from transformers.trainer import SCHEDULER_NAME
 from ..files.atomic import write_bytes, writing
 from ..files.validation import Refused, read_json
 from ..models.checkpoints import hashes
-from . import processes
+from . import lora, processes
 from .checkpoint_hashing import CheckpointHashing, sync, weights_hash
 from .optimisers import load_state_by_weight, state_by_weight
 
@@ -141,15 +141,30 @@ class ResumesExactly:
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         folder = Path(resume_from_checkpoint)
-        saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype)
-        self.model.load_state_dict(saved.state_dict())
-        self.model.tie_weights()
+        if lora.is_injected(self.model):
+            lora.load_trained(self.model, folder)
+        else:
+            self._load_whole(folder)
         sealed, loaded = read_json(folder / SEAL)["weights"], weights_hash(self.model)
         if loaded != sealed:
             raise Refused(
                 f"{folder}: the weights as loaded have hash {loaded[:12]}, sealed was {sealed[:12]}: another model's?"
                 " Delete that folder; the same command then resumes from an earlier checkpoint, or from the start"
             )
+
+    def _load_whole(self, folder: Path) -> None:
+        saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype)
+        self.model.load_state_dict(saved.state_dict())
+        self.model.tie_weights()
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """The model as transformers saves it, or with LoRA what is trained of it."""
+        if not lora.is_injected(self.model):
+            super()._save(output_dir, state_dict)  # type: ignore[misc]
+            return
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        lora.save_trained(self.model, folder)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """Writes and seals a checkpoint, then removes the oldest.
@@ -221,7 +236,9 @@ class ResumesExactly:
         """Bytes of what this process writes of weights and optimiser state; the rest is small beside these."""
         states = state_by_weight(self.model, self._own_optimiser).values()
         tensors = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
-        tensors += self.model.parameters() if processes.rank() == 0 else []
+        if processes.rank() == 0:
+            whole = not lora.is_injected(self.model)
+            tensors += [weights for weights in self.model.parameters() if whole or weights.requires_grad]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

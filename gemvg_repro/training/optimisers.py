@@ -16,7 +16,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
-from . import processes
+from . import lora, processes
 from .settings import GRPOSettings, OptimiserSettings, SFTSettings
 
 _NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)
@@ -168,10 +168,9 @@ class MuonWithAdamW(Optimizer):
         matrices = [p for name, p in trained if p.ndim == 2 and "embed_tokens" not in name and "lm_head" not in name]
         inner = {id(p) for p in matrices}
         rest = [p for _, p in trained if id(p) not in inner]
-        self.parts: tuple[Optimizer, Optimizer] = (
-            _shared_out(Muon, matrices, lr=muon_lr, momentum=momentum, weight_decay=weight_decay),
-            _shared_out(AdamW, rest, lr=lr, betas=betas, weight_decay=0.0),
-        )
+        self.parts = [_shared_out(Muon, matrices, lr=muon_lr, momentum=momentum, weight_decay=weight_decay)]
+        if rest:  # LoRA trains matrices only
+            self.parts.append(_shared_out(AdamW, rest, lr=lr, betas=betas, weight_decay=0.0))
         super().__init__([p for _, p in trained], {})
         # The parts' own groups, so that a scheduler scales each from its initial rate.
         self.param_groups = [group for part in self.parts for group in part.param_groups]
@@ -209,6 +208,7 @@ def build_optimiser(model: nn.Module, settings: OptimiserSettings) -> Optimizer:
 
 
 def stage_optimiser(model: PreTrainedModel, settings: SFTSettings | GRPOSettings) -> Optimizer:
-    """The optimiser of a stage, which freezes the vision tower, with its merger, or unfreezes it."""
-    model.model.visual.requires_grad_(not settings.frozen_vision)
+    """The optimiser of a stage, which freezes the vision tower, with its merger, or not; LoRA has frozen all."""
+    if not lora.is_injected(model):
+        model.model.visual.requires_grad_(not settings.frozen_vision)
     return build_optimiser(model, settings.optimiser)

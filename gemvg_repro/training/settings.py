@@ -30,10 +30,21 @@ class OptimiserSettings:
 
 
 @dataclass(frozen=True)
+class LoRASettings:
+    """LoRA: the `rank` of its matrices, the scale `alpha` / `rank` of their product, and the names of the language
+    model's layers that get them."""
+
+    rank: int
+    alpha: int
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Stage:
-    """The number of optimiser steps, which all stages have."""
+    """What all stages have: the number of optimiser steps, and `lora` in place of training the weights themselves."""
 
     steps: int
+    lora: LoRASettings | None
 
     def for_steps(self, steps: int) -> Self:
         """The same stage with another number of steps; 0 keeps its own."""

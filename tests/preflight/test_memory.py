@@ -24,6 +24,17 @@ def test_the_parts_of_sft_on_one_device_and_on_eight() -> None:
     assert eight.parts["weights"] == one.parts["weights"] and eight.total < 60e9
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("profile", "card"), [("paper_lora", 80), ("small", 24)])
+def test_a_profile_with_lora_fits_its_card(profile: str, card: int) -> None:
+    settings = load_profile(profile)
+    config = json.loads((SHIPPED / f"{settings.base.replace('/', '--')}.json").read_text())
+    for kind in ("sft", "cot_sft", "cot", "hybrid", "evaluate"):
+        memory = memory_of(kind, settings, config)
+        assert memory.total < (card - 3) * 2.0**30, (kind, memory)
+        assert memory.parts.get("optimiser", 0) < memory.parts["weights"] / 5
+
+
 def test_what_must_be_cut_is_said_in_numbers() -> None:
     assert valid_processes("sft", PAPER) == [1, 2, 4, 8, 16, 32, 64]
     fits = list(cuts("sft", PAPER, QWEN_7B, 80 * 2.0**30))
