@@ -24,10 +24,11 @@ train: $(INSTALLED)         ## one run: make train MODE=hybrid SEED=0
 	mkdir -p runs
 	$(BIN)/papermill notebooks/train.ipynb runs/train-$(MODE)-s$(SEED).ipynb -p mode $(MODE) -p seed $(SEED)
 
-lint: $(INSTALLED)          ## ruff, mypy, and notebooks without outputs
+lint: $(INSTALLED)          ## ruff, mypy, the Dockerfile, and notebooks without outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
 lock: $(INSTALLED)          ## writes requirements.lock anew from what is installed
