@@ -262,7 +262,7 @@ def _training(folder: Path, variant: str, seed: int) -> dict[str, Any]:
         if step % 10 == 0:
             row["kl"] = 0.0004 * step
         if step % 40 == 0:
-            row |= {f"greedy/f1/{mode}": 0.6 + 0.001 * step for mode in MODES}
+            row |= {f"greedy/{name}/{mode}": 0.6 + 0.001 * step for mode in MODES for name in ("f1", "reward")}
         rows.append(row)
     _log(folder, rows)
     _validation_rewards(folder, variant, rng)

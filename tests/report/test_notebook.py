@@ -46,7 +46,7 @@ def test_some_runs(tmp_path: Path) -> None:
     assert "21 runs expected, 18 found, 17 finished, 1 unfinished" in page
     for section in ("Runs", "The variants", "Shortcut baselines", "Assumptions", "Environment"):
         assert f"<summary><h2>{section}</h2>" in page and f">{section}</a>" in page
-    assert page.count("<img") == page.count('src="data:image/png;base64,') == 7
+    assert page.count("<img") == page.count('src="data:image/png;base64,') == 10
     # By itself: nothing is loaded, only the page's and the gallery's scripts run, no code is shown, no text is mark-up.
     outside = re.sub(r"data:image/png;base64,[^\"]*", "", page)
     assert not re.search(r"<link|@import|url\(|src=\"?http", outside)

@@ -28,6 +28,13 @@ SLICES = {
 }
 """Columns of the table. Without association, a sample is `neutral` if nothing is hard to see, else `perception`."""
 
+FACETS = {
+    "kind": "kind", "hops": "reasoning hops", "pictures": "images", "n_true": "targets",
+    "difficulties": "perceptual difficulties",
+}  # fmt: skip
+"""Columns of the per-sample scores each of whose values is a slice, `<column>=<value>`; without targets there is no F1
+that a box could raise, so of `n_true` those with targets."""
+
 BUILT_IN = (
     "The trade-off is built into the miniature's world: chains of thought name what an image shows, which is needed "
     "where images are associated, and only costs tokens elsewhere. That it exists here is not a finding."
@@ -37,7 +44,7 @@ BUILT_IN = (
 def members(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     """Which rows of per-sample scores belong to each slice; {} for scores without these columns.
 
-    Besides SLICES: `<hops>/<difficulties>`, from 0/0 to 2/3, for every grade.
+    Besides SLICES: `<hops>/<difficulties>`, from 0/0 to 2/3, for every grade; and those of FACETS.
     """
     if not {"hops", "difficulties"} <= set(table):
         return {}
@@ -46,7 +53,11 @@ def members(table: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     masks |= {f"perception/{grade}": (hops == 0) & (hard == grade) for grade in GRADES[1:]}
     masks |= {"association": hops == 1, "composition": hops == 2}
     masks |= {f"composition/{reach}": table["hops"].to_numpy() == reach for reach in (2, 3)}
-    return masks | {f"{reach}/{grade}": (hops == reach) & (hard == grade) for reach in REACHES for grade in GRADES}
+    masks |= {f"{reach}/{grade}": (hops == reach) & (hard == grade) for reach in REACHES for grade in GRADES}
+    values = [(facet, value) for facet in FACETS for value in sorted(table[facet].unique())]
+    return masks | {
+        f"{f}={value}": (table[f] == value).to_numpy() for f, value in values if (f, value) != ("n_true", 0)
+    }
 
 
 class Measured(NamedTuple):

@@ -10,17 +10,15 @@ from textwrap import wrap
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ..labels import MODES, REFERENCES, REINFORCED, SHORTCUTS, START, look, mode_of, position, rank_of_term
-from ..numbers.collect import PURPOSES, Collection, Run
-from ..numbers.slices import GRADES, REACHES
+from ..labels import MODES, REFERENCES, REINFORCED, SHORTCUTS, look, mode_of, position, rank_of_term
+from ..numbers.collect import Collection, Run
 from ..page.escaping import plain
 from ..page.figure import Picture, save, style
-from .costs import spent_by_stage
 
 CURVES = {
     "reward": "reward, all terms",
@@ -108,76 +106,6 @@ def _shortcut_line(axes: Axes, f1: pd.DataFrame) -> None:
     )
 
 
-def slices(numbers: pd.DataFrame, out: Path) -> Picture:
-    """F1 by perceptual difficulty, a panel per number of hops: direct prompts (solid) and CoT prompts (dashed)."""
-    f1 = numbers[(numbers["benchmark"] == "slices") & (numbers["metric"] == "f1") & numbers["seed"].isna()]
-    names = [variant for variant in (START, "hybrid") if (f1["variant"] == variant).any()]
-    caption = (
-        "F1@0.5 by perceptual difficulties (small target, crowded image, similar objects) and reasoning hops. "
-        "The trade-off is built into the miniature's world."
-    )
-    if not names:
-        return Picture(caption)
-    with style():
-        figure = Figure(figsize=(8.4, 2.9), layout="constrained")
-        for axes, (reach, title) in zip(figure.subplots(1, len(REACHES), sharey=True), REACHES.items(), strict=True):
-            for place, (variant, mode) in enumerate(product(names, MODES)):
-                rows = f1[(f1["variant"] == variant) & (f1["mode"] == mode)].set_index("kind")
-                rows = rows.reindex([f"{reach}/{grade}" for grade in GRADES])
-                value, low, high = (100 * rows[column].to_numpy() for column in ("value", "low", "high"))
-                x = np.asarray(GRADES) + 0.06 * (place - (2 * len(names) - 1) / 2)
-                line = {"color": look(variant).colour, "linestyle": "--" if mode == "cot" else "-"}
-                axes.errorbar(x, value, [value - low, high - value], marker="o", markersize=3.5, elinewidth=0.8, **line)
-            axes.set_title(title)
-            axes.set_xticks(GRADES)
-        figure.axes[0].set_ylabel("F1@0.5, per cent")
-        figure.axes[0].set_ylim(0, 102)
-        figure.supxlabel("number of perceptual difficulties", fontsize=9, color="#444444")
-        handles = [
-            Line2D(
-                [],
-                [],
-                color=look(v).colour,
-                linestyle="--" if m == "cot" else "-",
-                label=f"{look(v).label}, {MODES[m]}",
-            )
-            for v, m in product(names, MODES)
-        ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
-    return save(figure, out, "slices", caption)
-
-
-def stages(numbers: pd.DataFrame, out: Path) -> Picture:
-    """Minutes of every stage, and (pale) of its evaluation, as bars."""
-    spent = spent_by_stage(numbers)
-    caption = "Minutes of a stage (full colour) and of its evaluation (pale): one run, the mean over seeds."
-    if not len(spent):
-        return Picture(caption)
-    minutes = (spent["seconds"].unstack("variant") / 60).reindex(PURPOSES)
-    names = sorted(minutes.columns, key=lambda variant: (variant != "data", position(variant)))
-    with style():
-        figure = Figure(figsize=(8.4, 0.24 * len(names) + 0.6), layout="constrained")
-        axes = figure.subplots()
-        for place, name in enumerate(names):
-            before = 0.0
-            for purpose, value in minutes[name].dropna().items():
-                pale = 0.45 if purpose == "evaluation" else 1.0
-                axes.barh(
-                    place, value, left=before, color=look(name).colour if name != "data" else "#8c8c8c", alpha=pale
-                )
-                before += value
-            label = " + ".join(f"{value:.1f}" for value in minutes[name].dropna())
-            axes.annotate(label, (before, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
-        axes.set_yticks(range(len(names)), [name if name == "data" else look(name).label for name in names])
-        axes.tick_params(axis="y", length=0)
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
-        axes.grid(visible=True, axis="x")
-        axes.set_xlabel("minutes")
-        axes.margins(x=0.09, y=0.02)
-    return save(figure, out, "stages", caption)
-
-
 def loss_curves(collection: Collection, out: Path) -> Picture:
     """Loss of the supervised stages, step by step (faint) and as a moving mean over seeds."""
     runs = [run for run in _trained(collection) if mode_of(run.variant) not in REINFORCED and "loss" in run.log()]
@@ -198,31 +126,45 @@ def loss_curves(collection: Collection, out: Path) -> Picture:
 
 
 def greedy_curves(collection: Collection, out: Path) -> Picture:
-    """Greedy F1 on the same validation samples on the way from the common start, a panel a mode."""
-    logs = [(run.variant, run.log()) for run in _trained(collection) if mode_of(run.variant) in REFERENCES]
-    logs = [(variant, log) for variant, log in logs if any(f"greedy/f1/{mode}" in log for mode in MODES)]
+    """Greedy F1 and reward on the same validation samples on the way from the common start, a panel a mode."""
+    logs = [(run, run.log()) for run in _trained(collection) if mode_of(run.variant) in REFERENCES]
+    points = pd.concat([pd.DataFrame(), *(_watched(run, log) for run, log in logs if len(log))])
     caption = (
-        "Mean F1@0.5 of greedy answers to the same validation samples, by the share of the training that is done: "
-        "each seed (faint) and the mean over seeds. Fewer samples than in the tables, and none of theirs."
+        "Mean F1@0.5 and mean reward of greedy answers to the same validation samples, by the share of the training "
+        "that is done: the mean over seeds. Fewer samples than in the tables, and none of theirs."
     )
-    if not logs:
+    if not len(points):
         return Picture(caption)
+    names = sorted(points["variant"].unique(), key=position)
+    measures = [measure for measure in WATCHED if (points["measure"] == measure).any()]
     with style():
-        figure = Figure(figsize=(8.4, 3.0), layout="constrained")
-        for axes, (mode, name) in zip(figure.subplots(1, len(MODES), sharey=True), MODES.items(), strict=True):
-            for variant in sorted({variant for variant, _ in logs}, key=position):
-                _curve(axes, [_watched(log, mode) for name, log in logs if name == variant], look(variant).colour)
-            axes.set_title(f"{name} prompts")
+        figure = Figure(figsize=(8.4, 2.3 * len(measures) + 0.4), layout="constrained")
+        panels = figure.subplots(len(measures), len(MODES), squeeze=False, sharex=True, sharey="row")
+        for (row, measure), (column, mode) in product(enumerate(measures), enumerate(MODES)):
+            axes = panels[row][column]
+            drawn = points[(points["measure"] == measure) & (points["mode"] == mode)]
+            sns.lineplot(
+                drawn, x="done", y="value", hue="variant", hue_order=names, errorbar=None, marker="o", markersize=4,
+                palette={name: look(name).colour for name in names}, legend=False, ax=axes,
+            )  # fmt: skip
+            axes.set_title(f"{MODES[mode]} prompts" if not row else "")
             axes.set_xlabel("per cent of the training")
-        figure.axes[0].set_ylabel("F1@0.5, per cent")
-        _variant_legend(figure, [variant for variant, _ in logs])
+            axes.set_ylabel(WATCHED[measure])
+        variant_legend(figure, names)
     return save(figure, out, "greedy", caption)
 
 
-def _watched(log: pd.DataFrame, mode: str) -> pd.Series:
-    """F1 in per cent, by the per cent of the training that was done."""
-    f1 = 100 * log.get(f"greedy/f1/{mode}", pd.Series(dtype=float)).dropna()
-    return f1.set_axis(100 * f1.index / log["total_steps"].iloc[-1])
+WATCHED = {"f1": "F1@0.5", "reward": "reward"}
+
+
+def _watched(run: Run, log: pd.DataFrame) -> pd.DataFrame:
+    """One row a measure, mode and watched step: value, and the per cent of the training that was `done`."""
+    parts = []
+    for measure, mode in product(WATCHED, MODES):
+        values = log.get(f"greedy/{measure}/{mode}", pd.Series(dtype=float)).dropna()
+        done = 100 * values.index / log["total_steps"].iloc[-1]
+        parts.append(pd.DataFrame({"done": done, "value": values.to_numpy(), "measure": measure, "mode": mode}))
+    return pd.concat(parts).assign(variant=run.variant)
 
 
 def reward_curves(collection: Collection, out: Path) -> Picture:
@@ -251,7 +193,7 @@ def reward_curves(collection: Collection, out: Path) -> Picture:
         for axes in panels[len(titles) :]:
             axes.remove()
         figure.supxlabel("optimiser step", fontsize=9, color="#444444")
-        _variant_legend(figure, [run.variant for run, _ in logs])
+        variant_legend(figure, [run.variant for run, _ in logs])
     return save(figure, out, "rewards", caption)
 
 
@@ -269,6 +211,6 @@ def _curve(axes: Axes, of_seeds: Sequence[pd.Series], colour: str) -> None:
     axes.plot(smooth.index, smooth, color=colour)
 
 
-def _variant_legend(figure: Figure, variants: Iterable[str]) -> None:
+def variant_legend(figure: Figure, variants: Iterable[str]) -> None:
     handles = [Patch(color=look(v).colour, label=look(v).label) for v in sorted({*variants}, key=position)]
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 4), handlelength=1.2)
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 6), handlelength=1.2)

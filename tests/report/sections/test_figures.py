@@ -10,9 +10,10 @@ from PIL import Image
 from gemvg_repro.grounding.errors import errors_of
 from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Sample
 from gemvg_repro.miniature.dataset import Recipe, generate
+from gemvg_repro.report.claims.claims import judge
 from gemvg_repro.report.numbers.collect import Collection, collect
 from gemvg_repro.report.numbers.table import numbers
-from gemvg_repro.report.sections import figures, predictions
+from gemvg_repro.report.sections import answers, comparisons, figures, predictions
 from gemvg_repro.runs import gallery
 
 from .. import synthetic
@@ -33,7 +34,9 @@ def test_figures_are_saved_and_the_same_again(collection: Collection, measured: 
     pdfs = [(tmp_path / folder / "figures" / "bars.pdf").read_bytes() for folder in "ab"]
     assert pdfs[0] == pdfs[1]
     assert figures.loss_curves(collection, tmp_path).png
-    assert figures.slices(measured, tmp_path).png and figures.stages(measured, tmp_path).png
+    assert comparisons.forest(judge(collection, resamples=20), tmp_path).png
+    assert comparisons.chains_of_thought(measured, tmp_path).png and comparisons.cost_and_score(measured, tmp_path).png
+    assert answers.errors(collection, tmp_path).png and answers.box_counts(collection, tmp_path).png
     assert figures.reward_curves(collection, tmp_path).png and figures.greedy_curves(collection, tmp_path).png
     assert predictions.drawings(collection, tmp_path).png
     assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".pdf", ".png"}
@@ -42,8 +45,11 @@ def test_figures_are_saved_and_the_same_again(collection: Collection, measured: 
 def test_without_runs(tmp_path: Path) -> None:
     pictures = (
         figures.bars(numbers(NOTHING), tmp_path),
-        figures.slices(numbers(NOTHING), tmp_path),
-        figures.stages(numbers(NOTHING), tmp_path),
+        comparisons.forest(judge(NOTHING), tmp_path),
+        comparisons.chains_of_thought(numbers(NOTHING), tmp_path),
+        comparisons.cost_and_score(numbers(NOTHING), tmp_path),
+        answers.errors(NOTHING, tmp_path),
+        answers.box_counts(NOTHING, tmp_path),
         figures.loss_curves(NOTHING, tmp_path),
         figures.reward_curves(NOTHING, tmp_path),
         figures.greedy_curves(NOTHING, tmp_path),
