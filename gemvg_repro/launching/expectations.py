@@ -45,11 +45,11 @@ def _expectations(jobs: Sequence[Job], resources: Resources) -> Iterator[Expecta
         profile, kind = job.spec.profile, job.kind
         config = base_config(profile)
         shape, steps = ModelShape.of(config), int(job.parameters.get("steps") or 0)
-        by_gpu = {name: expected(kind, profile, shape, gpu, needs.gpus, steps) for name, gpu in DEVICES.items()}
-        if (key := (kind, profile.name, needs.gpus)) not in memory:
+        by_gpu = {name: expected(kind, profile, shape, gpu, needs.gpus_in_all, steps) for name, gpu in DEVICES.items()}
+        if (key := (kind, profile.name, needs.gpus_in_all)) not in memory:
             from ..preflight.estimates import memory_of  # torch, which takes seconds
 
-            memory[key] = memory_of(kind, profile, config, needs.gpus).total
+            memory[key] = memory_of(kind, profile, config, needs.gpus_in_all).total
         yield Expectation(job, needs, by_gpu, memory[key])
 
 
@@ -63,7 +63,7 @@ def table(each: Sequence[Expectation]) -> Table:
         cost = next(iter(one.by_gpu.values()))
         hours = [f"{of_gpu.hours:.1f}" for of_gpu in one.by_gpu.values()]
         numbers = (f"{one.memory / GB:.0f}", f"{cost.disk / GB:.0f}", f"{cost.save_s:.0f}")
-        rows.add_row(one.job.name, str(one.needs.gpus), *hours, *numbers)
+        rows.add_row(one.job.name, str(one.needs.gpus_in_all), *hours, *numbers)
     total = [f"{sum(one.by_gpu[name].hours for one in each):.0f}" for name in DEVICES]
     disk = sum(next(iter(one.by_gpu.values())).disk for one in each)
     rows.add_row("in all", "", *total, "", f"{disk / GB:.0f}", "")

@@ -1,4 +1,7 @@
-"""Starting the processes of a training by torch.distributed.run: they end with the process that starts them."""
+"""Starting the processes of a training by torch.distributed.run: they end with the process that starts them.
+
+There are as many on each node of the job (`nodes`).
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,14 @@ from typing import Any
 import psutil
 
 from ..files.validation import printable
+from .nodes import node_count, torchrun_on_nodes
 from .notebook import MAX_ERROR_CHARACTERS, die_with_parent
 
 PROCESSES = "TRAINING_PROCESSES"
-"""The environment variable that says how many processes train; without it, one for each GPU."""
+"""The environment variable that says how many processes train on a node; without it, one for each GPU."""
+
+ERRORS = "processes-error.json"
+"""The error file of torch's launcher; of several nodes each adds its number."""
 
 SHUTDOWN_S = 5
 """After one process has ended by an error, the others, which ignore SIGTERM as Slurm sends it too, are killed."""
@@ -28,8 +35,9 @@ class ProcessFailed(RuntimeError):
 
 
 def process_count(gpus: int) -> int:
-    """How many processes train: as the environment says; else one for each GPU that this process sees, or one."""
-    return int(os.environ.get(PROCESSES) or max(gpus, 1))
+    """How many processes train: on each node as many as the environment says; else one for each GPU that this process
+    sees, or one."""
+    return node_count() * int(os.environ.get(PROCESSES) or max(gpus, 1))
 
 
 def run_processes(
@@ -50,8 +58,8 @@ def run_processes(
         ProcessFailed: with the error of the process that failed first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    errors = folder / "processes-error.json"
-    for old in folder.glob(errors.name):
+    errors = folder / ERRORS
+    for old in folder.glob(f"{errors.name}*"):
         old.unlink()
     environment = os.environ | {"TORCHELASTIC_ERROR_FILE": str(errors)}
     done = None
@@ -77,9 +85,12 @@ def run_processes(
 
 
 def _launcher(count: int) -> list[str]:
-    """The command of torch's launcher on this machine, without the module."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    return [*torchrun, "--signals-to-handle=SIGINT", f"--shutdown-timeout={SHUTDOWN_S}"]
+    """The command of torch's launcher, without the module."""
+    options = ["--signals-to-handle=SIGINT", f"--shutdown-timeout={SHUTDOWN_S}"]
+    options += [f"--nproc-per-node={count // node_count()}"]
+    if node_count() > 1:
+        return torchrun_on_nodes(options)
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", *options]
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
@@ -94,7 +105,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 def _error(folder: Path, status: int) -> str:
     """The error of the process that failed first, or the end of the log where it left none: it was killed."""
-    messages = [json.loads(file.read_text())["message"] for file in folder.glob("processes-error.json*")]
+    messages = [json.loads(file.read_text())["message"] for file in folder.glob(f"{ERRORS}*")]
     log = folder / "processes.log"
     if messages:
         first = min(messages, key=lambda message: int(message["extraInfo"]["timestamp"]))

@@ -141,4 +141,4 @@ def _is_outdated(report: JobStatus, statuses: Sequence[JobStatus]) -> bool:
 
 def gpu_hours(arrays: Sequence[Array]) -> float:
     """The most that the arrays may take, if each run takes one attempt."""
-    return sum(a.needs.gpus * a.needs.timeout_min / 60 * sum(job is not None for job in a.jobs) for a in arrays)
+    return sum(a.needs.gpus_in_all * a.needs.timeout_min / 60 * sum(job is not None for job in a.jobs) for a in arrays)

@@ -16,6 +16,7 @@ from ..runs.snapshot import Snapshot
 from ..study.plan import Job
 from ..study.resources import Needs, Resources
 from .endings import SETUP_FAILED
+from .nodes import script_lines
 from .slurm import SlurmError, cluster_name, plain_environment, submit_script
 from .slurm_arrays import Array
 from .slurm_checks import check_script, check_time, check_visible
@@ -27,6 +28,8 @@ USER_DEFAULTS = ("partition", "account", "qos", "constraint")
 
 MAX_TIMEOUTS = 10**6
 """submitit's limit, of no effect: `Attempt` limits the time-outs itself."""
+
+FIRST_NODE = ("--nodes=1", "--ntasks=1", "--relative=0")
 
 _TRAP = f"""trap 'echo "{SETUP_FAILED} with exit code $? at: $BASH_COMMAND"' EXIT"""
 
@@ -138,6 +141,7 @@ class Submitter:
             "set +e",
             # The code that was launched is imported, from the working folder as from PYTHONPATH.
             f"export PYTHONPATH={shlex.quote(str(self._code.folder))}${{PYTHONPATH:+:$PYTHONPATH}}",
+            *(script_lines() if array.needs.nodes > 1 else []),
         ]
 
     def _executor(self, number: int, array: Array, ids: Mapping[int, str]) -> Any:
@@ -148,6 +152,7 @@ class Submitter:
         optional = {
             "mem": f"{round(needs.mem_gb * 1024)}M" if needs.mem_gb else None,
             "gpus_per_node": needs.gpus or None,
+            "ntasks_per_node": 1 if needs.nodes > 1 else None,
             "partition": needs.partition,
             "account": needs.account,
             "qos": needs.qos,
@@ -157,14 +162,15 @@ class Submitter:
         executor.update_parameters(
             job_name=array.name,
             time=needs.timeout_min,
+            nodes=needs.nodes,
             cpus_per_task=cpus,
             signal_delay_s=needs.slurm_signal_s,
             array_parallelism=needs.parallel or len(array.jobs),
             comment=comment_of(self._launch, number),
             stderr_to_stdout=True,
             setup=self._setup(number, array),
-            # Since 22.05 srun does not take the job's --cpus-per-task over.
-            srun_args=[f"--cpus-per-task={cpus}", "--export=ALL"],
+            # Since 22.05 srun does not take the job's --cpus-per-task over. The run's owner is on the first node.
+            srun_args=[f"--cpus-per-task={cpus}", "--export=ALL", *(FIRST_NODE if needs.nodes > 1 else [])],
             additional_parameters={
                 "chdir": str(self._code.folder),
                 "export": "ALL",

@@ -33,11 +33,12 @@ class Needs(BaseModel):
     """What one run requests of the cluster, in sbatch's terms.
 
     Attributes:
-        gpus: a node.
+        nodes: of a training, which runs as many processes on each; other runs take one.
+        gpus: on each node.
         gpu: the kind of them (study/devices.py), by which memory and hours are estimated before a run is submitted;
             where a partition has several kinds, `constraint` chooses.
         cpus: None: as many as the run has threads.
-        mem_gb: of memory; None: the cluster's default.
+        mem_gb: of memory on each node; None: the cluster's default.
         timeout_min: the time limit of one attempt; a run that needs more is requeued and goes on.
         cpu_fallback: let a run that requests GPUs and sees fewer compute with what it sees; else it stops.
         signal_s: seconds before the limit at which the run is told to save; None: as its saves turn out to need.
@@ -51,6 +52,7 @@ class Needs(BaseModel):
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
+    nodes: int = Field(default=1, ge=1)
     gpus: int = Field(default=0, ge=0)
     gpu: str | None = None
     cpus: int | None = Field(default=None, ge=1)
@@ -79,6 +81,11 @@ class Needs(BaseModel):
                 f" expected timeout_min {-(-least // 60)} or more{', or a smaller signal_s' if self.signal_s else ''}"
             )
         return self
+
+    @property
+    def gpus_in_all(self) -> int:
+        """On all nodes."""
+        return self.nodes * self.gpus
 
     @property
     def slurm_signal_s(self) -> int:
@@ -126,4 +133,9 @@ class Resources(Needs):
     def needs(self, kind: str) -> Needs:
         """What a run of this kind needs."""
         general = {name: getattr(self, name) for name in Needs.model_fields}
-        return Needs.model_validate({**general, **self.kinds.get(kind, {})})
+        if kind not in TRAINED:
+            general["nodes"] = 1
+        needs = Needs.model_validate({**general, **self.kinds.get(kind, {})})
+        if needs.nodes > 1 and kind not in TRAINED:
+            raise ValueError(f"kinds: {kind} asks for {needs.nodes} nodes; only a training takes more than one")
+        return needs

@@ -111,7 +111,7 @@ def micro_batch(rows: int, most: int, unit: int = 1) -> int:
         valid = ", ".join(str(n) for n in range(1, units + 1) if units % n == 0)
         raise Refused(
             f"{count()} processes cannot share a batch of {rows}{f' in groups of {unit}' if unit > 1 else ''};"
-            f" possible numbers of processes: {valid}. Set `gpus` accordingly"
+            f" possible numbers of processes: {valid}. Set `gpus` (and `nodes`) accordingly"
         )
     share = rows // count()
     return max(size for size in range(1, min(most, share) + 1) if share % size == 0)

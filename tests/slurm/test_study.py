@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
 import yaml
+from safetensors.torch import load_file
 
 from gemvg_repro.report.claims.claims import judge
 from gemvg_repro.report.numbers.collect import collect
@@ -27,7 +30,7 @@ from .conftest import ON_A_CLUSTER, PATIENCE_S, Study
 
 pytestmark = [*ON_A_CLUSTER, pytest.mark.slow]
 
-GRID = {
+GRID: dict[str, Any] = {
     "scientific": {"mode": ["sft", "cot_sft", "cot", "direct", "hybrid"]},
     "nuisance": {"seed": [0]},
     "fixed": {"profile": "small", "samples": 20},
@@ -133,3 +136,33 @@ def test_the_study_through_slurm_preempted_in_sft_and_in_grpo_has_the_local_runs
     assert set(COSTS) <= set(measured[0]["metric"])
     ours, theirs = (table[~table["metric"].isin(OF_TIME)].reset_index(drop=True) for table in measured)
     pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_two_nodes_train_one_run_preempted_and_requeued_to_the_undisturbed_numbers(real: Study) -> None:
+    file = real.root / "sweeps" / "miniature.yaml"
+    of_training = {"scientific": {"mode": ["sft"]}, "fixed": {**GRID["fixed"], "steps": 20}}
+    file.write_text(yaml.safe_dump({**GRID, **of_training}))
+    here, only = real.root / "local" / "runs", ("--only", "sft-s0")
+    local = real.start("--cluster", "local", "--runs", str(here), *only)
+    out, error = local.communicate(timeout=3 * PATIENCE_S)
+    assert (local.returncode, error) == (0, ""), out + error
+
+    nodes = {"nodes": 2, "gpus": 2, "cpu_fallback": True, "setup": ["export TRAINING_PROCESSES=2"]}
+    file.write_text(yaml.safe_dump({**GRID, **of_training, "resources": {**GRID["resources"], **nodes}}))
+    real.submitted("-y", *only)
+    folder = real.jobs()["sft-s0"].folder
+    real.until_logged("sft-s0", 1)
+    job = real.states(*only)["sft-s0"]["job"]
+    steps = real.cluster.ask("squeue", "-h", "-s", "-j", job, "-o", "%N").splitlines()
+    assert "n[1-2]" in steps, "the processes are on both nodes"
+    preempt(real, "sft-s0")
+    assert real.until_over(*only)["sft-s0"]["state"] == "finished"
+    assert "Restarts=1 " in real.cluster.ask("scontrol", "show", "job", job)
+
+    assert json.loads((folder / "environment.json").read_text())["processes"] == 4
+    alone = here / folder.name
+    logs = [pd.read_json(run / "log.jsonl", lines=True) for run in (folder, alone)]
+    assert list(logs[0]["step"]) == [*range(1, 21)]
+    assert list(logs[0]["loss"]) == pytest.approx(list(logs[1]["loss"]), rel=1e-5)
+    ours, theirs = (load_file(run / "model" / "model.safetensors") for run in (folder, alone))
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) < 1e-6
