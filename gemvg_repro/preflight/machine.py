@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-import psutil
 import torch
 from packaging.requirements import Requirement
 
 from ..runs.environment import LIBRARIES
+from .host_memory import available_memory
 
 _TRIAL_BYTES = 128 * 2**20
 
@@ -28,7 +28,7 @@ class Machine:
         gpus: how many there are, each with `gpu_memory` bytes; 0 computes on the CPU.
         named: whether they were named, and may be elsewhere: then nothing is said of this machine's own.
         bf16: whether they compute in bfloat16.
-        host_memory: bytes that are available.
+        host_memory: bytes that are available, within the limits of its cgroups.
         disk: bytes that are free below the folder of runs, and how many a second are written there.
         versions: of the libraries that are installed.
         pinned: those that the project pins.
@@ -57,7 +57,7 @@ class Machine:
             gpu_memory=float(smallest) if gpu_memory is None else gpu_memory,
             named=gpu_memory is not None,
             bf16=not seen or torch.cuda.is_bf16_supported(),
-            host_memory=float(psutil.virtual_memory().available),
+            host_memory=available_memory(),
             disk=disk,
             write_rate=rate,
             versions={name: _version(name) for name in LIBRARIES},
