@@ -43,6 +43,7 @@ from .out_of_memory import cuts_named
 from .peak_memory import peak_memory
 from .prerequisites import ensure
 from .supervised import first_of_each_scene, prompts_of, supervised_stage, with_best_draws
+from .tensorboard import TensorBoard
 from .validation_rewards import sampled_rewards, write_table
 from .watching import GreedyWatch
 from .weights import initial_weights
@@ -147,6 +148,7 @@ class _Recorder:
     def __init__(self, run: Run, mode: str) -> None:
         self._run = run
         self._log = run.log()
+        self._tensorboard = TensorBoard(run.folder)
         self._print = ProgressPrinter(mode)
         self.seconds_before = 0.0
         self._last: dict[str, Any] | None = None
@@ -170,6 +172,7 @@ class _Recorder:
     def step(self, entry: dict[str, Any]) -> None:
         """Called with the log entry of a step."""
         self._log.append({**entry, "seconds": round(entry["seconds"] + self.seconds_before, 3)})
+        self._tensorboard.write(entry)
         self._last = entry
         measures = self._write_progress(entry)
         self._print(entry["step"], entry["total_steps"], entry["seconds_left"], measures)
