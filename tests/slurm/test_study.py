@@ -142,8 +142,8 @@ def test_two_nodes_train_one_run_preempted_and_requeued_to_the_undisturbed_numbe
     file = real.root / "sweeps" / "miniature.yaml"
     of_training = {"scientific": {"mode": ["sft"]}, "fixed": {**GRID["fixed"], "steps": 20}}
     file.write_text(yaml.safe_dump({**GRID, **of_training}))
-    here, only = real.root / "local" / "runs", ("--only", "sft-s0")
-    local = real.start("--cluster", "local", "--runs", str(here), *only)
+    here, only = real.root / "local" / "runs", ("--only", "sft-s0", "--only", "!report")
+    local = real.start("--cluster", "local", "--runs", str(here), *only, TRAINING_PROCESSES="4")
     out, error = local.communicate(timeout=3 * PATIENCE_S)
     assert (local.returncode, error) == (0, ""), out + error
 
@@ -165,4 +165,4 @@ def test_two_nodes_train_one_run_preempted_and_requeued_to_the_undisturbed_numbe
     assert list(logs[0]["step"]) == [*range(1, 21)]
     assert list(logs[0]["loss"]) == pytest.approx(list(logs[1]["loss"]), rel=1e-5)
     ours, theirs = (load_file(run / "model" / "model.safetensors") for run in (folder, alone))
-    assert max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) < 1e-6
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) < 1e-5  # 1e-6 was seen, of 20 steps

@@ -53,5 +53,6 @@ def _spent(run: Run) -> dict[str, float]:
         costs["attempts"] = 1 + len(environment.get("earlier", ()))
     gpus = [device for device in environment.get("devices", ()) if device != "cpu"]
     if gpus and "seconds" in costs:
-        costs["gpu_hours"] = costs["seconds"] / 3600 * len(gpus)
+        used = max(len(gpus), environment.get("processes", 1))  # the devices are those of the first node
+        costs["gpu_hours"] = costs["seconds"] / 3600 * used
     return costs
