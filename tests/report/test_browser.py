@@ -6,11 +6,14 @@ import html
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from gemvg_repro.report.page.html import export_html
 from gemvg_repro.study.grid import Grid
@@ -136,3 +139,58 @@ def test_the_page_has_something_to_see(page: Path, tmp_path: Path) -> None:
     dark = (pixels < 128).mean(axis=1)
     assert (dark > 0).mean() > 0.2, "there are lines of text or figures over the page"
     assert 0.005 < dark.mean() < 0.5
+
+
+SERIOUS = ("critical", "serious")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+@pytest.fixture(params=[1440, 390])
+def view(request: pytest.FixtureRequest, browser: Browser, page: Path) -> Iterator[Page]:
+    """The page at a width; neither an error nor a request may have come of its use, and it never scrolls sideways."""
+    context = browser.new_context(viewport={"width": request.param, "height": 900}, has_touch=True)
+    view, errors, requests = context.new_page(), list[str](), list[str]()
+    view.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    view.on("pageerror", lambda error: errors.append(str(error)))
+    view.on("request", lambda each: None if each.url.startswith("data:") else requests.append(each.url))
+    view.goto(page.as_uri())
+    yield view
+    assert view.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert not errors and requests == [page.as_uri()]
+    context.close()
+
+
+def test_by_mouse_keyboard_and_touch(view: Page) -> None:
+    opened = view.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    assert 0 < opened < 3000, "milliseconds until the page is loaded"
+    section, summary = view.locator("details#the-variants"), view.locator("details#the-variants > summary")
+    unfolded = "each => each.open"
+    for use in (summary.click, summary.tap, lambda: summary.press("Enter")):
+        before = section.evaluate(unfolded)
+        use()  # type: ignore[no-untyped-call]
+        assert section.evaluate(unfolded) is not before
+    section.evaluate("each => { each.open = true }")
+    term = section.locator("button.term").first
+    for use in (term.click, term.tap, lambda: term.press("Enter")):
+        use()
+        assert section.locator(".definition:popover-open").count() == 1
+        view.keyboard.press("Escape")
+        assert section.locator(".definition:popover-open").count() == 0
+    view.locator("nav a", has_text="Assumptions").click()
+    assert view.locator("details#assumptions").evaluate(unfolded)
+    assert view.locator("nav").bounding_box()["y"] <= 0, "the contents stay in sight"  # type: ignore[index]
+    view.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert view.locator("details:not([open])").count() == 0
+
+
+def test_contrast_and_labels(view: Page) -> None:
+    """All sections are open: what is folded, axe does not see."""
+    view.locator("nav .fold").click()
+    broken = Axe().run(view, options={"resultTypes": ["violations"]}).response["violations"]
+    serious = [(each["id"], each["nodes"][0]["html"][:200]) for each in broken if each["impact"] in SERIOUS]
+    assert not serious

@@ -59,6 +59,11 @@
     term.addEventListener("pointerenter", (event) => {
       if (event.pointerType === "mouse" && !open()) definition.showPopover({ source: term });
     });
+    term.addEventListener("click", (event) => { // a mouse has opened it by hovering: its click must not close it
+      if (event.pointerType !== "mouse") return;
+      event.preventDefault();
+      if (!open()) definition.showPopover({ source: term });
+    });
     term.addEventListener("pointerleave", (event) => {
       if (event.pointerType === "mouse" && open()) definition.hidePopover();
     });

@@ -99,14 +99,18 @@ class Table:
             why = code_in_html(" ".join(self.notes) or "Not run yet.")
             return f'<p class="not-run">{escaped_html(self.caption, 300)} {why}</p>'
         kind = "report text" if self.prose else "report"
-        heads = _Heads(self.name)
-        styler = self._styler(_html, heads.html).set_table_attributes(f'class="{kind}"').set_uuid(self.name)
+        definitions: list[str] = []
+        styler = (
+            self._styler(_html, _heads(self.name, definitions))
+            .set_table_attributes(f'class="{kind}"')
+            .set_uuid(self.name)
+        )
         notes = "".join(f"<p>{code_in_html(note)}</p>" for note in self._all_notes())
         caption = escaped_html(self.caption, 1000)
         table = _EMPTY_HEAD.sub(r"<td\1></td>", styler.to_html())
         wide = f'<div class="wide" role="group" tabindex="0" aria-label="{caption}">{table}</div>'
         return (
-            f'<figure class="report"><figcaption>{caption}</figcaption>{wide}{"".join(heads.definitions)}'
+            f'<figure class="report"><figcaption>{caption}</figcaption>{wide}{"".join(definitions)}'
             f'<div class="notes">{notes}</div></figure>'
         )
 
@@ -201,20 +205,21 @@ def code_in_html(text: str) -> str:
     return _CODE.sub(r"<code>\1</code>", escaped_html(text, 1000))
 
 
-class _Heads:
-    """The heads of a table as HTML; `definitions` are the elements that those of measures show."""
+def _heads(table: str, definitions: list[str]) -> Callable[[object], str]:
+    """Sets the heads of a table as HTML, and adds to `definitions` the elements that those of measures show.
 
-    def __init__(self, table: str) -> None:
-        self._table = table
-        self.definitions: list[str] = []
+    A function, since a Styler copies whatever else it is given, and what it adds would be lost.
+    """
 
-    def html(self, text: object) -> str:
-        head = escaped_html(text).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")
+    def head(text: object) -> str:
+        label = escaped_html(text).replace(" ↑", "&nbsp;↑").replace(" ↓", "&nbsp;↓")
         if not (meaning := definition(str(text))):
-            return head
-        name = f"{self._table}-{len(self.definitions) + 1}"
-        self.definitions.append(f'<div popover id="{name}" class="definition">{escaped_html(meaning, 1000)}</div>')
-        return f'<button type="button" class="term" popovertarget="{name}">{head}</button>'
+            return label
+        name = f"{table}-{len(definitions) + 1}"
+        definitions.append(f'<div popover id="{name}" class="definition">{escaped_html(meaning, 1000)}</div>')
+        return f'<button type="button" class="term" popovertarget="{name}">{label}</button>'
+
+    return head
 
 
 def _html(cell: Cell) -> str:
