@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from gemvg_repro.launching.notebook import PAPERMILL
+from gemvg_repro.report.numbers.costs import PARTS
 from tools.faults import Study
 
 from .stages.test_refusals import snapshot
@@ -80,6 +81,10 @@ def test_training_leaves_a_model_a_log_and_rewards(runs: Path) -> None:
     assert set(rewards["when"]) == {"before", "after"} and set(rewards["mode"]) == {"direct", "cot"}
     assert (run / "model" / "model.safetensors").is_file()
     assert not (run / "checkpoints").exists()
+    cost = json.loads((run / "result.json").read_text())["cost"]
+    parts = [cost[f"seconds_{part}"] for part in PARTS]
+    assert min(parts) > 0 and 0.5 * cost["seconds_of_steps"] < sum(parts) <= cost["seconds_of_steps"]
+    assert cost["tokens_per_second"] == pytest.approx(cost["tokens_trained"] / cost["seconds_of_steps"], rel=0.01)
 
 
 def test_evaluation_leaves_predictions_scores_and_a_gallery(runs: Path) -> None:

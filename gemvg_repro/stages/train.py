@@ -252,8 +252,8 @@ def _train_grpo(
 
 
 def _result(spec: RunSpec[TrainParameters], log: Log, seconds: float, cost: Mapping[str, float]) -> dict[str, Any]:
-    """The run's last measures and its cost; of GRPO two counts of FLOPs (see `training.compute_matching`), and the
-    tokens of its rollouts."""
+    """The run's last measures, its cost and its speed; of GRPO two counts of FLOPs (see `training.compute_matching`),
+    and the tokens of its rollouts."""
     steps, grpo = log.records(), spec.profile.grpo
     last = steps[-1] if steps else {}
     tokens = int(last.get("tokens", 0))
@@ -276,5 +276,17 @@ def _result(spec: RunSpec[TrainParameters], log: Log, seconds: float, cost: Mapp
             **flops,
             **{name: round(cost[name]) for name in cost if name.startswith("peak_")},
             "tokens_generated": round(generated),
+            **_speed(steps, tokens),
         },
+    }
+
+
+def _speed(steps: Sequence[Mapping[str, Any]], tokens: int) -> dict[str, float]:
+    """The seconds of all steps, of each of their parts, and the tokens that were trained on in each of them."""
+    in_all = float(steps[-1]["seconds"]) if steps else 0.0
+    parts = pd.DataFrame(steps).filter(regex="^seconds_(?!left)").sum()
+    return {
+        "seconds_of_steps": in_all,
+        **{str(name): round(float(seconds), 3) for name, seconds in parts.items()},
+        "tokens_per_second": round(tokens / in_all, 1) if in_all else 0.0,
     }

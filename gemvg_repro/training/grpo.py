@@ -27,6 +27,7 @@ from .optimisers import stage_optimiser
 from .out_of_memory import train_or_save
 from .prefix_sharing import SharedPrefixGRPOTrainer
 from .settings import GRPOForm, GRPOSettings
+from .step_times import StepTimes, TimedSteps
 from .token_logprobs import score_labelled_tokens_only
 from .trainer_setup import Record, StepLog, Watch, on_one_device, shared_arguments, watch_nothing
 
@@ -47,7 +48,7 @@ _LOGGED = {
 RewardFunction = Callable[..., list[float]]
 
 
-class GroundingGRPOTrainer(FormMixin, ResumesExactly, SharedPrefixGRPOTrainer):
+class GroundingGRPOTrainer(TimedSteps, FormMixin, ResumesExactly, SharedPrefixGRPOTrainer):
     """TRL's GRPOTrainer with exact resuming, shared prefixes, and groups and rewards as the variant's form says."""
 
 
@@ -179,6 +180,7 @@ def train_grpo(
         return {**({"kl": kl()} if due else {}), **watch(step)}
 
     prompts = prompt_dataset(samples, modes, settings.steps * form.samples(settings.prompts), seed)
+    times = StepTimes()
     trainer = GroundingGRPOTrainer(
         model=model,
         reward_funcs=reward_functions(samples, processor),
@@ -186,12 +188,12 @@ def train_grpo(
         train_dataset=prompts,
         processing_class=processor,
         optimizers=(stage_optimiser(model, settings), None),
-        callbacks=[StepLog(record, _LOGGED, measure), StopOnRequest(stop, settings.iterations)],
+        callbacks=[StepLog(record, _LOGGED, times, measure), times, StopOnRequest(stop, settings.iterations)],
     )
     trainer.form, trainer.shares = form, prefix_sharing
     score_labelled_tokens_only(model, ("log_probs", "entropy"), settings.temperature)
     trainer.remove_callback(PrinterCallback)
     trainer.data_collator = PromptCollator(processor)
     trainer.items = [PromptRow(i, samples[i], mode) for i, mode in zip(prompts["index"], prompts["mode"], strict=True)]
-    trainer.on_sealed = on_sealed
+    trainer.on_sealed, trainer.times = on_sealed, times
     train_or_save(trainer, processes.from_first(lambda: resume_point(folder)), settings.iterations)

@@ -21,6 +21,7 @@ from .loading import CollatesItems
 from .optimisers import stage_optimiser
 from .out_of_memory import train_or_save
 from .settings import SFTSettings
+from .step_times import StepTimes, TimedSteps
 from .token_logprobs import score_labelled_tokens_only
 from .trainer_setup import Record, StepLog, Watch, on_one_device, shared_arguments, watch_nothing
 
@@ -34,7 +35,7 @@ _LOGGED = {
 }
 
 
-class ConversationSFTTrainer(CollatesItems, ResumesExactly, SFTTrainer):  # type: ignore[misc]
+class ConversationSFTTrainer(TimedSteps, CollatesItems, ResumesExactly, SFTTrainer):  # type: ignore[misc]
     """TRL's SFTTrainer with exact resuming, and with one micro-batch on the device at a time."""
 
     conversations: int
@@ -110,6 +111,7 @@ def train_sft(
         on_sealed: called after each checkpoint.
         loader_workers: processes that collate ahead; 0: this one, when a batch is needed.
     """
+    times = StepTimes()
     trainer = ConversationSFTTrainer(
         model=model,
         args=sft_arguments(folder, settings, seed, model.device.type == "cpu", loader_workers),
@@ -117,10 +119,10 @@ def train_sft(
         train_dataset=Dataset.from_dict({"index": range(len(conversations))}),
         processing_class=processor,
         optimizers=(stage_optimiser(model, settings), None),
-        callbacks=[StepLog(record, _LOGGED, watch), StopOnRequest(stop)],
+        callbacks=[StepLog(record, _LOGGED, times, watch), times, StopOnRequest(stop)],
     )
     score_labelled_tokens_only(model, ("log_probs", "entropy", "is_top1"))
     trainer.remove_callback(PrinterCallback)
-    trainer.on_sealed = on_sealed
+    trainer.on_sealed, trainer.times = on_sealed, times
     trainer.items, trainer.conversations = conversations, settings.conversations
     train_or_save(trainer, processes.from_first(lambda: resume_point(folder)))

@@ -11,6 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from .loading import loader_arguments
 from .settings import GRPOSettings, SFTSettings
+from .step_times import StepTimes
 
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
 Record = Callable[[dict[str, Any]], None]
@@ -71,7 +72,8 @@ def on_one_device(arguments: Arguments) -> Arguments:
 
 
 class StepLog(TrainerCallback):  # type: ignore[misc]
-    """Records every step: its number, the time left, what the trainer logged (renamed), and what `watch` returns.
+    """Records every step: its number, the time left, what the trainer logged (renamed), what `watch` returns, and
+    the seconds of each part of the step.
 
     Step 0 has an entry if it is watched. Every process is asked to watch; the first records.
     """
@@ -80,10 +82,12 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
         self,
         record: Record,
         rename: dict[str, str],
+        times: StepTimes,
         watch: Watch = watch_nothing,
     ):
         self._record = record
         self._rename = rename
+        self._times = times
         self._watch = watch
         self._started = time.monotonic()
         self._first_step = 0
@@ -106,7 +110,9 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if not logs or "loss" not in logs:
             return
-        watched = self._watch(state.global_step)
+        with self._times.part("measure"):
+            watched = self._watch(state.global_step)
+        seconds = self._times.take()
         if not state.is_world_process_zero:
             return
         elapsed = time.monotonic() - self._started
@@ -121,5 +127,6 @@ class StepLog(TrainerCallback):  # type: ignore[misc]
                 "seconds_left": round(left, 1),
                 **entry,
                 **watched,
+                **seconds,
             }
         )

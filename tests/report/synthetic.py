@@ -287,7 +287,10 @@ def _validation_rewards(folder: Path, variant: str, rng: Generator, prompts: int
 
 def _cost(seconds: float, trained: int, generated: int) -> dict[str, Any]:
     cost = {"seconds": seconds, "tokens_trained": trained, "tokens_generated": generated}
-    return {"metrics": {}, "cost": cost | {"flops": 6e6 * trained, "peak_memory_mb": 1900.0}}
+    speed = {"steps": 100, "seconds_of_steps": 0.9 * seconds, "tokens_per_second": trained / (0.9 * seconds)}
+    parts = {"seconds_train": 0.45 * seconds, "seconds_optimise": 0.18 * seconds} if trained else {}
+    cost |= {"flops": 6e6 * trained, "peak_memory_mb": 1900.0, **(speed if trained else {}), **parts}
+    return {"metrics": {}, "cost": cost}
 
 
 def _environment() -> dict[str, Any]:

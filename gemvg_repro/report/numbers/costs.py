@@ -10,7 +10,13 @@ import pandas as pd
 from .collect import PURPOSES, Collection, Run
 from .scores import Row
 
-COSTS = ("seconds", "tokens_trained", "tokens_generated", "flops", "flops_unshared", "peak_memory_mb")
+PARTS = ("generate", "train", "optimise", "measure")
+"""Of a training's step (training/step_times.py)."""
+
+COSTS = (
+    *("seconds", "tokens_trained", "tokens_generated", "flops", "flops_unshared", "peak_memory_mb"),
+    *("peak_gpu_memory_mb", "steps", "tokens_per_second", "seconds_of_steps", *(f"seconds_{part}" for part in PARTS)),
+)
 """As result.json has them."""
 
 SPENT = (*COSTS, "attempts", "gpu_hours")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from ..labels import look, position
 from ..numbers.collect import PURPOSES
+from ..numbers.costs import COSTS, PARTS
 from ..page.table import Cell, Table, blocks
 
 
@@ -45,6 +47,31 @@ def costs(numbers: pd.DataFrame) -> Table:
     rows += [(("in all", ""), _cells(total.to_dict(), heads))] if rows else []
     caption = "Cost of every run; the total of memory is the maximum."
     return blocks("costs", caption, [head for head, *_ in heads.values()], rows)
+
+
+def steps(numbers: pd.DataFrame) -> Table:
+    """How fast each training went, and what its steps were spent on."""
+    spent = numbers[(numbers["benchmark"] == "training") & numbers["seed"].notna()]
+    wide = spent.pivot_table(index="run", columns="metric", values="value", sort=False).reindex(columns=list(COSTS))
+    rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
+    for run, row in zip(wide.index, wide.to_dict("records"), strict=True):
+        seconds = row["seconds_of_steps"]
+        parts = [row[f"seconds_{part}"] for part in PARTS]
+        shares = [*parts, seconds - sum(part for part in parts if pd.notna(part))]
+        per_step = amount(seconds / row["steps"] if row["steps"] else math.nan, 2)
+        cells = [amount(100 * part / seconds if seconds else math.nan, 0) for part in shares]
+        memory = amount(row["peak_gpu_memory_mb"] / 1e3, 1)
+        rows.append((("training", run), [per_step, amount(row["tokens_per_second"], 0), *cells, memory]))
+    heads = ("generation", "passes", "optimiser", "measuring", "rest")
+    return blocks(
+        "step-times",
+        "Seconds of a step, and what they were spent on.",
+        ["s a step", "tokens/s", *(f"{head}, %" for head in heads), "GPU memory, GB"],
+        rows,
+        "Tokens trained on, over all processes. Parts as the first process saw them; the rest waits for batches, or "
+        "saves. GPU memory: the most that torch allocated on one. How many processes trained, on which GPUs: under "
+        "Machines and versions.",
+    )
 
 
 def spent_by_stage(numbers: pd.DataFrame) -> pd.DataFrame:

@@ -118,6 +118,13 @@ def test_costs(measured: pd.DataFrame) -> None:
     assert frame.loc[("in all", ""), "peak memory, GB"] == "1.90"
 
 
+def test_the_speed_of_trainings(measured: pd.DataFrame) -> None:
+    frame = costs.steps(measured).frame
+    row = frame.loc[("training", "sft-s0")]
+    assert list(row[["s a step", "passes, %", "optimiser, %", "rest, %"]]) == ["1.62", "50", "20", "30"]
+    assert list(row[["generation, %", "GPU memory, GB"]]) == ["", ""]
+
+
 def test_time_by_stage(measured: pd.DataFrame) -> None:
     table = costs.stages(measured)
     assert list(table.frame.index)[:4] == [
