@@ -233,7 +233,7 @@ class Study:
                 hashes[name] = _hash(repr(pq.read_table(path).to_pylist()).encode())
             elif path.name == "log.jsonl":
                 steps = pd.read_json(path, lines=True)
-                steps = steps.drop(columns=[name for name in steps if name.startswith("seconds")])
+                steps = steps.drop(columns=[name for name in steps if str(name).startswith("seconds")])
                 assert list(steps["step"]) == list(range(1, len(steps) + 1)), f"{name} has steps {list(steps['step'])}"
                 hashes[name] = _hash(steps.to_json(orient="split", double_precision=15).encode())
             elif path.suffix in (".safetensors", ".png") or path.name.startswith("predictions"):
