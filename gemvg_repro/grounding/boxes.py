@@ -120,19 +120,26 @@ def _area(boxes: Boxes) -> tuple[Boxes, NDArray[np.bool_]]:
     return area, (sides > 0).all(axis=1) & (np.abs(boxes) < _HUGE).all(axis=1) & (area > 0)
 
 
+_BLOCK = 1000
+"""Boxes that are compared at a time."""
+
+
 def duplicates(boxes: ArrayLike) -> list[int]:
     """Places, in order, of boxes whose IoU with an earlier box that is no duplicate itself is above DUPLICATE_IOU.
 
     For the boxes of one category in one image: an object that was annotated twice.
     """
     array = as_array(boxes)
-    if len(array) < 2:
-        return []
-    same = pairwise_iou(array, array) > DUPLICATE_IOU
     kept: list[int] = []
-    for n in range(len(array)):
-        if not same[n, kept].any():
-            kept.append(n)
+    for start in range(0, len(array), _BLOCK):  # not all with all: a file may repeat a box 60,000 times
+        block = range(start, min(start + _BLOCK, len(array)))
+        same = pairwise_iou(array[block.start : block.stop], array[[*kept, *block]]) > DUPLICATE_IOU
+        columns = list(range(len(kept)))
+        earlier = len(kept)
+        for row, n in enumerate(block):
+            if not same[row, columns].any():
+                kept.append(n)
+                columns.append(earlier + row)
     return sorted(set(range(len(array))) - set(kept))
 
 

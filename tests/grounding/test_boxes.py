@@ -179,3 +179,10 @@ def test_matchings_are_the_best_of_all(iou: b.Boxes) -> None:
 )
 def test_duplicates_overlap_an_earlier_box_almost_wholly(boxes: list[tuple[int, ...]], expected: list[int]) -> None:
     assert b.duplicates(boxes) == expected
+
+
+def test_a_box_that_a_file_repeats_ten_thousand_times_takes_little_memory() -> None:
+    boxes = np.tile([(0.0, 0.0, 100.0, 10.0), (50.0, 0.0, 60.0, 9.0)], (5_000, 1))
+    assert b.duplicates(boxes) == list(range(2, 10_000))
+    grid = [(x, 0.0, x + 1.0, 1.0) for x in range(1500)] * 2
+    assert b.duplicates(grid) == list(range(1500, 3000))
