@@ -15,7 +15,7 @@ from tools import faults
 from tools.one_host_slurm import Cluster
 
 from .conftest import PATIENCE_S, Study
-from .test_study import OF_TIME, tables, verdicts
+from .test_study import tables, timeless, verdicts
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -61,7 +61,7 @@ def test_a_grid_with_benchmarks_has_the_same_numbers_locally_and_through_slurm(r
     assert {(row.variant, row.mode) for row in official.itertuples()} == {
         (v, m) for v in LABELS for m in ("direct", "cot")
     }
-    ours, theirs = (table[~table["metric"].isin(OF_TIME)].reset_index(drop=True) for table in measured)
+    ours, theirs = map(timeless, measured)
     pd.testing.assert_frame_equal(ours, theirs)
     assert tables(there) == tables(here)
     assert verdicts(there) == verdicts(here) and "Difference(" in "".join(verdicts(there))

@@ -107,6 +107,11 @@ def tables(runs: Path) -> dict[str, str]:
     }
 
 
+def timeless(measured: pd.DataFrame) -> pd.DataFrame:
+    """The report's numbers but for those of time and memory, which no two studies share."""
+    return measured[~measured["metric"].str.startswith(OF_TIME)].reset_index(drop=True)
+
+
 def verdicts(runs: Path) -> list[str]:
     """Every claim as it is judged, with its numbers and without the paths of its runs."""
     return [repr((each.claim, each.score, each.difference, each.verdict, each.reason)) for each in judge(collect(runs))]
@@ -132,7 +137,7 @@ def test_the_study_through_slurm_preempted_in_sft_and_in_grpo_has_the_local_runs
     assert verdicts(there) == verdicts(here)
     measured = [pd.read_parquet(runs / "report" / "numbers.parquet") for runs in (there, here)]
     assert {name for name in COSTS if "gpu" not in name} <= set(measured[0]["metric"])
-    ours, theirs = (table[~table["metric"].str.startswith(OF_TIME)].reset_index(drop=True) for table in measured)
+    ours, theirs = map(timeless, measured)
     pd.testing.assert_frame_equal(ours, theirs)
 
 
