@@ -13,9 +13,11 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
+from gemvg_repro.miniature.model import BASE
 from gemvg_repro.report.claims.claims import judge
 from gemvg_repro.report.numbers.collect import collect
 from gemvg_repro.report.numbers.costs import COSTS
@@ -168,4 +170,12 @@ def test_two_nodes_train_one_run_preempted_and_requeued_to_the_undisturbed_numbe
     assert list(logs[0]["step"]) == [*range(1, 21)]
     assert list(logs[0]["loss"]) == pytest.approx(list(logs[1]["loss"]), rel=1e-5)
     ours, theirs = (load_file(run / "model" / "model.safetensors") for run in (folder, alone))
-    assert max(float((ours[name] - theirs[name]).abs().max()) for name in theirs) < 1e-5  # 1e-6 was seen, of 20 steps
+    start = load_file(BASE / "model.safetensors")
+    apart, trained = (
+        {name: torch.linalg.norm(of[name] - weights) for name, weights in theirs.items()} for of in (ours, start)
+    )
+    # In norms: AdamW divides a gradient that is nothing but rounding by its own size, so that single values of the
+    # embeddings of tokens that hardly occur may differ by a step.
+    assert torch.stack([*apart.values()]).norm() < 1e-4 * torch.stack([*trained.values()]).norm()
+    matrices = [name for name in theirs if "embed_tokens" not in name]
+    assert max(float((ours[name] - theirs[name]).abs().max()) for name in matrices) < 1e-5
