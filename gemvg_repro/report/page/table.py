@@ -93,15 +93,17 @@ class Table:
     def html(self) -> str:
         """A figure element: needs the report's style sheet to look its best, and none to be read.
 
-        A head that names a measure is a button that shows its definition; a wide table scrolls by itself.
+        A head that names a measure is a button that shows its definition, but for the rows of prose, which are named by
+        words of any kind. A wide table scrolls by itself.
         """
         if not len(self.frame):
             why = code_in_html(" ".join(self.notes) or "Not run yet.")
             return f'<p class="not-run">{escaped_html(self.caption, 300)} {why}</p>'
         kind = "report text" if self.prose else "report"
         definitions: list[str] = []
+        heads = _heads(self.name, definitions)
         styler = (
-            self._styler(_html, _heads(self.name, definitions))
+            self._styler(_html, escaped_html if self.prose else heads, heads)
             .set_table_attributes(f'class="{kind}"')
             .set_uuid(self.name)
         )
@@ -118,7 +120,7 @@ class Table:
         """A booktabs table environment, notes in the caption."""
         caption = " ".join(escaped_latex(text, 1000) for text in (self.caption, *self._all_notes()))
         columns = "l" * self.frame.index.nlevels + ("l" if self.prose else "r") * len(self.frame.columns)
-        return self._styler(_latex, escaped_latex).to_latex(
+        return self._styler(_latex, escaped_latex, escaped_latex).to_latex(
             hrules=True,
             caption=caption,
             label=f"tab:{self.name}",
@@ -148,9 +150,11 @@ class Table:
             *([f"\N{EN DASH} {'; or '.join(reasons)}."] if reasons else []),
         )
 
-    def _styler(self, cell: Callable[[Any], str], escape: Callable[[object], str]) -> Styler:
+    def _styler(
+        self, cell: Callable[[Any], str], rows: Callable[[object], str], columns: Callable[[object], str]
+    ) -> Styler:
         # The cells are escaped by `cell`; a Styler's own escaping would spoil their mark-up.
-        return self.frame.style.format(cell).format_index(escape, axis=0).format_index(escape, axis=1)
+        return self.frame.style.format(cell).format_index(rows, axis=0).format_index(columns, axis=1)
 
 
 def ranked(column: Sequence[Cell], largest: bool = True) -> list[Cell]:

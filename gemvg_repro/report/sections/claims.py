@@ -25,8 +25,12 @@ def rule() -> str:
 
 
 def table(judged: Sequence[Judged], numbers: pd.DataFrame, launch: str = "python sweeps/launch.py") -> Table:
-    """One row a claim and benchmark, with the command that makes its runs; `launch` makes those of the study."""
-    rows = [_row(n, each, numbers) | {"command": _command(each, launch)} for n, each in enumerate(judged, 1)]
+    """One row a claim and benchmark, with the command that makes its runs; `launch` makes those of the study.
+
+    Those that have been run come first: they are what a reader looks for.
+    """
+    ordered = sorted(enumerate(judged, 1), key=lambda numbered: not numbered[1].runs)
+    rows = [_row(n, each, numbers) | {"command": _command(each, launch)} for n, each in ordered]
     return records("claims", "The paper's claims, by the rule above.", rows)
 
 

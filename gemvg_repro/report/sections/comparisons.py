@@ -10,7 +10,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from ...grounding.samples import GROUNDING_KINDS
 from ..claims.claims import Judged
@@ -132,7 +131,4 @@ def cost_and_score(numbers: pd.DataFrame, out: Path) -> Picture:
         axes.set(xlabel=unit, ylabel="mean F1@0.5, per cent")
         axes.set_xlim(0, None)
         variant_legend(figure, names)
-        marks = [Line2D([], [], color="#444444", linestyle="", marker=m, label=f"{MODES[n]} prompts")
-                 for n, m in (("direct", "o"), ("cot", "X"))]  # fmt: skip
-        axes.legend(handles=marks, loc="lower right")
     return save(figure, out, "cost_and_score", caption)

@@ -162,11 +162,13 @@ def _write(axes: Axes, y: float, text: str, **look_: Any) -> None:
 
 def _wrapped(text: str, width: float, lines: int, font: str, size: float, dpi: float) -> str:
     """At most so many lines of so many pixels, in a font of so many points; a longer text loses its middle."""
-    renderer: Any = cast(Any, RendererAgg)(1, 1, dpi)  # as untyped in matplotlib
+    drawn = (dpi, 10 * dpi)  # on a screen, where a letter's width is rounded to whole pixels, and in print
+    renderers: list[Any] = [cast(Any, RendererAgg)(1, 1, each) for each in drawn]  # as untyped in matplotlib
     properties = FontProperties(family=font, size=size)
 
     def measure(line: str) -> float:
-        return float(renderer.get_text_width_height_descent(line, properties, False)[0])
+        widths = (renderer.get_text_width_height_descent(line, properties, False)[0] for renderer in renderers)
+        return max(float(width) * dpi / each for width, each in zip(widths, drawn, strict=True))
 
     limit = lines * int(width / measure("n"))
     while limit:
