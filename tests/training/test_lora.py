@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,19 @@ import torch
 
 from gemvg_repro.files.validation import Refused
 from gemvg_repro.grounding.samples import MODES
+from gemvg_repro.miniature.dataset import Recipe
+from gemvg_repro.miniature.dataset import generate as generated
+from gemvg_repro.miniature.model import BASE
+from gemvg_repro.miniature.tokenizer import COORDINATE_STEP
 from gemvg_repro.models.generation import Prompt, generate
 from gemvg_repro.models.loading import load, save
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training import lora
 from gemvg_repro.training.checkpoint_hashing import weights_hash
-from gemvg_repro.training.collator import ConversationCollator
+from gemvg_repro.training.collator import ConversationCollator, Turn
 from gemvg_repro.training.conversations import training_conversations
 from gemvg_repro.training.grpo import train_grpo
+from gemvg_repro.training.optimisers import build_optimiser
 from gemvg_repro.training.settings import LoRASettings
 from gemvg_repro.training.sft import train_sft
 
@@ -78,6 +84,31 @@ def test_the_merged_model_is_plain_and_answers_as_the_unmerged_one(tmp_path: Pat
     merged, _ = load(tmp_path / "merged", "float32")
     assert answers(merged) == unmerged
     assert {*dict(merged.named_parameters())} == {*dict(model_and_processor()[0].named_parameters())}
+
+
+@pytest.mark.slow
+def test_300_samples_are_answered_alike_by_the_trained_base_and_its_merged_weights() -> None:
+    model, processor = load(BASE, "float32")
+    held_out = list(generated("validation", Recipe(7, validation=300, test=0, understanding_test=0)))
+    lora.inject(model, replace(SETTINGS, rank=8), seed=0)
+    optimiser = build_optimiser(model, SFT.optimiser)
+    collate = ConversationCollator(processor, COORDINATE_STEP)
+    model.train()
+    for step in range(10):
+        batch = collate([[Turn(sample, MODES[n % 2])] for n, sample in enumerate(held_out[8 * step : 8 * step + 8])])
+        model(**batch).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    model.eval()
+    prompts: list[Prompt] = [(sample, mode) for sample in held_out for mode in MODES]
+
+    def answers() -> list[str]:
+        batches = generate(model, processor, prompts, batch=100, max_new_tokens={"direct": 48, "cot": 96})
+        return [each.text for batch in batches for each in batch]
+
+    unmerged = answers()
+    lora.merge(model)
+    assert len(unmerged) == 600 and answers() == unmerged
 
 
 def test_an_unknown_target_and_a_checkpoint_without_are_refused(tmp_path: Path) -> None:
