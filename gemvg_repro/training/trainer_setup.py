@@ -57,7 +57,9 @@ def shared_arguments(
         "use_cpu": use_cpu,
         **loader_arguments(loader_workers),
         "remove_unused_columns": False,
-        "ddp_find_unused_parameters": False,
+        # Else torch orders its buckets anew after the first step: a resumed training, whose first step is another one,
+        # would sum gradients in another order.
+        "ddp_find_unused_parameters": True,
         "ddp_broadcast_buffers": False,
     }
 

@@ -17,7 +17,6 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from gemvg_repro.miniature.model import BASE
 from gemvg_repro.report.claims.claims import judge
 from gemvg_repro.report.numbers.collect import collect
 from gemvg_repro.report.numbers.costs import COSTS
@@ -168,14 +167,6 @@ def test_two_nodes_train_one_run_preempted_and_requeued_to_the_undisturbed_numbe
     alone = here / folder.name
     logs = [pd.read_json(run / "log.jsonl", lines=True) for run in (folder, alone)]
     assert list(logs[0]["step"]) == [*range(1, 21)]
-    assert list(logs[0]["loss"]) == pytest.approx(list(logs[1]["loss"]), rel=1e-5)
+    assert list(logs[0]["loss"]) == list(logs[1]["loss"])
     ours, theirs = (load_file(run / "model" / "model.safetensors") for run in (folder, alone))
-    start = load_file(BASE / "model.safetensors")
-    apart, trained = (
-        {name: torch.linalg.norm(of[name] - weights) for name, weights in theirs.items()} for of in (ours, start)
-    )
-    # In norms: AdamW divides a gradient that is nothing but rounding by its own size, so that single values of the
-    # embeddings of tokens that hardly occur may differ by a step.
-    assert torch.stack([*apart.values()]).norm() < 1e-4 * torch.stack([*trained.values()]).norm()
-    matrices = [name for name in theirs if "embed_tokens" not in name]
-    assert max(float((ours[name] - theirs[name]).abs().max()) for name in matrices) < 1e-5
+    assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []

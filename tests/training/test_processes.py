@@ -71,6 +71,17 @@ def test_two_processes_then_four_then_one_resume_a_training(stage: str, tmp_path
 
 
 @pytest.mark.slow
+def test_four_processes_resume_their_own_training_to_the_bit(tmp_path: Path) -> None:
+    stages = ("sft", "adamw", "hybrid")
+    train(4, *(Task(f"{tmp_path}/undisturbed-{stage}", stage) for stage in stages))
+    train(4, *(Task(f"{tmp_path}/stopped-{stage}", stage, stop_at=2) for stage in stages))
+    train(4, *(Task(f"{tmp_path}/stopped-{stage}", stage) for stage in stages))
+    for stage in stages:
+        ours, theirs = weights(tmp_path / f"stopped-{stage}"), weights(tmp_path / f"undisturbed-{stage}")
+        assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+
+
+@pytest.mark.slow
 def test_a_seal_waits_for_a_late_process(tmp_path: Path) -> None:
     train(2, Task(f"{tmp_path}/run", late=True))
     newest = newest_checkpoint(tmp_path / "run")  # verifies every file
