@@ -111,7 +111,7 @@ def deepen(model: Qwen2VLForConditionalGeneration, layers: int, seed: int) -> Qw
     """The model with `layers` more before its first, each an identity at first, so that its logits stay the same.
 
     A large language model has depth to spare, and so small a one has none: what a question refers to (the disc of
-    Picture 1) has to be looked up before the layers that find what words describe (docs/log.md). Training lets the
+    Picture 1) has to be looked up before the layers that find what words describe (docs/log). Training lets the
     new layers do so.
     """
     config = copy.deepcopy(model.config)

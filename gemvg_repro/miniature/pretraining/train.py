@@ -127,7 +127,7 @@ def pretrain(folder: Path) -> str:
 
 def _scale_by_fan_in(module: nn.Module) -> None:
     """Initialises the weights again: Qwen2's standard deviation of 0.02 suits wide layers; so narrow a tower learns
-    categories more slowly with it (docs/log.md)."""
+    categories more slowly with it (docs/log)."""
     for weight in module.parameters():
         if weight.ndim > 1:
             nn.init.normal_(weight, std=1 / math.sqrt(weight[0].numel()))
