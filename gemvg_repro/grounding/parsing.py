@@ -133,7 +133,7 @@ def _inside_answer(rest: str, after_thought: bool, problems: list[str]) -> str:
 _NUMBER = r" ?(-?[0-9]{1,30}(?:\.[0-9]{1,30})?) ?"
 _CORNERS = rf"\({_NUMBER},{_NUMBER}\) ?,? ?\({_NUMBER},{_NUMBER}\)"
 _NOUN = "(?:picture|image|img|photo|frame)"
-_ELEMENT = re.compile(
+ELEMENT = re.compile(
     rf"(?P<box>(?P<open><\|box_start\|> ?)?{_CORNERS}(?P<close> ?<\|box_end\|>)?)"
     rf"|\b{_NOUN}[ _#-]{{0,2}}(?P<number>[0-9]{{1,9}})\b ?:?"
     r"|\b(?:(?:in )?the )?"
@@ -141,6 +141,7 @@ _ELEMENT = re.compile(
     rf"|\b(?P<none>{NONE})\b",
     re.ASCII | re.IGNORECASE,
 )
+"""A box, the name of an image, or "none"."""
 _LETTER = re.compile(r" ?\(?([A-Z])(?: ?[).:]| ?$)", re.ASCII | re.IGNORECASE)
 _MEANINGFUL = re.compile(r"[^\W_]|[()<>|]")  # other signs between the elements are separators
 _BROKEN_BOX = re.compile(r"\( ?(?:[-0-9.]|$)|<\|(?:box|quad)_")
@@ -207,7 +208,7 @@ def _parse_final(thought: str | None, answer: str, pictures: int, problems: list
     boxes = _BoxParser(pictures, problems)
     none, end = False, letter.end() if letter else 0
 
-    for element in _ELEMENT.finditer(text, end):
+    for element in ELEMENT.finditer(text, end):
         boxes.between(text[end : element.start()])
         end = element.end()
         if element["box"]:
@@ -215,7 +216,7 @@ def _parse_final(thought: str | None, answer: str, pictures: int, problems: list
         elif element["none"]:
             none = True
         else:
-            boxes.name(_picture_number(element))
+            boxes.name(picture_number(element))
     boxes.between(text[end:])
     boxes.name(None)
     forms = {"a letter": letter, "boxes": boxes.tried, repr(NONE): none}
@@ -234,7 +235,8 @@ def _parse_final(thought: str | None, answer: str, pictures: int, problems: list
     )
 
 
-def _picture_number(name: re.Match[str]) -> int:
+def picture_number(name: re.Match[str]) -> int:
+    """The number, from 1, of the image that an ELEMENT names."""
     ordinal = name["ordinal"]
     return ORDINALS.index(ordinal.lower()) + 1 if ordinal else int(name["number"] or name["nth"])
 

@@ -33,10 +33,11 @@ def question(sample: Sample, mode: Mode) -> str:
     return f"{sample.query} {instruction(sample, mode)}".rstrip()
 
 
-def messages(sample: Sample, mode: Mode) -> list[dict[str, Any]]:
-    """One user turn in the chat format of transformers: every picture, then the text.
+def messages(sample: Sample, mode: Mode, text: str | None = None) -> list[dict[str, Any]]:
+    """One user turn in the chat format of transformers: every picture, then the question, or this `text` in its place.
 
     The pictures themselves are passed beside the messages, in order.
     """
+    text = question(sample, mode) if text is None else text
     content: list[dict[str, Any]] = [{"type": "image"} for _ in sample.pictures]
-    return [{"role": "user", "content": [*content, {"type": "text", "text": question(sample, mode)}]}]
+    return [{"role": "user", "content": [*content, {"type": "text", "text": text}]}]

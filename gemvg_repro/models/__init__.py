@@ -1,1 +1,1 @@
-"""Qwen2-VL with its processor: loading, saving and checking checkpoints, fast paths, and batched generation."""
+"""Models of the supported families: loading, saving and checking checkpoints, fast paths, and batched generation."""

@@ -1,4 +1,4 @@
-"""Validates a checkpoint folder: complete, of a Qwen2-VL, and with the content that it was written with.
+"""Validates a checkpoint folder: complete, of a supported family, and with the content that it was written with.
 
 Done before any work begins, from the files alone: the checkpoint is not loaded, and torch is not imported.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from ..files.hashing import sha256
 from ..files.validation import Faults, read_json
 from .chat_template import read_template, template_error
+from .families import Unsupported, family_of
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -56,7 +57,7 @@ def missing_files(folder: Path) -> list[str]:
 
 
 def check(folder: Path, recorded: Mapping[str, str] | None = None) -> None:
-    """Refuses a checkpoint folder that is incomplete, is not of a Qwen2-VL, or has other content than was recorded.
+    """Refuses a checkpoint folder that is incomplete, of no supported family, or of other content than was recorded.
 
     Args:
         folder: with config, tokenizer, image processor, and safetensors in one file or in shards with an index.
@@ -92,11 +93,12 @@ def check(folder: Path, recorded: Mapping[str, str] | None = None) -> None:
 def _read_config(folder: Path, faults: Faults) -> Mapping[str, Any]:
     """config.json; refuses another kind of model, and a chat template that does not name images as answers do."""
     config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("model_type") != "qwen2_vl":
-        model_type = config.get("model_type") if isinstance(config, dict) else config
-        faults.add("config.json", f"has model_type {model_type!r:.80}; expected 'qwen2_vl', which is what is studied")
-    elif error := template_error(read_template(folder)):
-        faults.add("chat_template.json", f"{error}; copy that of Qwen/Qwen2-VL-7B-Instruct into the folder")
+    try:
+        family = family_of(config)
+        if error := template_error(read_template(folder)):
+            faults.add("chat_template.json", f"{error}; copy that of {family.example} into the folder")
+    except Unsupported as unsupported:
+        faults.add("config.json", str(unsupported))
     faults.refuse()
     return dict(config)
 

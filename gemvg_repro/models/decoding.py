@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, Qwen2VLForConditionalGeneration
+from transformers import DynamicCache, PreTrainedModel
 
+from .families import family_of
 from .images import ImageInputs, taken, token_counts
 from .kv_cache import KVCache
 
@@ -55,7 +56,7 @@ def uniform_numbers(key: str, requests: int, tokens: int) -> Tensor:
 
 @torch.no_grad()
 def generate(
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     prefixes: Sequence[Sequence[int]],
     images: ImageInputs,
     requests: Sequence[Sequence[Request]],
@@ -132,7 +133,7 @@ class _DecodingBatch:
     @classmethod
     def prefill(
         cls,
-        model: Qwen2VLForConditionalGeneration,
+        model: PreTrainedModel,
         prefixes: Sequence[Sequence[int]],
         images: ImageInputs,
         counts: Sequence[int],
@@ -206,10 +207,11 @@ class _DecodingBatch:
         packed_ids = self._pack(ids)
         self._mask = torch.cat([self._mask, self._pack(mask).flatten(1)], dim=1)
         positions = (self._positions[:, None] + offsets[:, None]).flatten(1)
+        visible = self._mask[:, None, None] & self._same_completion(steps)
         states = language(
             inputs_embeds=language.embed_tokens(packed_ids.flatten(1)),
             position_ids=positions.expand(3, -1, -1),
-            attention_mask={"full_attention": self._mask[:, None, None] & self._same_completion(steps)},
+            attention_mask=family_of(self._model.config).attention_mask(visible),
             past_key_values=self._cache,
             use_cache=True,
         ).last_hidden_state
@@ -235,7 +237,7 @@ class _DecodingBatch:
 
 
 def _passes(
-    model: Qwen2VLForConditionalGeneration, prefixes: Sequence[Sequence[int]], images: ImageInputs
+    model: PreTrainedModel, prefixes: Sequence[Sequence[int]], images: ImageInputs
 ) -> Iterator[tuple[range, ImageInputs]]:
     """Consecutive prefixes, by number, and their images: as many as have TOKENS_PER_PASS with their padding, or one."""
     sizes = token_counts(images, model.config.vision_config.spatial_merge_size) if images else []
@@ -257,7 +259,7 @@ def _passes(
 
 
 def _read(
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     prefixes: Sequence[Sequence[int]],
     images: ImageInputs,
     cache: KVCache,
@@ -272,8 +274,9 @@ def _read(
     token_types = (ids == model.config.image_token_id).int()
     positions, deltas = model.model.get_rope_index(ids, token_types, inputs.get("image_grid_thw"))
     prefilled = DynamicCache(config=model.config)
+    no_mask = family_of(model.config).attention_mask(None)
     states = model.model(
-        input_ids=ids, position_ids=positions, attention_mask=_NO_MASK, past_key_values=prefilled, **inputs
+        input_ids=ids, position_ids=positions, attention_mask=no_mask, past_key_values=prefilled, **inputs
     ).last_hidden_state
     cache.fill(prefilled, first, len(prefixes))
     return states[torch.arange(len(prefixes), device=model.device), lengths - 1], deltas
@@ -290,7 +293,3 @@ def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor
     lengths = [len(row) for row in rows]
     ids = torch.tensor([[*row, *[0] * (max(lengths) - len(row))] for row in rows], device=device)
     return ids, torch.tensor(lengths, device=device)
-
-
-_NO_MASK = {"full_attention": None}
-"""Plain causal attention: transformers then leaves the mask to the attention kernel."""

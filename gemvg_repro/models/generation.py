@@ -8,10 +8,10 @@ from itertools import groupby, takewhile
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel
 
 from ..grounding.predictions import Prediction
-from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, messages
+from ..grounding.prompts import CHAT_TEMPLATE_KWARGS, messages, question
 from ..grounding.samples import MODES, Mode, Sample
 from . import decoding
 from .decoding import Request, SamplingParams, uniform_numbers
@@ -24,14 +24,15 @@ Prompt = tuple[Sample, Mode]
 
 def prompt_text(processor: ImageOnlyProcessor, sample: Sample, mode: Mode) -> str:
     """The prompt as the chat template writes it, up to the assistant's turn; each image is a single token."""
+    chat = messages(sample, mode, processor.write(question(sample, mode), sample.pictures))
     text: str = processor.tokenizer.apply_chat_template(
-        messages(sample, mode), tokenize=False, add_generation_prompt=True, **CHAT_TEMPLATE_KWARGS
+        chat, tokenize=False, add_generation_prompt=True, **CHAT_TEMPLATE_KWARGS
     )
     return text
 
 
 def generate(
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     prompts: Sequence[Prompt],
     *,
@@ -93,7 +94,7 @@ def _by_length(prompts: Sequence[Prompt]) -> list[Prompt]:
 
 @torch.inference_mode()
 def _generate_batch(
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     prompts: Sequence[Prompt],
     max_new_tokens: Mapping[Mode, int],
@@ -116,6 +117,6 @@ def _generate_batch(
     completions = decoding.generate(model, prefixes, inputs, requests, sampling, uniforms)
     texts = processor.tokenizer.batch_decode(completions, skip_special_tokens=False)
     return [
-        Prediction(sample.id, mode, text, len(ids))
+        Prediction(sample.id, mode, processor.read(text, sample.pictures), len(ids))
         for (sample, mode), text, ids in zip(prompts, texts, completions, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Loads and saves a Qwen2-VL checkpoint, with the fast paths that training and evaluation use."""
+"""Loads and saves a checkpoint, with the fast paths that training and evaluation use."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel
 
 from ..files.atomic import writing
 from ..files.validation import Refused
+from .families import family_of_folder
 from .packing import remove_padding
 from .processor import ImageOnlyProcessor, load_processor
 from .vision import batch_vision_tower
@@ -20,10 +21,8 @@ def device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def load(
-    folder: Path, dtype: str, max_pixels: int | None = None
-) -> tuple[Qwen2VLForConditionalGeneration, ImageOnlyProcessor]:
-    """A Qwen2-VL model on the device, and its processor, from a checkpoint folder.
+def load(folder: Path, dtype: str, max_pixels: int | None = None) -> tuple[PreTrainedModel, ImageOnlyProcessor]:
+    """A model of a supported family on the device, and its processor, from a checkpoint folder.
 
     Only safetensors are read, and no code of the checkpoint is run.
 
@@ -33,16 +32,18 @@ def load(
         max_pixels: see `load_processor`.
 
     Raises:
-        Refused: weights are missing or unexpected by its config; transformers would initialise missing ones at random.
+        Refused: the checkpoint is of no supported family, or weights are missing or unexpected by its config;
+            transformers would initialise missing ones at random.
     """
-    model, info = Qwen2VLForConditionalGeneration.from_pretrained(
+    family = family_of_folder(folder)
+    model, info = family.model_class.from_pretrained(
         folder, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
     for kind in ("missing", "unexpected"):
         if names := sorted(info[f"{kind}_keys"]):
             raise Refused(
                 f"{folder} has {kind} weights, {names[0]} and {len(names) - 1} more, by its own config.json;"
-                " is it another model's? Give the whole folder of one Qwen2-VL"
+                f" is it another model's? Give the whole folder of one {family.name}"
             )
     model = model.to(device())
     _copy_out_of_mmap(model)
@@ -58,7 +59,7 @@ def _copy_out_of_mmap(model: torch.nn.Module) -> None:
             weights.data = weights.data.clone()
 
 
-def save(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor, folder: Path) -> None:
+def save(model: PreTrainedModel, processor: ImageOnlyProcessor, folder: Path) -> None:
     """Writes the checkpoint that `load` reads; the folder appears only once it is complete.
 
     Raises:

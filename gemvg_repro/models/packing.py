@@ -9,9 +9,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, Qwen2VLForConditionalGeneration
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from .families import family_of
 
 _ATTENTION = "sdpa_by_row"
 
@@ -50,7 +52,7 @@ def _attend_to_cache(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, sc
 def _without_padding(
     self: Any, input_ids: Tensor | None = None, attention_mask: Any = None, past_key_values: Any = None, **kwargs: Any
 ) -> Any:
-    """Qwen2VLModel.forward without the work on right padding, whose hidden states are zeros."""
+    """transformers' forward without the work on right padding, whose hidden states are zeros."""
     stock = type(self).forward
     if past_key_values is not None or not _right_padded(input_ids, attention_mask) or kwargs.get("use_cache"):
         return stock(
@@ -68,7 +70,7 @@ def _without_padding(
         self,
         input_ids=input_ids[mask][None],
         position_ids=positions[:, mask][:, None],
-        attention_mask={"full_attention": None},
+        attention_mask=family_of(self.config).attention_mask(None),
         row_lengths=mask.sum(dim=1).tolist(),
         **kwargs,
     )
@@ -89,7 +91,7 @@ def _right_padded(input_ids: Tensor | None, mask: Any) -> bool:
     return bool((mask[:, :1] == 1).all() and (mask[:, 1:] <= mask[:, :-1]).all())
 
 
-def remove_padding(model: Qwen2VLForConditionalGeneration) -> None:
+def remove_padding(model: PreTrainedModel) -> None:
     """Patches a model to compute only the tokens of a right-padded batch, not its padding.
 
     Only attention takes rows one by one, without a mask, in the kernel for causal attention; everything else sees one

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import Qwen2VLForConditionalGeneration
-from transformers.models.qwen2_vl.modeling_qwen2_vl import VisionAttention, apply_rotary_pos_emb_vision
+from transformers import PreTrainedModel
+from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
 
 
 def _attend_by_length(
@@ -22,7 +22,8 @@ def _attend_by_length(
     max_seqlen: int | None = None,
     **kwargs: Any,
 ) -> Tensor:
-    """VisionAttention.forward of transformers, with one attention call for each length instead of each image."""
+    """The forward of attention in transformers' towers, one in all families, with one attention call for each length
+    instead of each image or window."""
     total = hidden_states.shape[0]
     q, k, v = self.qkv(hidden_states).reshape(total, 3, self.num_heads, -1).permute(1, 0, 2, 3).unbind(0)
     q, k = apply_rotary_pos_emb_vision(q, k, *position_embeddings)
@@ -53,14 +54,14 @@ def _attention(qkv: Tensor, scaling: float) -> Tensor:
 
 def _embed_patches(self: Any, hidden_states: Tensor) -> Tensor:
     """PatchEmbed.forward of transformers, as the matrix product that its convolution of whole patches is."""
-    return F.linear(hidden_states.to(self.proj.weight.dtype), self.proj.weight.flatten(1))
+    return F.linear(hidden_states.to(self.proj.weight.dtype), self.proj.weight.flatten(1), self.proj.bias)
 
 
 def _encode_distinct(
     self: Any, hidden_states: Tensor, grid_thw: Tensor, copy_of: Sequence[int] | None = None, **kwargs: Any
 ) -> Any:
     """The vision tower's forward; with `copy_of`, `hidden_states` are the patches of the distinct images, and
-    `pooler_output` is that of all images, see `images.ImageInputs`.
+    the features are those of all images, see `images.ImageInputs`.
 
     A frozen tower runs without gradients: activation checkpointing (transformers 5.23) has every input require one, and
     so has a frozen tower computed again and backwards, for nothing.
@@ -80,19 +81,25 @@ def _encode(self: Any, hidden_states: Tensor, grid_thw: Tensor, copy_of: Sequenc
         return stock(self, hidden_states, grid_thw=grid_thw, **kwargs)
     grids = grid_thw[[copy_of.index(number) for number in range(max(copy_of) + 1)]]
     output = stock(self, hidden_states, grid_thw=grids, **kwargs)
-    features = output.pooler_output.split((grids.prod(-1) // self.spatial_merge_size**2).tolist())
-    output.pooler_output = torch.cat([features[number] for number in copy_of])
+    tokens = (grids.prod(-1) // self.spatial_merge_size**2).tolist()
+
+    def of_all(features: Tensor) -> Tensor:
+        of_distinct = torch.split(features, tokens)
+        return torch.cat([of_distinct[number] for number in copy_of])
+
+    output.pooler_output = of_all(output.pooler_output)
+    if "deepstack_features" in output:  # of Qwen3-VL: for the first layers of the language model
+        output.deepstack_features = [of_all(features) for features in output.deepstack_features]
     return output
 
 
-def batch_vision_tower(model: Qwen2VLForConditionalGeneration) -> None:
+def batch_vision_tower(model: PreTrainedModel) -> None:
     """Patches a model's vision tower to take `images.ImageInputs`, and to encode images of equal size in one call.
 
-    The outputs are those of transformers' tower, which attends to images in a Python loop.
+    The outputs are those of transformers' tower, which attends to images, or windows of them, in a Python loop.
     """
-    model.model.visual.forward = MethodType(_encode_distinct, model.model.visual)
-    patches = model.model.visual.patch_embed
-    patches.forward = MethodType(_embed_patches, patches)
-    for module in model.model.visual.modules():
-        if isinstance(module, VisionAttention):
-            module.forward = MethodType(_attend_by_length, module)
+    tower = model.model.visual
+    tower.forward = MethodType(_encode_distinct, tower)
+    tower.patch_embed.forward = MethodType(_embed_patches, tower.patch_embed)
+    for block in tower.blocks:
+        block.attn.forward = MethodType(_attend_by_length, block.attn)

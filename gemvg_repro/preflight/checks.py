@@ -16,6 +16,7 @@ from ..files.validation import Refused
 from ..grounding.samples import Sample
 from ..models.chat_template import read_template, template_error
 from ..models.checkpoints import check
+from ..models.families import family_of_folder
 from ..study.hub import is_hub_name, snapshots_of
 from ..study.profiles import Profile, load_profile
 from ..study.resources import Needs
@@ -160,7 +161,8 @@ def _template(question: Question, profile: Profile) -> str:
     if folder is None:
         raise Fault("not known: the base is not here")
     if error := template_error(read_template(folder)):
-        raise Fault(f"{folder}: the template {error}; copy chat_template.json of Qwen/Qwen2-VL-7B-Instruct into it")
+        example = family_of_folder(folder).example
+        raise Fault(f"{folder}: the template {error}; copy the chat template of {example} into it")
     return "names pictures as answers do"
 
 

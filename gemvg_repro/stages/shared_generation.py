@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel
 
 from ..grounding.predictions import Prediction
 from ..models.generation import Prompt, generate
@@ -17,7 +17,7 @@ from ..training.checkpointing import never
 
 
 def shared_predictions(
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     prompts: Sequence[Prompt],
     *,

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pandas as pd
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel
 
 from ..grounding.parsing import parse_answer
 from ..grounding.rewards import Reward
@@ -107,7 +107,7 @@ def _once(
 def with_best_draws(
     conversations: Sequence[Conversation],
     spec: RunSpec[TrainParameters],
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     file: Path,
 ) -> list[Conversation]:
@@ -125,7 +125,7 @@ def with_best_draws(
 def _best_draws(
     turns: Sequence[Turn],
     spec: RunSpec[TrainParameters],
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
 ) -> pd.DataFrame:
     """Columns prompt, mode, answer, reward; of equal rewards the first that was drawn."""

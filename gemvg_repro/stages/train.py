@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 import torch
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel
 
 from ..corpora.index import Split
 from ..grounding.samples import Sample
@@ -125,7 +125,7 @@ def train_model(spec: RunSpec[TrainParameters], start: Path, observer: Observer)
     }
 
 
-def _save(model: Qwen2VLForConditionalGeneration, processor: ImageOnlyProcessor, folder: Path) -> None:
+def _save(model: PreTrainedModel, processor: ImageOnlyProcessor, folder: Path) -> None:
     shutil.rmtree(folder / f"{MODEL}.part", ignore_errors=True)
     if not (folder / MODEL).is_dir():
         save(model, processor, folder / MODEL)
@@ -196,7 +196,7 @@ class _Recorder:
 
 def _train_sft(
     spec: RunSpec[TrainParameters],
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     collate: ConversationCollator,
     by_split: SamplesBySplit,
@@ -220,7 +220,7 @@ def _train_sft(
 
 def _train_grpo(
     spec: RunSpec[TrainParameters],
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     collate: ConversationCollator,
     by_split: SamplesBySplit,

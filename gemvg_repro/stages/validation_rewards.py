@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel
 
 from ..files.atomic import write_bytes
 from ..grounding.parsing import parse_answer
@@ -22,7 +22,7 @@ BEST_OF, BEST_OF_SAMPLES = 8, 100
 
 
 def sampled_rewards(
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     samples: Sequence[Sample],
     modes: Sequence[Mode],

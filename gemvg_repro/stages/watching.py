@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel
 
 from ..benchmarks.generalised import score
 from ..grounding.parsing import parse_answer
@@ -28,7 +28,7 @@ class GreedyWatch:
     def __init__(
         self,
         spec: RunSpec[Any],
-        model: Qwen2VLForConditionalGeneration,
+        model: PreTrainedModel,
         processor: ImageOnlyProcessor,
         validation: Sequence[Sample],
         settings: SFTSettings | GRPOSettings,
@@ -56,7 +56,7 @@ class GreedyWatch:
 
 
 def measures(
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     samples: Sequence[Sample],
     mode: Mode,

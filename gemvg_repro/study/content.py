@@ -12,9 +12,10 @@ from ..corpora import recipe
 from ..corpora.user_coco import READER_VERSION
 from ..files import image_folder
 from ..files.hashing import sha256
+from ..models.families import family_of_folder
 from ..runs.directory import parameters_of, run_id
 from ..runs.layout import MODEL
-from .hub import checkpoint_folder, commit_of, is_hub_name
+from .hub import cached, checkpoint_folder, commit_of, is_hub_name
 from .paths import PACKAGE
 
 _READ = (".safetensors", ".json", ".txt", ".jinja")
@@ -67,8 +68,14 @@ def hash_of_base(base: str) -> str:
     """What training starts from: the hash of a folder's content, or a hub's name and commit.
 
     In SHA256SUMS, which `models.checkpoints.check` compares, stand the hashes of the files of the package's own base.
+
+    Raises:
+        Refused: its config.json, if it is here, is of no supported family: no run of the study could begin.
     """
     folder = PACKAGE / base
+    here = folder if folder.is_dir() else cached(base) if is_hub_name(base) else None
+    if here is not None and (here / "config.json").is_file():
+        family_of_folder(here)
     if is_hub_name(base) and not folder.is_dir():
         return f"{base}@{commit_of(base)}"
     if not base or not folder.is_dir():

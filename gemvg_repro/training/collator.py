@@ -1,4 +1,4 @@
-"""Collates multi-image conversations into a batch for Qwen2-VL, with labels on the answers only."""
+"""Collates multi-image conversations into a batch, with labels on the answers only."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Conversation = Sequence[Turn]
 
 
 class ConversationCollator:
-    """Collates conversations for Qwen2-VL.
+    """Collates conversations for a model of any family, in its notation of boxes.
 
     Returns inputs of the model by name: input_ids, attention_mask, mm_token_type_ids and labels, each of shape
     (conversations, longest), padded on the right; and the images' inputs, see `models.images`. Labels are the
@@ -48,6 +48,7 @@ class ConversationCollator:
     """
 
     def __init__(self, processor: ImageOnlyProcessor, coordinate_step: int):
+        self._processor = processor
         self._image_processor = processor.image_processor
         self._tokenizer = processor.tokenizer
         self._image_token: str = processor.image_token
@@ -81,7 +82,11 @@ class ConversationCollator:
         return sum(map(len, self._tokenizer(answers, add_special_tokens=False)["input_ids"]))
 
     def _answer(self, turn: Turn) -> str:
-        return turn.answer or completion(turn.sample, turn.mode, self._coordinate_step)
+        answer = turn.answer or completion(turn.sample, turn.mode, self._coordinate_step)
+        return self._processor.write(answer, turn.sample.pictures)
+
+    def _question(self, turn: Turn) -> str:
+        return self._processor.write(question(turn.sample, turn.mode), turn.sample.pictures)
 
     def _segments(self, turns: Conversation, sizes: Iterator[int]) -> list[str]:
         """Prompt, answer, prompt, answer ... as text; each image has as many tokens as `sizes` gives next."""
@@ -90,9 +95,9 @@ class ConversationCollator:
         text_so_far = ""
         for number, turn in enumerate(turns):
             if number == 0:
-                chat = messages(turn.sample, turn.mode)
+                chat = messages(turn.sample, turn.mode, self._question(turn))
             else:
-                chat.append({"role": "user", "content": question(turn.sample, turn.mode)})
+                chat.append({"role": "user", "content": self._question(turn)})
             text = self._tokenizer.apply_chat_template(
                 chat, tokenize=False, add_generation_prompt=True, **CHAT_TEMPLATE_KWARGS
             )

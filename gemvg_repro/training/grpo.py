@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from datasets import Dataset
-from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel, PrinterCallback
 from trl import GRPOConfig
 
 from ..grounding.parsing import ParsedAnswer, parse_ids
@@ -59,13 +59,14 @@ def reward_functions(samples: Sequence[Sample], processor: ImageOnlyProcessor) -
     """
 
     @lru_cache(maxsize=4096)
-    def parsed(ids: tuple[int, ...], pictures: int) -> ParsedAnswer:
-        return parse_ids(ids, processor.tokenizer.decode, pictures)
+    def parsed(ids: tuple[int, ...], index: int) -> ParsedAnswer:
+        pictures = samples[index].pictures
+        return parse_ids(ids, lambda of: processor.read(processor.tokenizer.decode(of), pictures), len(pictures))
 
     def reward_function(name: str, term: Term) -> RewardFunction:
         def function(completion_ids: list[list[int]], index: list[int], mode: list[Mode], **_: Any) -> list[float]:
             rows = zip(completion_ids, index, mode, strict=True)
-            return [term(samples[i], parsed(tuple(ids), len(samples[i].pictures)), m) for ids, i, m in rows]
+            return [term(samples[i], parsed(tuple(ids), i), m) for ids, i, m in rows]
 
         function.__name__ = name
         return function
@@ -132,7 +133,7 @@ def grpo_arguments(
 
 
 def train_grpo(
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     samples: Sequence[Sample],
     validation: Sequence[Sample],

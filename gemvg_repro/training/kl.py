@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel
 
 from . import processes
 from .collator import IGNORED
@@ -21,7 +21,7 @@ class KLFromStart:
     model's device.
     """
 
-    def __init__(self, model: Qwen2VLForConditionalGeneration, batches: Sequence[dict[str, Any]]):
+    def __init__(self, model: PreTrainedModel, batches: Sequence[dict[str, Any]]):
         self._model = model
         self._batches = batches[processes.rank() :: processes.count()]
         self._start_logps = [self._log_probabilities(batch) for batch in self._batches]

@@ -18,6 +18,7 @@ from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import split_tensor_dict
 
 from ..models.decoding import Request, SamplingParams, generate, uniform_numbers
+from ..models.families import family_of
 from ..models.images import ImageInputs, repeated, taken
 from . import processes
 from .generation_batches import GenerationBatch, OncePerGeneration
@@ -227,7 +228,7 @@ class SharedPrefixGRPOTrainer(CollatesItems, GRPOTrainer):  # type: ignore[misc]
             output = model(
                 input_ids=rows.input_ids,
                 position_ids=rows.position_ids,
-                attention_mask={"full_attention": rows.mask},
+                attention_mask=family_of(inner.config).attention_mask(rows.mask),
                 shift_labels=rows.targets,
                 fused_lm_head=True,
                 **self._images(prompts, ids.device),

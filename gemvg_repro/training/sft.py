@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import Tensor
-from transformers import PrinterCallback, Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from ..models.processor import ImageOnlyProcessor
@@ -40,6 +40,10 @@ class ConversationSFTTrainer(TimedSteps, CollatesItems, ResumesExactly, SFTTrain
 
     conversations: int
     """In the batch of a step."""
+
+    loss_is_scaled_for_ga = True
+    """By the labels of the whole step, which are counted below. transformers thinks that it is not for models whose
+    class says `accepts_loss_kwargs = False` (Qwen2.5-VL, Qwen3-VL), and would divide it by the micro-batches again."""
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -82,7 +86,7 @@ def sft_arguments(folder: Path, settings: SFTSettings, seed: int, use_cpu: bool,
 
 
 def train_sft(
-    model: Qwen2VLForConditionalGeneration,
+    model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     conversations: Sequence[Conversation],
     settings: SFTSettings,

@@ -6,16 +6,14 @@ from types import MethodType
 from typing import Any
 
 from torch import Tensor
-from transformers import Qwen2VLForConditionalGeneration
+from transformers import PreTrainedModel
 from trl.kernels import ChunkedLogProbFunction
 from trl.trainer.utils import FusedCausalLMOutput
 
 from .collator import IGNORED
 
 
-def score_labelled_tokens_only(
-    model: Qwen2VLForConditionalGeneration, outputs: tuple[str, ...], temperature: float = 1.0
-) -> None:
+def score_labelled_tokens_only(model: PreTrainedModel, outputs: tuple[str, ...], temperature: float = 1.0) -> None:
     """Applies the fused LM head of TRL's trainers (add_fused_lm_head of trl 1.16) to labelled tokens only.
 
     TRL does so itself on a GPU; on a CPU it also scores prompts and padding, and discards the results. `outputs` and
@@ -26,7 +24,7 @@ def score_labelled_tokens_only(
     stock = model.forward
 
     def forward(
-        self: Qwen2VLForConditionalGeneration,
+        self: PreTrainedModel,
         *args: Any,
         fused_lm_head: bool = False,
         labels: Tensor | None = None,

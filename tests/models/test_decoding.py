@@ -15,11 +15,13 @@ from transformers import GenerationConfig, Qwen2VLForConditionalGeneration
 
 from gemvg_repro.miniature.model import save_random
 from gemvg_repro.models.decoding import Request, SamplingParams, generate, uniform_numbers
+from gemvg_repro.models.families import FAMILIES, Family
 from gemvg_repro.models.generation import prompt_text
 from gemvg_repro.models.loading import load
 from gemvg_repro.models.processor import ImageOnlyProcessor
 from gemvg_repro.study.profiles import load_profile
 
+from ..tiny_families import model_and_processor, stock
 from ..tiny_model import SIZES, samples
 
 MOST = 24
@@ -94,6 +96,22 @@ def test_heads_that_share_keys_complete_as_in_transformers(tmp_path: Path) -> No
     expected = stock_completions(texts, images, (stock, processor))
     assert completions == [row for row in expected for _ in range(3)]
     assert len({token for row in expected for token in row}) > 5
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_each_family_completes_as_in_transformers_in_a_batch_and_alone(family: Family) -> None:
+    texts, images = prompts(True)
+    ours, processor = model_and_processor(family)
+    theirs = stock(family)
+    for weights in (*ours.model.language_model.layers.parameters(), *theirs.model.language_model.layers.parameters()):
+        weights.data *= 10
+    completions = our_completions(texts, images, [2] * len(texts), (ours, processor))
+    assert completions == [row for row in stock_completions(texts, images, (theirs, processor)) for _ in range(2)]
+    alone = [
+        our_completions([text], [row], None, (ours, processor))[0] for text, row in zip(texts, images, strict=True)
+    ]
+    assert completions[::2] == alone
+    assert len({token for row in completions for token in row}) > 5
 
 
 def test_samples_follow_the_distribution() -> None:

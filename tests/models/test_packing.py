@@ -8,17 +8,19 @@ import pytest
 import torch
 from transformers import Qwen2VLForConditionalGeneration
 
+from gemvg_repro.models.families import FAMILIES, QWEN2_VL, Family
 from gemvg_repro.models.images import repeated
 from gemvg_repro.models.loading import save
 from gemvg_repro.training.collator import ConversationCollator, Turn
 
-from ..tiny_model import folder, model_and_processor, samples
+from ..tiny_families import model_and_processor, stock
+from ..tiny_model import samples
 
 
 @pytest.mark.parametrize("pictured", [True, False], ids=["pictures", "text"])
-def test_states_and_gradients_are_the_stock_ones(pictured: bool) -> None:
-    ours, processor = model_and_processor()
-    stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_states_and_gradients_are_the_stock_ones(family: Family, pictured: bool) -> None:
+    ours, processor = model_and_processor(family)
     conversations = [[Turn(s, "direct"), *[Turn(s, "cot")] * (n % 3)] for n, s in enumerate(samples()[:6])]
     batch = ConversationCollator(processor, 20)(conversations)
     del batch["labels"]
@@ -28,7 +30,7 @@ def test_states_and_gradients_are_the_stock_ones(pictured: bool) -> None:
     mask = batch["attention_mask"].bool()
     assert not mask.all()
     results = []
-    for model, inputs in ((stock, {**batch, **repeated(batch)} if pictured else batch), (ours, batch)):
+    for model, inputs in ((stock(family), {**batch, **repeated(batch)} if pictured else batch), (ours, batch)):
         out = model.model(**inputs, use_cache=False, output_hidden_states=True)
         weight = torch.linspace(-1, 1, out.last_hidden_state.numel()).view_as(out.last_hidden_state)
         (out.last_hidden_state * weight * mask[..., None]).sum().backward()
@@ -41,17 +43,16 @@ def test_states_and_gradients_are_the_stock_ones(pictured: bool) -> None:
 
 def test_other_batches_are_left_to_transformers() -> None:
     """Padding on the left, and a pass that fills a cache."""
-    ours, _ = model_and_processor()
-    stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
+    ours, _ = model_and_processor(QWEN2_VL)
     ids = torch.arange(12).view(2, 6) + 20
     for mask, use_cache in ((torch.tensor([[0, 0, 1, 1, 1, 1], [1] * 6]), False), (torch.ones(2, 6).long(), True)):
-        outputs = [m.model(input_ids=ids, attention_mask=mask, use_cache=use_cache) for m in (ours, stock)]
+        outputs = [m.model(input_ids=ids, attention_mask=mask, use_cache=use_cache) for m in (ours, stock(QWEN2_VL))]
         torch.testing.assert_close(*(o.last_hidden_state[mask.bool()] for o in outputs))
         assert (outputs[0].past_key_values is not None) == use_cache
 
 
 def test_a_saved_checkpoint_names_no_attention_of_ours(tmp_path: Path) -> None:
-    model, processor = model_and_processor()
+    model, processor = model_and_processor(QWEN2_VL)
     save(model, processor, tmp_path / "model")
     assert "sdpa_by_row" not in (tmp_path / "model" / "config.json").read_text()
     assert Qwen2VLForConditionalGeneration.from_pretrained(tmp_path / "model").config._attn_implementation == "sdpa"

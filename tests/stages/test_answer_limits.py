@@ -37,10 +37,10 @@ def limits(*tasks: stage.Task) -> dict[str, int]:
 
 
 def test_the_benchmark_s_figure_holds_else_what_the_longest_true_answer_needs() -> None:
-    tokenizer, own = load_processor(BASE).tokenizer, PROFILE.evaluate.max_new_tokens
+    processor, own = load_processor(BASE), PROFILE.evaluate.max_new_tokens
     dense = crowd(20)
-    needed = len(tokenizer(format_answer(dense.targets, PROFILE.coordinate_step))["input_ids"]) + 1
-    assert longest_true_answer([crowd(1), dense], tokenizer, PROFILE.coordinate_step) == needed > own["direct"]
+    needed = len(processor.tokenizer(format_answer(dense.targets, PROFILE.coordinate_step))["input_ids"]) + 1
+    assert longest_true_answer([crowd(1), dense], processor, PROFILE.coordinate_step) == needed > own["direct"]
     few, many = (stage.Task("x", "direct", [crowd(1)]), stage.Task("y", "direct", [crowd(1), dense]))
     thought = stage.Task("y", "cot", [dense])
     given = stage.Task("z", "direct", [dense], max_new_tokens=7)

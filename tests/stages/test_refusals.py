@@ -286,7 +286,7 @@ BAD_WEIGHTS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "no config": (lambda f: (f / "config.json").unlink(), ("config.json: is missing", "copy the whole checkpoint")),
     "config cut off": (lambda f: (f / "config.json").write_text('{"model'), ("config.json is no JSON",)),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), ("vocab.json with merges.txt: is missing",)),
-    "no Qwen2-VL": (_config(model_type="llama"), ("model_type 'llama'", "expected 'qwen2_vl'")),
+    "of another family": (_config(model_type="llama"), ("model_type 'llama'", "expected 'qwen2_vl' (Qwen2-VL) or")),
     "wider": (_config(hidden_size=96), ("embed_tokens.weight: has shape", "another checkpoint's")),
     "deeper": (_config(num_hidden_layers=3), ("has 2 layers, but config.json asks for 3",)),
     "a shard missing": (_shard_missing, ("model-00002-of-00002.safetensors: is missing", "is the copy complete?")),
@@ -300,6 +300,17 @@ def test_a_folder_of_weights_that_is_not_whole_or_of_two_models(weights: Path, n
     change(weights)
     with refused(weights.parent, "my weights", *words):
         ask(weights)
+
+
+def test_a_base_of_another_family_is_refused_before_anything_is_made(weights: Path) -> None:
+    _config(model_type="llava")(weights)
+    overrides, runs = f"'base={weights}'", str(weights.parent / "runs")
+    for parameters in (
+        TrainParameters(mode="hybrid", overrides=overrides, runs=runs),
+        EvaluateParameters(mode="base", overrides=overrides, runs=runs),
+    ):
+        with refused(weights.parent, "config.json has model_type 'llava'", "'qwen2_5_vl' (Qwen2.5-VL)", "`base` of a"):
+            resolve(parameters)
 
 
 def test_weights_that_lack_a_tensor_are_not_made_up(weights: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 import torch
 from datasets import Dataset
 from PIL import Image
-from transformers import Qwen2VLForConditionalGeneration
 from trl import GRPOTrainer
 
+from gemvg_repro.models.families import FAMILIES, Family
 from gemvg_repro.models.images import image_inputs
 from gemvg_repro.study.variants import FORMS
 from gemvg_repro.training.collator import IGNORED, ConversationCollator
@@ -24,7 +24,9 @@ from gemvg_repro.training.packed_rows import PackedRows
 from gemvg_repro.training.prefix_sharing import PrefixSharingError, SharedPrefixGRPOTrainer
 from gemvg_repro.training.token_logprobs import score_labelled_tokens_only
 
-from ..tiny_model import folder, model_and_processor, samples
+from ..tiny_families import model_and_processor as model_and_processor_of
+from ..tiny_families import stock
+from ..tiny_model import model_and_processor, samples
 from .made import GRPO
 
 SHAPES = [[(64, 64), (32, 80)], [(16, 48)], [(64, 64), (32, 80)], [(48, 48), (48, 48), (80, 16)]]
@@ -115,12 +117,14 @@ def test_log_probabilities_are_compared_to_those_with_the_whole_prompt(
 
 
 @pytest.mark.parametrize("size", [None, 5], ids=["at_once", "in_parts_that_cut_groups"])
-def test_log_probabilities_entropies_and_gradients_are_those_of_trl(tmp_path: Path, size: int | None) -> None:
-    ours, _ = model_and_processor()
-    stock = Qwen2VLForConditionalGeneration.from_pretrained(folder())
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_log_probabilities_entropies_and_gradients_are_those_of_trl(
+    tmp_path: Path, family: Family, size: int | None
+) -> None:
+    ours, _ = model_and_processor_of(family)
     mask = batch()["attention_mask"][:, -5:].bool()
     results = []
-    for kind, model in ((GRPOTrainer, stock), (SharedPrefixGRPOTrainer, ours)):
+    for kind, model in ((GRPOTrainer, stock(family)), (SharedPrefixGRPOTrainer, ours)):
         trainer = trainer_of(kind, model, tmp_path)
         if model is ours:
             trainer._prompts, trainer._prompt_of = prompts_of(batch())
