@@ -108,7 +108,9 @@ def _precision(weights: Array, matched: NDArray[np.int64], ignored: NDArray[np.i
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = hits / np.maximum(boxes, 1)[:, None]
     padded = np.column_stack([precision, np.zeros(len(precision))])
-    return np.array([row[np.searchsorted(r, RECALLS)].mean() for row, r in zip(padded, recall, strict=True)])
+    places = np.array([of_resample.searchsorted(RECALLS) for of_resample in recall]).reshape(-1, len(RECALLS))
+    averaged: Array = np.take_along_axis(padded, places, axis=1).mean(axis=1)
+    return averaged
 
 
 def _nanmean(parts: Array) -> Array:

@@ -19,14 +19,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..files.atomic import write_bytes
 from ..study.parameters import ReportParameters
 from ..study.paths import absolute
-from .claims.claims import Judged, judge
+from .claims.claims import Judged
 from .claims.rule import RULE
 from .expected import Planned, planned
 from .labels import MODES, VARIANTS, look
 from .numbers.collect import Collection, collect
 from .numbers.lookup import look_up
-from .numbers.table import numbers
 from .page.escaping import plain
+from .remembered import results
 from .sections.costs import spent_by_stage
 from .sections.official_scores import LABELS
 from .sections.provenance import environment, ledger
@@ -34,7 +34,9 @@ from .sections.provenance import environment, ledger
 DOCUMENTS = ("REPRODUCIBILITY.md", "MODEL_CARD.md", "SUMMARY.md")
 
 
-def write(collection: Collection, measured: pd.DataFrame, study: Planned, out: Path) -> list[Path]:
+def write(
+    collection: Collection, measured: pd.DataFrame, judged: Sequence[Judged], study: Planned, out: Path
+) -> list[Path]:
     """Writes the three documents into `out`; returns their paths. What has no finished run is said to have none."""
     templates = Environment(
         loader=PackageLoader("gemvg_repro.report", "templates"),
@@ -44,14 +46,14 @@ def write(collection: Collection, measured: pd.DataFrame, study: Planned, out: P
         keep_trailing_newline=True,
         autoescape=False,  # Markdown; what is not ours is escaped by `_word`
     )
-    known = facts(collection, measured, study)
+    known = facts(collection, measured, judged, study)
     out.mkdir(parents=True, exist_ok=True)
     for name in DOCUMENTS:
         write_bytes(out / name, templates.get_template(f"{name}.jinja").render(known).encode())
     return [out / name for name in DOCUMENTS]
 
 
-def facts(collection: Collection, measured: pd.DataFrame, study: Planned) -> dict[str, Any]:
+def facts(collection: Collection, measured: pd.DataFrame, judged: Sequence[Judged], study: Planned) -> dict[str, Any]:
     """What the documents say, in words and numbers as they are printed."""
     finished = [run for run in collection.counted if run.state == "finished"]
     stages = spent_by_stage(measured)
@@ -69,7 +71,7 @@ def facts(collection: Collection, measured: pd.DataFrame, study: Planned) -> dic
             for (purpose, variant), row in zip(stages.index, stages.to_dict("records"), strict=True)
         ],
         "scores": list(_scores(measured)),
-        "claims": [_claim(each) for each in judge(collection)],
+        "claims": [_claim(each) for each in judged],
         "rule": RULE,
         "machine": [(_word(what), _word(value)) for what, value in machine["value"].items()] if len(machine) else [],
         "assumptions": len(ledger().frame),
@@ -107,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     study = planned(absolute(options.grid), [], options.runs)
     collection = collect(options.runs, study.keys)
-    for path in write(collection, numbers(collection), study, options.out or options.runs / defaults.folder):
+    report = options.runs / defaults.folder
+    for path in write(collection, *results(collection, report), study, options.out or report):
         print(path)  # noqa: T201
     return 0
 

@@ -38,6 +38,8 @@ GALLERY = "gallery"
 REPORT_NOTEBOOK = "report.ipynb"
 REPORT_PAGE = "report.html"
 NUMBERS = "numbers.parquet"
+REMEMBERED = "remembered.json"
+"""Of which runs the numbers are, and what they say about the claims: not computed again while no run changes."""
 
 
 @dataclass(frozen=True)

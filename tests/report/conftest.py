@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from gemvg_repro.report.numbers.collect import Collection, collect
+from gemvg_repro.report.numbers.resampling import Draws
 from gemvg_repro.report.numbers.table import numbers
 
 from . import synthetic
@@ -25,4 +26,4 @@ def collection(runs: Path) -> Collection:
 
 @pytest.fixture(scope="session")
 def measured(collection: Collection) -> pd.DataFrame:
-    return numbers(collection, resamples=200)
+    return numbers(collection, Draws(200))

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from gemvg_repro.report.claims.claims import judge
 from gemvg_repro.report.documents import DOCUMENTS, main, write
 from gemvg_repro.report.numbers.collect import Collection
 from gemvg_repro.report.numbers.lookup import look_up
+from gemvg_repro.report.numbers.resampling import Draws
 
 from . import synthetic
 
@@ -12,7 +14,10 @@ from . import synthetic
 def test_the_documents_have_the_report_s_numbers(
     measured: pd.DataFrame, collection: Collection, tmp_path: Path
 ) -> None:
-    texts = {path.name: path.read_text() for path in write(collection, measured, synthetic.STUDY, tmp_path)}
+    texts = {
+        path.name: path.read_text()
+        for path in write(collection, measured, judge(collection, Draws(200)), synthetic.STUDY, tmp_path)
+    }
     assert set(texts) == set(DOCUMENTS)
     where = {"variant": "hybrid", "mode": "cot", "benchmark": "generalised", "kind": "mean", "metric": "f1"}
     hybrid = look_up(measured, **where)

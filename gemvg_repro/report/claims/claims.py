@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
-import pandas as pd
 import yaml
 
 from ...benchmarks.published import Published, published
 from ..numbers import official_scores
 from ..numbers.collect import Collection, Run
-from ..numbers.estimates import Array, Estimate, estimates, replicates, resampling
+from ..numbers.estimates import Estimate, estimates, replicates
 from ..numbers.official_scores import OfficialMetric
-from ..numbers.scores import Draw, Scores, scores_of
+from ..numbers.resampling import Array, Draws
+from ..numbers.scores import Scores, scores_of
 from . import rule
 from .rule import Difference, Verdict
 
@@ -83,17 +82,13 @@ def claims() -> tuple[Claim, ...]:
     )
 
 
-def judge(collection: Collection, resamples: int = 1000, seed: int = 0) -> list[Judged]:
-    """Every claim with its verdict by `rule`; Holm's correction is over all that are tested against 0."""
-    drawn: dict[tuple[str, ...], Any] = {}
+def judge(collection: Collection, draws: Draws | None = None) -> list[Judged]:
+    """Every claim with its verdict by `rule`; Holm's correction is over all that are tested against 0.
 
-    def draw(table: pd.DataFrame) -> Any:
-        key = tuple(sorted(table["sample"]))
-        if key not in drawn:
-            drawn[key] = resampling(table, resamples, seed)
-        return drawn[key]
-
-    measured = _official(collection, draw) | _generalised(collection, draw)
+    `draws`: those of the numbers, if they are made, too: nothing is resampled twice.
+    """
+    draws = draws or Draws()
+    measured = _official(collection, draws) | _generalised(collection, draws)
     compared = [_compare(claim, measured) for claim in claims()]
     tested = [n for n, (claim, each) in enumerate(zip(claims(), compared, strict=True)) if each[1] and not claim.kept]
     adjusted = dict(zip(tested, rule.holm([compared[n][1].p for n in tested]), strict=True))  # type: ignore[union-attr]
@@ -106,7 +101,7 @@ def judge(collection: Collection, resamples: int = 1000, seed: int = 0) -> list[
 Key = tuple[str, str, str, str]
 
 
-def _official(collection: Collection, draw: Draw) -> dict[Key, Measured]:
+def _official(collection: Collection, draw: Draws) -> dict[Key, Measured]:
     def one(metric: OfficialMetric) -> Measured:
         def resampled(runs: Sequence[Run]) -> Array:
             return metric.of_runs(list(runs)).replicates(draw)
@@ -116,7 +111,7 @@ def _official(collection: Collection, draw: Draw) -> dict[Key, Measured]:
     return {(m.variant, m.mode, m.benchmark, m.name): one(m) for m in official_scores.metrics(collection)}
 
 
-def _generalised(collection: Collection, draw: Draw) -> dict[Key, Measured]:
+def _generalised(collection: Collection, draw: Draws) -> dict[Key, Measured]:
     def one(scores: Scores) -> Measured:
         draws = draw(scores.tables[0])
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from ..numbers.estimates import Array
+from ..numbers.resampling import Array
 
 Verdict = Literal["not run", "inconclusive", "reproduced", "direction only", "not reproduced"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -75,6 +76,15 @@ class Run:
     def _scores(self) -> dict[tuple[str, str], pd.DataFrame]:
         return {task: read_scores(path) for task, path in self._files("scores").items()}
 
+    def of_metric(self, benchmark: str, mode: str, of: str) -> pd.DataFrame:
+        """The rows of `scores` that an official metric averages; made once, and not to be changed."""
+        return self._of_metric.get((benchmark, mode, of), pd.DataFrame())
+
+    @cached_property
+    def _of_metric(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        tables = ((task, table) for task, table in self._scores.items() if "of" in table)
+        return {(*task, str(of)): part for task, table in tables for of, part in table.groupby("of", sort=False)}
+
     def official(self) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
         """The headline of every official score: by (benchmark, mode), by metric, its value, n and share."""
         return {
@@ -103,12 +113,13 @@ class Collection:
     """The runs of one folder.
 
     `counted` enter the numbers: one run a name. `others` lie beside them, of another seed or of other settings;
-    `missing` were expected and have no directory.
+    `missing` were expected and have no directory. `read_at`: when reading began, in seconds since the epoch.
     """
 
     counted: tuple[Run, ...]
     others: tuple[Run, ...] = ()
     missing: tuple[str, ...] = ()
+    read_at: float = 0.0
 
     def finished(self, purpose: Purpose) -> list[Run]:
         """Finished runs that enter the numbers, in the order of the variants, then by seed."""
@@ -128,6 +139,7 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
         ValueError: two of the expected are of one name, so of different settings.
     """
     _one_a_name(expected)
+    read_at = time.time()
     directories = sorted(runs.iterdir()) if runs.is_dir() else []
     runs_on_disk = [run for run in map(_read, directories) if run is not None]
     given = [run for run in runs_on_disk if run.purpose == "answers"]
@@ -138,6 +150,7 @@ def collect(runs: Path, expected: Sequence[str] = ()) -> Collection:
         counted=tuple(readable(run) for run in ordered if run.directory.name in counted),
         others=tuple(run for run in ordered if run.directory.name not in counted),
         missing=tuple(name for name in expected if name not in present),
+        read_at=read_at,
     )
 
 

@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ...grounding.samples import GROUNDING_KINDS
+from .resampling import Array, Resampling, drawn
 
-Array = NDArray[np.float64]
+Key = tuple[str, str]
+"""Kind and metric."""
+
+USED = ("sample", "kind", "tp", "n_true", "n_predicted", "unreadable", "picture_ok", "iou", "tokens")
+"""Columns of per-sample scores that the measures are made of."""
 
 Z95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
@@ -34,64 +40,6 @@ class Estimate:
     high: float
     n: int
     runs: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How often each scene of a test set is drawn in each resample: the same draws serve every variant.
-
-    Attributes:
-        samples: (N, 3) table, index `sample`, columns `scene` (its code, 0 to C-1) and `kind`.
-        draws: (R + 1, C); row 0 is the test set itself, so one computation gives value and resamples.
-    """
-
-    samples: pd.DataFrame
-    draws: Array
-
-    def totals(self, columns: Array) -> Array:
-        """Sums of per-sample columns (N, S) in each resample: (R + 1, S)."""
-        scenes = self.samples["scene"].to_numpy()
-        order = np.argsort(scenes, kind="stable")
-        starts = np.searchsorted(scenes[order], np.arange(self.draws.shape[1]))
-        return np.asarray(self.draws @ np.add.reduceat(columns[order], starts, axis=0))
-
-
-def resampling(scores: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> Resampling:
-    """Draws scenes with replacement: samples of one scene are dependent, so a scene is drawn as a whole.
-
-    They are drawn within strata (a scene's most frequent kind), so that no resample loses a kind.
-
-    Args:
-        scores: one row per sample, with columns sample, scene, kind. Their order does not matter.
-        resamples: R, how many resamples are drawn.
-        seed: of the generator; the same seed and samples give the same draws.
-    """
-    samples = scores[["sample", "scene", "kind"]].set_index("sample").sort_index()
-    if not samples.index.is_unique:
-        twice = samples.index[samples.index.duplicated()][0]
-        raise ValueError(f"sample {twice!r} is scored twice; score the predictions of this run again")
-    scenes = pd.Series(pd.factorize(samples["scene"], sort=True)[0], index=samples.index)
-    kinds = pd.factorize(samples["kind"], sort=True)[0]
-    counts = np.zeros((scenes.nunique(), kinds.max(initial=0) + 1))
-    np.add.at(counts, (scenes.to_numpy(), kinds), 1)
-    strata = counts.argmax(axis=1)
-    rng = np.random.default_rng(seed)
-    draws = np.ones((resamples + 1, len(strata)))
-    for stratum in np.unique(strata):
-        members = np.flatnonzero(strata == stratum)
-        draws[1:, members] = _drawn(rng, len(members), resamples)
-    return Resampling(samples.assign(scene=scenes), draws)
-
-
-def _drawn(rng: np.random.Generator, n: int, resamples: int) -> Array:
-    """How often each of n is drawn, (resamples, n): n - 1 draws, which together count as n.
-
-    So the variance of a mean over resamples is unbiased, s²/n; n draws give (n - 1)/n of it, which is too little where
-    strata are small (Rao and Wu, JASA 83, 1988). One scene alone is always drawn.
-    """
-    if n == 1:
-        return np.ones((resamples, 1))
-    return np.asarray(rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples) * (n / (n - 1)))
 
 
 def percentile(replicates: Array, n: int, trials: int = 0) -> Estimate:
@@ -136,7 +84,7 @@ def hit_rate(hits: Array, scenes: NDArray[np.int64]) -> Estimate:
     return Estimate(share, *wilson(share, worth), n)
 
 
-def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[tuple[str, str], Array]:
+def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[Key, Array]:
     """Every measure of generalised grounding in every resample, (R + 1,), by (kind, metric).
 
     Args:
@@ -146,7 +94,7 @@ def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[tuple[
     F1, precision and recall are micro averages within a kind, from true positives and box counts; kind "mean"
     is the mean over the kinds present, kind "all" holds the averages over all samples.
     """
-    each = [_replicates(aligned(table, draws), draws) for table in tables]
+    each = [_measured(table, draws).replicates for table in tables]
     return {key: np.mean([one[key] for one in each], axis=0) for key in each[0]} if each else {}
 
 
@@ -156,24 +104,37 @@ def aligned(table: pd.DataFrame, draws: Resampling) -> pd.DataFrame:
     Raises:
         ValueError: the table scores other samples than those of the resampling.
     """
-    indexed = table.set_index("sample")
-    places = indexed.index.get_indexer(draws.samples.index)
-    if len(indexed) != len(draws.samples) or (places < 0).any():
+    places = pd.Index(table["sample"]).get_indexer(draws.samples.index)
+    if len(table) != len(draws.samples) or (places < 0).any():
         raise ValueError(
-            f"a run scores {len(indexed)} samples, another {len(draws.samples)}, and not the "
+            f"a run scores {len(table)} samples, another {len(draws.samples)}, and not the "
             "same ones; name the grid that the runs belong to, so that runs of other settings are left out"
         )
-    return indexed.iloc[places]
+    ordered: pd.DataFrame = table.iloc[places]
+    return ordered
 
 
-def _replicates(table: pd.DataFrame, draws: Resampling) -> dict[tuple[str, str], Array]:
+class Measured(NamedTuple):
+    """What one run's scores come to: `replicates` as above, and the values of `columns`."""
+
+    replicates: dict[Key, Array]
+    columns: dict[str, tuple[Array, NDArray[np.bool_]]]
+
+
+def _measured(table: pd.DataFrame, draws: Resampling) -> Measured:
+    return draws.once(table, "generalised", lambda: _replicates(aligned(table[list(USED)], draws), draws))
+
+
+def _replicates(table: pd.DataFrame, draws: Resampling) -> Measured:
     boxes = table[["tp", "n_true", "n_predicted"]].to_numpy(np.float64)
-    kinds = [kind for kind in GROUNDING_KINDS if (table["kind"] == kind).any()]
-    parts = [boxes * (table["kind"] == kind).to_numpy()[:, None] for kind in kinds]
+    of_kind = table["kind"].to_numpy(object)
+    members = {kind: of_kind == kind for kind in GROUNDING_KINDS}
+    kinds = [kind for kind in GROUNDING_KINDS if members[kind].any()]
+    parts = [boxes * members[kind][:, None] for kind in kinds]
     means = columns(table)
     parts += [np.column_stack([values, np.ones(len(table))]) * counted[:, None] for values, counted in means.values()]
     sums = iter(draws.totals(np.column_stack(parts)).T)
-    measures: dict[tuple[str, str], Array] = {}
+    measures: dict[Key, Array] = {}
     for kind in kinds:
         tp, true, predicted = next(sums), next(sums), next(sums)
         measures[kind, "f1"] = ratio(2 * tp, true + predicted)
@@ -181,7 +142,8 @@ def _replicates(table: pd.DataFrame, draws: Resampling) -> dict[tuple[str, str],
         measures[kind, "recall"] = ratio(tp, true)
     for metric in ("f1", "precision", "recall") if kinds else ():
         measures["mean", metric] = np.mean([measures[kind, metric] for kind in kinds], axis=0)
-    return measures | {("all", metric): ratio(next(sums), next(sums)) for metric in means}
+    measures |= {("all", metric): ratio(next(sums), next(sums)) for metric in means}
+    return Measured(measures, means)
 
 
 def columns(table: pd.DataFrame) -> dict[str, tuple[Array, NDArray[np.bool_]]]:
@@ -203,18 +165,20 @@ HIT_RATES = ("count_accuracy", "none_accuracy", "picture_accuracy", "unreadable"
 """Measures that get Wilson's interval instead of the bootstrap's."""
 
 
-def estimates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[tuple[str, str], Estimate]:
+def estimates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[Key, Estimate]:
     """Every measure of generalised grounding with its interval, by (kind, metric); see `replicates`."""
-    ready = [aligned(table, draws) for table in tables]
-    results: dict[tuple[str, str], Estimate] = {}
+    scenes = draws.samples["scene"].to_numpy()
+    of_kind = draws.samples["kind"].to_numpy(object)
+    results: dict[Key, Estimate] = {}
     for (kind, metric), values in replicates(tables, draws).items():
-        samples = draws.samples[draws.samples["kind"] == kind] if kind in GROUNDING_KINDS else draws.samples
-        trials = samples["scene"].nunique() if kind in GROUNDING_KINDS else 0
-        results[kind, metric] = percentile(values, len(samples), trials)
-    for metric in HIT_RATES if ready else ():
-        counted = columns(ready[0])[metric][1]
-        hits = np.mean([columns(table)[metric][0] for table in ready], axis=0)
-        results["all", metric] = hit_rate(hits[counted], draws.samples["scene"].to_numpy()[counted])
+        members = scenes[of_kind == kind] if kind in GROUNDING_KINDS else scenes
+        trials = len(np.unique(members)) if kind in GROUNDING_KINDS else 0
+        results[kind, metric] = percentile(values, len(members), trials)
+    each = [_measured(table, draws).columns for table in tables]
+    for metric in HIT_RATES if each else ():
+        counted = each[0][metric][1]
+        hits = np.mean([one[metric][0] for one in each], axis=0)
+        results["all", metric] = hit_rate(hits[counted], scenes[counted])
     return results
 
 
@@ -229,7 +193,7 @@ def mean(values: Array, resamples: int = 1000, seed: int = 0) -> Estimate:
 @lru_cache(maxsize=4)
 def _draws(n: int, resamples: int, seed: int) -> Array:
     """How often each of n is drawn, (resamples, n): the same for all measures of as many, and slow to draw."""
-    return _drawn(np.random.default_rng(seed), n, resamples)
+    return drawn(np.random.default_rng(seed), n, resamples)
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

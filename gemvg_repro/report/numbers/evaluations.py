@@ -13,20 +13,21 @@ from ..labels import MODEL_FREE, SHIFTS, SHORTCUTS, references
 from . import slices
 from .collect import Collection
 from .estimates import estimates, hit_rate, percentile, ratio, replicates
-from .scores import Draw, Row, Scores, row, scores_of
+from .resampling import Draws
+from .scores import Row, Scores, of_rows, row, scores_of
 
 GENERALISED = ("generalised", *SHIFTS)
 """The generalised test set, and those out of distribution."""
 
 
-def rows(collection: Collection, draw: Draw) -> Iterator[Row]:
+def rows(collection: Collection, draw: Draws) -> Iterator[Row]:
     """Every number of the finished evaluations but official scores."""
     evaluated = scores_of(collection)
     for part in (_generalised, _differences, _slices, _times_shortcut, _accuracies):
         yield from part(evaluated, draw)
 
 
-def _generalised(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
+def _generalised(evaluated: list[Scores], draw: Draws) -> Iterator[Row]:
     for scores in evaluated:
         if scores.benchmark not in (*GENERALISED, *SHORTCUTS):
             continue
@@ -38,7 +39,7 @@ def _generalised(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
             yield from (row(scores, *key, estimate, run) for key, estimate in own.items())
 
 
-def _differences(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
+def _differences(evaluated: list[Scores], draw: Draws) -> Iterator[Row]:
     """F1 of a variant minus that of another: same samples, same mode, and the seeds that both have."""
     generalised = {(s.benchmark, s.mode, s.variant): s for s in evaluated if s.benchmark in GENERALISED}
     for (benchmark, mode, variant), scores in generalised.items():
@@ -57,7 +58,7 @@ def _differences(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
                     yield row(scores, kind, f"f1_minus_{other}", percentile(difference, len(draws.samples)))
 
 
-def _slices(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
+def _slices(evaluated: list[Scores], draw: Draws) -> Iterator[Row]:
     """F1 by slice, and the effect of CoT prompts on it: on the same samples, with the seeds of both modes."""
     generalised = {(scores.mode, scores.variant): scores for scores in evaluated if scores.benchmark == "generalised"}
     for (mode, variant), scores in generalised.items():
@@ -72,7 +73,7 @@ def _slices(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
                 yield row(sliced, name, "f1_minus_direct_mode", percentile(f1 - theirs[name].f1, n))
 
 
-def _times_shortcut(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
+def _times_shortcut(evaluated: list[Scores], draw: Draws) -> Iterator[Row]:
     """The mean F1 of every variant over that of each shortcut, on the samples of the shortcut."""
     for scores in (scores for scores in evaluated if scores.benchmark == "generalised"):
         for name in SHORTCUTS:
@@ -82,13 +83,13 @@ def _times_shortcut(evaluated: list[Scores], draw: Draw) -> Iterator[Row]:
                 continue
             shortcut = next((each for each in tried if each.mode == scores.mode), tried[0])
             draws = draw(shortcut.tables[0])
-            tables = [table[table["sample"].isin(draws.samples.index)] for table in scores.tables]
+            tables = [of_rows(table, table["sample"].isin(draws.samples.index)) for table in scores.tables]
             reached = replicates(shortcut.tables, draws)["mean", "f1"]
             times = ratio(replicates(tables, draws)["mean", "f1"], reached)
             yield row(scores, "mean", f"times_{name}", percentile(times, len(draws.samples)))
 
 
-def _accuracies(evaluated: list[Scores], _draw: Draw) -> Iterator[Row]:
+def _accuracies(evaluated: list[Scores], _draw: Draws) -> Iterator[Row]:
     """Shares of hits of the study's own multiple choice."""
     for scores in evaluated:
         if scores.benchmark not in ("understanding", "understanding_shuffled"):

@@ -10,10 +10,10 @@ from .paired_seeds import OVER_SEEDS
 
 def pick(table: pd.DataFrame, **values: str) -> pd.DataFrame:
     """The rows over all seeds in which these columns have these values."""
-    selected = table["seed"].isna()
+    rows = table[table["seed"].isna()]
     for column, value in values.items():
-        selected &= table[column] == value
-    return table[selected]
+        rows = rows[rows[column] == value]
+    return rows
 
 
 def look_up(table: pd.DataFrame, **values: str) -> Estimate | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,9 @@ import pandas as pd
 from ...benchmarks.averages import averages
 from ...benchmarks.sample_scores import Average
 from .collect import Collection, Run
-from .estimates import Array, Estimate, wilson
-from .scores import Draw, Row
+from .estimates import Estimate, wilson
+from .resampling import Array, Draws, Resampling
+from .scores import Row
 
 KIND = "official"
 
@@ -51,25 +52,28 @@ class OfficialMetric:
         """Its tasks, text styles, datasets or splits, in the order of their names."""
         return sorted(self.tables[0]["group"].unique())
 
-    def replicates(self, draw: Draw, group: str | None = None) -> Array:
+    def replicates(self, draw: Draws, group: str | None = None) -> Array:
         """The metric in each resample, averaged over the runs, (R + 1,); row 0 is the official value itself."""
         samples = self.tables[0].drop_duplicates("sample").rename(columns={"group": "kind"})
         drawn = draw(samples[["sample", "scene", "kind"]])
-        draws = drawn.draws if self.average in ("micro", "macro") else drawn.draws[: AP_RESAMPLES + 1]
-        parts = (table if group is None else table[table["group"] == group] for table in self.tables)
-        mean: Array = np.mean([self._of(part, drawn.samples, draws) for part in parts], axis=0)
+        each = [
+            drawn.once(table, (self.average, group), partial(self._of, table, group, drawn)) for table in self.tables
+        ]
+        mean: Array = np.mean(each, axis=0)
         return mean
 
-    def _of(self, table: pd.DataFrame, samples: pd.DataFrame, draws: Array) -> Array:
-        places = samples.index.get_indexer(pd.Index(table["sample"]))
+    def _of(self, table: pd.DataFrame, group: str | None, drawn: Resampling) -> Array:
+        part = table if group is None else table[table["group"] == group]
+        places = drawn.samples.index.get_indexer(pd.Index(part["sample"]))
         if (places < 0).any():
             raise ValueError(
                 f"runs of {self.benchmark} score different samples; name the grid that they belong to, so that runs "
                 "of other settings are left out"
             )
-        return averages(table, self.average, samples["scene"].to_numpy()[places], draws)
+        draws = drawn.draws if self.average in ("micro", "macro") else drawn.draws[: AP_RESAMPLES + 1]
+        return averages(part, self.average, drawn.samples["scene"].to_numpy()[places], draws)
 
-    def estimate(self, draw: Draw, group: str | None = None) -> Estimate:
+    def estimate(self, draw: Draws, group: str | None = None) -> Estimate:
         """The mean over the runs, with the interval of `share`."""
         rows = self.tables[0] if group is None else self.tables[0][self.tables[0]["group"] == group]
         samples = rows["sample"].nunique()
@@ -100,7 +104,7 @@ def metrics(collection: Collection) -> list[OfficialMetric]:
             for metric, each in headline.items():
                 table = tables.get((benchmark, mode))
                 if table is not None and "of" in table and "average" in each:
-                    rows = table[table["of"] == each["of"]]
+                    rows = run.of_metric(benchmark, mode, each["of"])
                     by_metric.setdefault((run.variant, mode, benchmark, metric), []).append((run, each, rows))
     return [
         OfficialMetric(*key, each[0][1]["average"], int(str(each[0][1]["n"])), *_columns(each))  # type: ignore[arg-type]
@@ -116,7 +120,7 @@ def _columns(
     return runs, tuple(float(one["value"]) for one in metric), tables
 
 
-def rows(measured: list[OfficialMetric], draw: Draw) -> Iterator[Row]:
+def rows(measured: list[OfficialMetric], draw: Draws) -> Iterator[Row]:
     """Every official score, in [0, 1], as rows of `numbers`: metric is its official name, kind a group or "official".
 
     The row over all seeds has their mean; a metric that the official script would have stopped at has no row.

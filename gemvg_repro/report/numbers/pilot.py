@@ -25,6 +25,7 @@ from .collect import Collection, collect
 from .lookup import look_up
 from .paired_seeds import by_seed, differences
 from .power import PILOT
+from .resampling import Draws
 from .table import numbers
 
 _HEAD = """\
@@ -102,7 +103,7 @@ def main() -> int:
     try:
         study = planned(arguments.grid, arguments.seeds, arguments.runs)
         collection = collect(arguments.runs, study.keys)
-        records = write(collection, numbers(collection, resamples=1), study, arguments.grid.name, arguments.out)
+        records = write(collection, numbers(collection, Draws(1)), study, arguments.grid.name, arguments.out)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2

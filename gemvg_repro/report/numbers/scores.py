@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,13 +9,10 @@ import pandas as pd
 from ...grounding.samples import GROUNDING_KINDS
 from ..labels import MODEL_FREE, SHORTCUTS, position
 from .collect import Collection, Run
-from .estimates import Estimate, Resampling
+from .estimates import Estimate
 
 Row = tuple[object, ...]
 """The values of `table.COLUMNS`."""
-
-Draw = Callable[[pd.DataFrame], Resampling]
-"""Scores of samples -> the resamples of those samples: the same for every variant."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +39,17 @@ def scores_of(collection: Collection) -> list[Scores]:
     for run in [*collection.finished("data"), *collection.finished("evaluation")]:
         for (benchmark, mode), table in run.scores().items():
             if benchmark in ("generalised", *SHORTCUTS):
-                table = table[table["kind"].isin(GROUNDING_KINDS)]
+                table = of_rows(table, table["kind"].isin(GROUNDING_KINDS))
             variant = "" if benchmark in MODEL_FREE else run.variant
             if variant or (benchmark, mode, variant) not in by_task:  # without a model, every run has the same ones
                 by_task.setdefault((benchmark, mode, variant), []).append((run, table))
     ordered = sorted(by_task.items(), key=lambda item: (item[0][:2], position(item[0][2])))
     return [Scores(*key, *(tuple(part) for part in zip(*each, strict=True))) for key, each in ordered]
+
+
+def of_rows(table: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
+    """These rows of a table; the table itself if that is all of them, so that it is measured once."""
+    return table if chosen.all() else table[chosen]
 
 
 def row(scores: Scores, kind: str, metric: str, estimate: Estimate, run: Run | None = None) -> Row:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .estimates import Array, Resampling, aligned, ratio
+from .estimates import aligned, ratio
+from .resampling import Array, Resampling
 
 REACHES = {0: "no association", 1: "one hop", 2: "two hops or more"}
 GRADES = (0, 1, 2, 3)
@@ -70,15 +72,18 @@ class Measured(NamedTuple):
 
 def replicates(tables: Sequence[pd.DataFrame], draws: Resampling) -> dict[str, Measured]:
     """F1 within each slice, as the mean over tables (one per seed)."""
-    each = [aligned(table, draws) for table in tables]
-    slices = {name: mask for name, mask in members(each[0]).items() if mask.any()} if each else {}
-    f1s = {name: np.zeros(len(draws.draws)) for name in slices}
-    for table in each:
-        boxes = table[["tp", "n_true", "n_predicted"]].to_numpy(np.float64)
-        columns = [boxes * mask[:, None] for mask in slices.values()]
-        sums = draws.totals(np.column_stack(columns)).T if columns else np.empty((0, 0))
-        for number, name in enumerate(slices):
-            tp, true, predicted = sums[3 * number : 3 * number + 3]
-            f1s[name] = f1s[name] + ratio(2 * tp, true + predicted) / len(each)
+    masks = members(aligned(tables[0], draws)) if tables else {}
+    slices = {name: mask for name, mask in masks.items() if mask.any()}
+    each = [draws.once(table, "slices", partial(_f1s, table, slices, draws)) for table in tables]
+    f1s = {name: sum((one[name] / len(each) for one in each), np.zeros(len(draws.draws))) for name in slices}
     scenes = draws.samples["scene"]
     return {name: Measured(f1, int(slices[name].sum()), scenes[slices[name]].nunique()) for name, f1 in f1s.items()}
+
+
+def _f1s(table: pd.DataFrame, slices: Mapping[str, NDArray[np.bool_]], draws: Resampling) -> dict[str, Array]:
+    """F1 of one table within each slice in every resample."""
+    boxes = aligned(table, draws)[["tp", "n_true", "n_predicted"]].to_numpy(np.float64)
+    columns = [boxes * mask[:, None] for mask in slices.values()]
+    sums = draws.totals(np.column_stack(columns)).T if columns else np.empty((0, 0))
+    parts = zip(slices, sums[0::3], sums[1::3], sums[2::3], strict=True)
+    return {name: ratio(2 * tp, true + predicted) for name, tp, true, predicted in parts}

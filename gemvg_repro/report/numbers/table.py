@@ -12,13 +12,13 @@ from ...files.atomic import write_bytes
 from ...runs.layout import NUMBERS
 from . import costs, evaluations, official_scores, paired_seeds, rewards
 from .collect import Collection
-from .estimates import Resampling, resampling
+from .resampling import Draws
 from .scores import Row
 
 COLUMNS = ["run", "variant", "seed", "mode", "benchmark", "kind", "metric", "value", "low", "high", "n"]
 
 
-def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+def numbers(collection: Collection, draws: Draws | None = None) -> pd.DataFrame:
     """Every number of the finished runs, with columns COLUMNS.
 
     A row of one run carries its name and seed. A row over all seeds of a variant has no seed (<NA>) and joins
@@ -38,21 +38,13 @@ def numbers(collection: Collection, resamples: int = 1000, seed: int = 0) -> pd.
 
     Args:
         collection: the runs; only finished ones are read.
-        resamples: of every bootstrap.
-        seed: of every bootstrap.
+        draws: of every bootstrap; by default 1,000 resamples.
     """
-    drawn: dict[tuple[str, ...], Resampling] = {}
-
-    def draw(table: pd.DataFrame) -> Resampling:
-        samples = tuple(sorted(table["sample"]))
-        if samples not in drawn:
-            drawn[samples] = resampling(table, resamples, seed)
-        return drawn[samples]
-
+    draws = draws or Draws()
     rows = [
-        *evaluations.rows(collection, draw),
-        *official_scores.rows(official_scores.metrics(collection), draw),
-        *rewards.rows(collection, resamples, seed),
+        *evaluations.rows(collection, draws),
+        *official_scores.rows(official_scores.metrics(collection), draws),
+        *rewards.rows(collection, draws.resamples, draws.seed),
         *costs.rows(collection),
     ]
     table = _typed(rows)

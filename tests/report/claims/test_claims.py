@@ -11,6 +11,7 @@ from gemvg_repro.benchmarks.published import published
 from gemvg_repro.benchmarks.registry import NAMES
 from gemvg_repro.report.claims.claims import Judged, claims, judge
 from gemvg_repro.report.numbers.collect import Collection, collect
+from gemvg_repro.report.numbers.resampling import Draws
 from gemvg_repro.report.numbers.table import numbers
 from gemvg_repro.report.sections import claims as section
 from gemvg_repro.study.variants import BASE, TRAINED
@@ -49,7 +50,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_miniature_is_judged_as_one(runs: Path) -> None:
     collection = collect(runs)
-    judged = {(each.claim.text, each.claim.benchmark): each for each in judge(collection, resamples=100)}
+    judged = {(each.claim.text, each.claim.benchmark): each for each in judge(collection, Draws(100))}
     gain = judged["SFT gains over the base", "mig_bench"]
     assert gain.verdict == "same direction, in the miniature" and gain.difference and gain.difference.seeds == 3
     assert "not the paper's scale" in gain.reason and "no known revision" in gain.reason
@@ -59,7 +60,7 @@ def test_the_miniature_is_judged_as_one(runs: Path) -> None:
     assert best.verdict == "not run" and "paper's scale" in best.reason and best.score
     assert judged["Hybrid is better than pure direct", "mig_bench"].verdict == "not run"  # not evaluated here
     assert not {each.verdict for each in judged.values()} & {"reproduced", "direction only", "not reproduced"}
-    html = section.table(list(judged.values()), numbers(collection, resamples=20)).html()
+    html = section.table(list(judged.values()), numbers(collection, Draws(20))).html()
     assert "evaluate-hybrid-s0-" in html and "not published" in html
 
 
@@ -93,7 +94,7 @@ def test_answers_of_the_model_itself_are_paired_instead_of_its_published_row(run
 
 
 def _judged(runs: Path) -> dict[tuple[str, str], Judged]:
-    return {(each.claim.text, each.claim.benchmark): each for each in judge(collect(runs), resamples=100)}
+    return {(each.claim.text, each.claim.benchmark): each for each in judge(collect(runs), Draws(100))}
 
 
 def _scored_on(runs: Path, revision: str | None, accuracy: float) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from gemvg_repro.report.expected import planned
 from gemvg_repro.report.numbers.collect import collect, completeness
+from gemvg_repro.report.numbers.resampling import Draws
 from gemvg_repro.report.numbers.table import numbers
 
 from .. import synthetic
@@ -165,4 +166,4 @@ def test_scores_that_are_damaged_or_of_an_earlier_version_say_so_and_are_left_ou
     assert "scores-generalised-cot.parquet" in notes[damaged] and "damaged" in notes[damaged]
     assert "no of" in notes[old] and "results version 3; this is" in notes[old]
     assert "official-odinw13-cot.json" in notes[cut] and all("launch again" in note for note in notes.values())
-    assert set(numbers(collection, 20)["variant"]) >= {"base"}
+    assert set(numbers(collection, Draws(20))["variant"]) >= {"base"}

@@ -15,9 +15,9 @@ from gemvg_repro.report.numbers.estimates import (
     mean,
     percentile,
     replicates,
-    resampling,
     wilson,
 )
+from gemvg_repro.report.numbers.resampling import resampling
 
 from ..synthetic import responses
 

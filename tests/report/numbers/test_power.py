@@ -18,6 +18,7 @@ from gemvg_repro.report.numbers.collect import Collection, collect
 from gemvg_repro.report.numbers.lookup import difference
 from gemvg_repro.report.numbers.paired_seeds import by_seed, differences, t_interval
 from gemvg_repro.report.numbers.power import Pilot, detectable, load, power, seeds_needed
+from gemvg_repro.report.numbers.resampling import Draws
 from gemvg_repro.report.numbers.table import numbers
 from gemvg_repro.report.sections.detectable_difference import known, statement, table
 from gemvg_repro.report.sections.summary import summary
@@ -44,7 +45,7 @@ def three_seeds(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 @pytest.fixture(scope="module")
 def measured_seeds(three_seeds: Collection) -> pd.DataFrame:
-    return numbers(three_seeds, resamples=50)
+    return numbers(three_seeds, Draws(50))
 
 
 @pytest.mark.parametrize(("effect", "pairs", "expected"), [(1.0, 10, 0.8031), (0.5, 34, 0.8078), (0.0, 5, 0.05)])

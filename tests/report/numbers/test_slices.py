@@ -12,8 +12,9 @@ import pytest
 
 from gemvg_repro.report.numbers import slices
 from gemvg_repro.report.numbers.collect import Collection, collect
-from gemvg_repro.report.numbers.estimates import resampling, wilson
+from gemvg_repro.report.numbers.estimates import wilson
 from gemvg_repro.report.numbers.lookup import look_up
+from gemvg_repro.report.numbers.resampling import Draws, resampling
 from gemvg_repro.report.numbers.table import numbers
 from gemvg_repro.report.sections import tables
 
@@ -60,7 +61,7 @@ def test_a_flawless_slice_is_as_sure_as_its_scenes_are_many(tmp_path: Path, runs
     selected = scores["hops"] == 1
     scores.loc[selected, ["tp", "n_predicted"]] = scores.loc[selected, "n_true"]
     scores.to_parquet(file)
-    measured = numbers(collect(tmp_path), resamples=20)
+    measured = numbers(collect(tmp_path), Draws(20))
     flawless = look_up(measured, benchmark="slices", variant="hybrid", mode="cot", kind="association", metric="f1")
     assert flawless is not None and flawless.value == 1
     assert (flawless.low, flawless.high) == wilson(1.0, scores["scene"][selected].nunique())

@@ -10,6 +10,7 @@ from gemvg_repro.benchmarks.generalised import score
 from gemvg_repro.report.numbers.collect import Collection, collect
 from gemvg_repro.report.numbers.estimates import wilson
 from gemvg_repro.report.numbers.lookup import look_up, pick
+from gemvg_repro.report.numbers.resampling import Draws
 from gemvg_repro.report.numbers.table import COLUMNS, numbers, save
 
 from .. import synthetic
@@ -26,7 +27,7 @@ def test_every_number_is_in_one_tidy_table(measured: pd.DataFrame, tmp_path: Pat
 
 
 def test_same_runs_same_table(collection: Collection, measured: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(numbers(collection, resamples=200), measured)
+    pd.testing.assert_frame_equal(numbers(collection, Draws(200)), measured)
 
 
 def test_headline_is_the_benchmarks(collection: Collection, measured: pd.DataFrame) -> None:
@@ -109,7 +110,7 @@ def test_a_score_that_the_official_script_does_not_reach_is_left_out(tmp_path: P
         "headline": {"weighted_ap50": {"value": None, "n": 120, "average": "weighted_ap50", "of": "weighted_ap50"}}
     }
     (run / "official-mc_bench-cot.json").write_text(json.dumps(stopped))
-    remaining = numbers(collect(tmp_path / "runs"), resamples=20)
+    remaining = numbers(collect(tmp_path / "runs"), Draws(20))
     where = {"benchmark": "mc_bench", "mode": "cot", "metric": "weighted_ap50"}
     assert look_up(remaining, **where, variant="hybrid") is None
     assert look_up(remaining, **where, variant="cot") is not None
@@ -124,7 +125,7 @@ def test_seeds(tmp_path: Path, runs: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs")
     more = synthetic.names(seeds=[1], variants=["cot_sft"])
     synthetic.build(tmp_path / "runs", [name for name in more if "evaluate" in name], samples=120, choices=30)
-    two = numbers(collect(tmp_path / "runs"), resamples=50)
+    two = numbers(collect(tmp_path / "runs"), Draws(50))
     rows = two[
         (two["variant"] == "cot_sft") & (two["mode"] == "direct") & (two["kind"] == "mean")
         & (two["benchmark"] == "generalised") & (two["metric"] == "f1")

@@ -10,6 +10,7 @@ import pytest
 
 from gemvg_repro.report.claims.claims import judge
 from gemvg_repro.report.numbers.collect import Collection
+from gemvg_repro.report.numbers.resampling import Draws
 from gemvg_repro.report.page.table import Table, records
 from gemvg_repro.report.sections import claims, paper_tables, provenance
 
@@ -36,7 +37,7 @@ def test_every_table_is_set_by_tex(measured: pd.DataFrame, collection: Collectio
         pytest.skip("no pdflatex; Debian: apt-get install texlive-latex-recommended lmodern")
     paper = (paper_tables.mig_bench, paper_tables.mc_bench, paper_tables.odinw, paper_tables.general)
     tables = [make(measured) for make in ALL] + [make(measured, collection) for make in paper]
-    tables += [*paper_tables.ablations(measured), claims.table(judge(collection, 50), measured)]
+    tables += [*paper_tables.ablations(measured), claims.table(judge(collection, Draws(50)), measured)]
     tables += [provenance.complete(collection), provenance.environment(collection), provenance.ledger(), hostile()]
     names = [table.save(tmp_path).name for table in tables if len(table.frame)]
     assert len(names) > 20

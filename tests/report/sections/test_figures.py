@@ -12,6 +12,7 @@ from gemvg_repro.grounding.samples import GROUNDING_KINDS, MODES, Sample
 from gemvg_repro.miniature.dataset import Recipe, generate
 from gemvg_repro.report.claims.claims import judge
 from gemvg_repro.report.numbers.collect import Collection, collect
+from gemvg_repro.report.numbers.resampling import Draws
 from gemvg_repro.report.numbers.table import numbers
 from gemvg_repro.report.sections import answers, comparisons, figures, predictions
 from gemvg_repro.runs import gallery
@@ -34,7 +35,7 @@ def test_figures_are_saved_and_the_same_again(collection: Collection, measured: 
     pdfs = [(tmp_path / folder / "figures" / "bars.pdf").read_bytes() for folder in "ab"]
     assert pdfs[0] == pdfs[1]
     assert figures.loss_curves(collection, tmp_path).png
-    assert comparisons.forest(judge(collection, resamples=20), tmp_path).png
+    assert comparisons.forest(judge(collection, Draws(20)), tmp_path).png
     assert comparisons.chains_of_thought(measured, tmp_path).png and comparisons.cost_and_score(measured, tmp_path).png
     assert answers.errors(collection, tmp_path).png and answers.box_counts(collection, tmp_path).png
     assert figures.reward_curves(collection, tmp_path).png and figures.greedy_curves(collection, tmp_path).png

@@ -6,6 +6,7 @@ import pytest
 
 from gemvg_repro.benchmarks.suites import mig_bench_file
 from gemvg_repro.report.numbers.collect import Collection, collect
+from gemvg_repro.report.numbers.resampling import Draws
 from gemvg_repro.report.numbers.table import numbers
 from gemvg_repro.report.other_models import main
 from gemvg_repro.report.page.table import Missing, Number
@@ -52,8 +53,8 @@ def test_another_model_s_answers_are_scored_as_ours_are(
     given = collect(tmp_path / "runs", ["hybrid-s0-0123456789"])
     (run,) = given.finished("answers")
     assert json.loads((run.directory / "official-mig_bench.json").read_text())["headline"]["IOU@0.5"]["value"] == 1
-    table = paper_tables.mig_bench(numbers(given, 50), given)
+    table = paper_tables.mig_bench(numbers(given, Draws(50)), given)
     assert table.frame.index[-1] == ("answers given as a file", "Some <b>model</b>")
     assert table.frame["mean"].iloc[-1].value() == "100.0" and "<b>model" not in table.html()
-    assert not len(official_scores.table(numbers(given, 50)).frame)  # which is of our variants
+    assert not len(official_scores.table(numbers(given, Draws(50))).frame)  # which is of our variants
     assert main(["mig_bench", "--model", "x", "--annotations", str(annotations), "--predictions", "none"]) == 2

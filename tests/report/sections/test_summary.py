@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from gemvg_repro.report.numbers.collect import Collection, collect
+from gemvg_repro.report.numbers.resampling import Draws
 from gemvg_repro.report.numbers.table import numbers
 from gemvg_repro.report.sections.summary import summary
 
@@ -72,7 +73,7 @@ def test_intervals_over_seeds_are_claimed_where_they_are(tmp_path: Path, runs: P
         more = [name for name in synthetic.names(seeds=[1], variants=variants) if "evaluate" in name]
         synthetic.build(tmp_path / "runs", more, samples=120, choices=30)
         both = collect(tmp_path / "runs")
-        return summary(both, numbers(both, resamples=20), STUDY)
+        return summary(both, numbers(both, Draws(20)), STUDY)
 
     assert "no comparison has more than one seed" in summary_with("sft", "hybrid")
     assert "over 2 seeds" in summary_with("cot")
