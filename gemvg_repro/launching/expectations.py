@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from ..preflight.base_config import base_config
-from ..preflight.costs import Expected, ModelShape, expected
+from ..preflight.costs import Expected, expected
+from ..preflight.shapes import ModelShape
 from ..study.devices import DEVICES
 from ..study.plan import Job
 from ..study.resources import Needs, Resources

@@ -22,9 +22,10 @@ from ..study.profiles import Profile, load_profile
 from ..study.resources import Needs
 from ..study.variants import TRAINED
 from .base_config import base_config, base_folder
-from .costs import KEPT_CHECKPOINTS, ModelShape, checkpoint_bytes
+from .costs import KEPT_CHECKPOINTS, checkpoint_bytes
 from .estimates import RESERVE, GiB, cuts, memory_of, settings_of, valid_processes
 from .machine import Machine
+from .shapes import ModelShape
 
 MEMORY_KINDS = ("sft", "cot", "hybrid", "evaluate")
 """The kinds of runs that differ in memory; the others take as much as one of them."""

@@ -5,15 +5,16 @@ FLOPs are counted as torch's FlopCounterMode counts them: two a multiply-add, at
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Self
+from typing import Self
 
 from ..study.devices import Device
 from ..study.profiles import Profile
 from ..study.variants import FORMS
 from ..training.settings import GRPOSettings, SFTSettings
+from .shapes import ModelShape
 
 KEPT_CHECKPOINTS = 3
 """Two sealed ones, and the one that is being written."""
@@ -23,108 +24,6 @@ TOKEN_S = 0.028
 """Seconds that a decoding step takes at least: some 1,000 kernel launches."""
 IDLE = 1.1
 """Of a training's time, what its steps do not explain: loading, logs, the KL that is watched."""
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """The sizes of a Qwen2-VL, from its config."""
-
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    kv_heads: int
-    vocabulary: int
-    tied: bool
-    depth: int
-    tower: int
-    tower_mlp: int
-    patch_values: int
-    merge: int
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Self:
-        """Of config.json: flat, as the hub's of 2024 is, or with a `text_config`."""
-        text, vision = config.get("text_config") or config, config["vision_config"]
-        channels = vision.get("in_channels", vision.get("in_chans", 3))
-        return cls(
-            hidden=text["hidden_size"],
-            intermediate=text["intermediate_size"],
-            layers=text["num_hidden_layers"],
-            heads=text["num_attention_heads"],
-            kv_heads=text["num_key_value_heads"],
-            vocabulary=text["vocab_size"],
-            tied=bool(config.get("tie_word_embeddings", False)),
-            depth=vision["depth"],
-            tower=vision["embed_dim"],
-            tower_mlp=int(vision["embed_dim"] * vision["mlp_ratio"]),
-            patch_values=channels * vision["temporal_patch_size"] * vision["patch_size"] ** 2,
-            merge=vision["spatial_merge_size"] ** 2,
-        )
-
-    @property
-    def head_size(self) -> int:
-        return self.hidden // self.heads
-
-    @property
-    def language_matrices(self) -> int:
-        """Weights of the layers' matrices, which each token passes through; norms and biases are few beside them."""
-        attention = 2 * self.hidden * self.hidden + 2 * self.hidden * self.kv_heads * self.head_size
-        return self.layers * (attention + 3 * self.hidden * self.intermediate)
-
-    @property
-    def tower_matrices(self) -> int:
-        """Weights of the vision tower's matrices, which each patch passes through."""
-        block = 4 * self.tower**2 + 2 * self.tower * self.tower_mlp
-        return self.patch_values * self.tower + self.depth * block
-
-    @property
-    def merger_matrices(self) -> int:
-        """Weights of the merger's, which each image token passes through."""
-        wide = self.tower * self.merge
-        return wide * (wide + self.hidden)
-
-    @property
-    def embedding(self) -> int:
-        return self.vocabulary * self.hidden
-
-    @property
-    def weights(self) -> int:
-        """All weights, but for norms and biases."""
-        embeddings = self.embedding * (1 if self.tied else 2)
-        return self.language_matrices + self.tower_matrices + self.merger_matrices + embeddings
-
-    def trained(self, settings: SFTSettings | GRPOSettings) -> int:
-        """Those that are trained, or with LoRA the weights of its matrices."""
-        if settings.lora:
-            return self.layers * settings.lora.rank * sum(sum(self._sides[name]) for name in settings.lora.targets)
-        return self.weights - (self.tower_matrices + self.merger_matrices if settings.frozen_vision else 0)
-
-    @property
-    def _sides(self) -> dict[str, tuple[int, int]]:
-        """Columns and rows of a layer's matrices, by name."""
-        keys = self.kv_heads * self.head_size
-        attention = {"q_proj": self.hidden, "k_proj": keys, "v_proj": keys, "o_proj": self.hidden}
-        mlp = {"gate_proj": self.intermediate, "up_proj": self.intermediate}
-        wide = {name: (self.hidden, rows) for name, rows in {**attention, **mlp}.items()}
-        return {**wide, "down_proj": (self.intermediate, self.hidden)}
-
-    def language_flops(self, tokens: int, attended: int) -> int:
-        """Of the layers' forward pass; `attended` pairs of a query and a key."""
-        return 2 * self.language_matrices * tokens + 4 * attended * self.hidden * self.layers
-
-    def tower_flops(self, images: Sequence[int]) -> int:
-        """Of the tower's forward pass on images of so many patches each."""
-        attention = 4 * sum(n * n for n in images) * self.tower * self.depth
-        return 2 * sum(images) * (self.tower_matrices + self.merger_matrices // self.merge) + attention
-
-    def head_flops(self, tokens: int) -> int:
-        """Of the LM head's forward pass."""
-        return 2 * self.embedding * tokens
-
-    def kv_bytes(self, size: int) -> int:
-        """Of a token's keys and values, in numbers of `size` bytes."""
-        return 2 * self.layers * self.kv_heads * self.head_size * size
 
 
 @dataclass(frozen=True)
@@ -153,11 +52,11 @@ def step_flops(shape: ModelShape, one: Pass, settings: SFTSettings | GRPOSetting
     language = (forward + backward) * shape.language_flops(one.tokens, one.attended)
     if settings.gradient_checkpointing:
         language -= 2 * one.tokens * shape.layers * shape.intermediate * shape.hidden
-    extra = 2 * one.attended * shape.hidden * shape.layers
-    tower = shape.tower_flops(one.images)
+    extra = shape.attention_flops(one.attended) // 2
+    tower = shape.tower.flops(one.images)
     if not settings.frozen_vision and not settings.lora:
-        pairs = 2 * sum(n * n for n in one.images) * shape.tower * shape.depth
-        pixels = 2 * sum(one.images) * shape.patch_values * shape.tower  # which have no gradient
+        pairs = shape.tower.attention_flops(one.images) // 2
+        pixels = 2 * sum(one.images) * shape.tower.patch_values * shape.tower.width  # which have no gradient
         tower = (forward + 2) * tower + pairs - pixels
     return language + extra + tower + 4 * shape.head_flops(one.scored)
 
@@ -259,7 +158,7 @@ def generation_s(shape: ModelShape, size: int, device: Device, prompts: int, com
     """Seconds of a batch's generation: prefill, then as many steps as the longest completion has tokens, each of which
     reads the weights and the cache."""
     rows = [ASSUMED.prompt] * prompts
-    prefill = shape.language_flops(sum(rows), sum(n * n for n in rows)) + shape.tower_flops(_images(shape, prompts))
+    prefill = shape.language_flops(sum(rows), sum(n * n for n in rows)) + shape.tower.flops(_images(shape, prompts))
     cache = shape.kv_bytes(size) * (sum(rows) + completions * longest / 2)
     token = max(TOKEN_S, (size * shape.weights + cache) / device.bandwidth)
     return prefill / (device.flops * device.utilisation) + longest * token
@@ -285,4 +184,4 @@ def _supervised(kind: str, profile: Profile) -> SFTSettings:
 
 def _images(shape: ModelShape, conversations: int) -> list[int]:
     """The patches of each image of so many conversations."""
-    return [ASSUMED.image * shape.merge] * round(ASSUMED.images * conversations)
+    return [ASSUMED.image * shape.tower.merge] * round(ASSUMED.images * conversations)

@@ -123,5 +123,5 @@ def _patch_bytes(config: Mapping[str, Any], images: Sequence[int]) -> float:
 def _kv_bytes(config: Mapping[str, Any], dtype: str) -> float:
     """Of a token's keys and values."""
     text = read_config(config).text_config
-    head = text.hidden_size // text.num_attention_heads
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return float(2 * text.num_hidden_layers * text.num_key_value_heads * head * getattr(torch, dtype).itemsize)

@@ -7,7 +7,7 @@ Weights are counted on the meta device. Activations are those of the real module
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from transformers import DynamicCache, Qwen2VLConfig, Qwen2VLForConditionalGeneration
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 from trl.kernels import ChunkedLogProbFunction
 
+from ..models.families import family_of
 from ..models.packing import remove_padding
 from ..models.vision import batch_vision_tower, is_trained
 from ..training.lora import inject
@@ -28,7 +29,7 @@ from ..training.settings import GRPOSettings, LoRASettings, OptimiserSettings, S
 from .peak import PeakBytes
 
 Settings = SFTSettings | GRPOSettings
-Measure = Callable[[Qwen2VLForConditionalGeneration], float]
+Measure = Callable[[PreTrainedModel], float]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Trained:
         checkpointing, optimiser = settings.gradient_checkpointing, settings.optimiser
         return cls(text, dtype, settings.frozen_vision, checkpointing, optimiser, settings.lora)
 
-    def freeze(self, model: Qwen2VLForConditionalGeneration) -> None:
+    def freeze(self, model: PreTrainedModel) -> None:
         """Leaves of a model to be trained what a training leaves."""
         model.model.visual.requires_grad_(not self.frozen_vision)
         if self.lora:
@@ -104,12 +105,12 @@ def prefill_bytes(trained: Trained, batch: Batch) -> float:
     return _by_layers(trained, lambda model: _prefilled(model, batch))
 
 
-def read_config(config: Mapping[str, Any]) -> Qwen2VLConfig:
-    return Qwen2VLConfig.from_dict(deepcopy(dict(config)))
+def read_config(config: Mapping[str, Any]) -> PreTrainedConfig:
+    return family_of(config).config_class.from_dict(deepcopy(dict(config)))
 
 
-def _model(config: Qwen2VLConfig, dtype: str) -> Qwen2VLForConditionalGeneration:
-    return Qwen2VLForConditionalGeneration._from_config(config, dtype=getattr(torch, dtype))
+def _model(config: PreTrainedConfig, dtype: str) -> PreTrainedModel:
+    return family_of(config).model_class._from_config(config, dtype=getattr(torch, dtype))
 
 
 def _by_layers(trained: Trained, measure: Measure) -> float:
@@ -124,7 +125,9 @@ def _by_layers(trained: Trained, measure: Measure) -> float:
 def _with_layers(trained: Trained, measure: Measure, layers: int, depth: int) -> float:
     short = read_config(json.loads(trained.config))
     text = short.text_config
-    text.num_hidden_layers, text.layer_types = layers, text.layer_types[:layers]
+    text.num_hidden_layers = layers
+    if hasattr(text, "layer_types"):
+        text.layer_types = text.layer_types[:layers]
     short.vision_config.depth = depth
     with torch.device("meta"):
         model = _model(short, trained.dtype)
@@ -138,7 +141,7 @@ def _with_layers(trained: Trained, measure: Measure, layers: int, depth: int) ->
         return float(measure(model.train()))
 
 
-def _on_the_cpu(model: Qwen2VLForConditionalGeneration) -> None:
+def _on_the_cpu(model: PreTrainedModel) -> None:
     """Moves a model from the meta device to the CPU of a FakeTensorMode, which torch's `to` cannot."""
     moved: dict[int, Any] = {}
     for module in model.modules():
@@ -154,7 +157,7 @@ def _tensors(model: torch.nn.Module) -> list[Tensor]:
     return [*model.parameters(), *model.buffers()]
 
 
-def _forward_backward(model: Qwen2VLForConditionalGeneration, batch: Batch) -> float:
+def _forward_backward(model: PreTrainedModel, batch: Batch) -> float:
     """Bytes at the peak of a forward and backward pass beside weights and gradients, which are there from the pass
     before."""
     with PeakBytes(_tensors(model)) as memory:
@@ -164,7 +167,7 @@ def _forward_backward(model: Qwen2VLForConditionalGeneration, batch: Batch) -> f
     return float(memory.peak - gradients)
 
 
-def _optimiser_step(model: Qwen2VLForConditionalGeneration, settings: OptimiserSettings) -> tuple[int, int]:
+def _optimiser_step(model: PreTrainedModel, settings: OptimiserSettings) -> tuple[int, int]:
     """Bytes that the optimiser keeps, and those that a step needs beside them."""
     optimiser = build_optimiser(model, settings)
     gradients = []
@@ -180,24 +183,26 @@ def _optimiser_step(model: Qwen2VLForConditionalGeneration, settings: OptimiserS
 
 
 @torch.no_grad()
-def _prefilled(model: Qwen2VLForConditionalGeneration, batch: Batch) -> float:
+def _prefilled(model: PreTrainedModel, batch: Batch) -> float:
     """Bytes at the peak of a pass over the prompts, with the keys and values that it leaves."""
     model.eval()
     with PeakBytes(_tensors(model)) as memory:
         cache = DynamicCache(config=model.config)
         length = (len(batch.rows), batch.longest)
-        _hidden_states(model, batch, length, attention_mask={"full_attention": None}, past_key_values=cache)
+        no_mask = family_of(model.config).attention_mask(None)
+        _hidden_states(model, batch, length, attention_mask=no_mask, past_key_values=cache)
     return float(memory.peak)
 
 
-def _loss(model: Qwen2VLForConditionalGeneration, batch: Batch) -> Tensor:
+def _loss(model: PreTrainedModel, batch: Batch) -> Tensor:
     """A sum over the scored tokens, through TRL's fused LM head."""
+    family = family_of(model.config)
     if batch.dense:
         length = (len(batch.rows), batch.longest)
         mask = torch.empty(len(batch.rows), 1, batch.longest, batch.longest, dtype=torch.bool)
-        states = _hidden_states(model, batch, length, attention_mask={"full_attention": mask}).flatten(0, 1)
+        states = _hidden_states(model, batch, length, attention_mask=family.attention_mask(mask)).flatten(0, 1)
     else:
-        packed = {"attention_mask": {"full_attention": None}, "row_lengths": list(batch.rows)}
+        packed = {"attention_mask": family.attention_mask(None), "row_lengths": list(batch.rows)}
         states = _hidden_states(model, batch, (1, sum(batch.rows)), **packed)[0]
     weight = model.lm_head.weight
     scored = states[torch.zeros(batch.scored, dtype=torch.long)]
@@ -208,21 +213,13 @@ def _loss(model: Qwen2VLForConditionalGeneration, batch: Batch) -> Tensor:
     return summed
 
 
-def _hidden_states(
-    model: Qwen2VLForConditionalGeneration, batch: Batch, length: tuple[int, int], **attention: Any
-) -> Tensor:
-    """Qwen2VLModel.forward, whose steps depend on the content of tensors, by its modules."""
-    language, visual, tower = model.model.language_model, model.model.visual, model.config.vision_config
+def _hidden_states(model: PreTrainedModel, batch: Batch, length: tuple[int, int], **attention: Any) -> Tensor:
+    """The forward of transformers' model, whose steps depend on the content of tensors, by its modules."""
+    language, visual = model.model.language_model, model.model.visual
     embedded = language.embed_tokens(torch.zeros(length, dtype=torch.long))
     if batch.images:
-        patches = sum(batch.images)
-        hidden = visual.patch_embed(torch.empty(patches, patch_values(tower)))
-        angles = torch.empty(patches, tower.embed_dim // tower.num_heads)
-        ends = np.cumsum([0, *batch.images])  # no tensor: the tower reads its content
         with torch.set_grad_enabled(torch.is_grad_enabled() and is_trained(visual)):
-            for block in visual.blocks:
-                hidden = block(hidden, cu_seqlens=ends, position_embeddings=(angles, angles))
-            hidden = visual.merger(hidden)
+            hidden = _image_features(visual, model.config.vision_config, batch.images)
         is_image = torch.zeros(*length, 1, dtype=torch.bool).expand_as(embedded)
         embedded = embedded.masked_scatter(is_image, hidden)
     positions = torch.zeros(3, *length, dtype=torch.long)
@@ -231,6 +228,19 @@ def _hidden_states(
     )
     states: Tensor = output.last_hidden_state
     return states
+
+
+def _image_features(visual: Any, tower: Any, images: Sequence[int]) -> Tensor:
+    """The tokens of images of so many patches each, by the tower's modules. Attention is to whole images: within
+    windows it takes as many bytes. Features that go to later layers (Qwen3-VL) are made, but not added there."""
+    hidden = visual.patch_embed(torch.empty(sum(images), patch_values(tower)))
+    angles = torch.empty(sum(images), hidden.shape[1] // tower.num_heads)
+    ends = np.cumsum([0, *images])  # no tensor: the tower reads its content
+    for block in visual.blocks:
+        hidden = block(hidden, cu_seqlens=ends, position_embeddings=(angles, angles))
+    passed_on = [merger(hidden) for merger in getattr(visual, "deepstack_merger_list", ())]
+    tokens: Tensor = sum(passed_on, visual.merger(hidden))
+    return tokens
 
 
 def patch_values(tower: Any) -> int:

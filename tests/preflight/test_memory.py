@@ -9,7 +9,12 @@ import pytest
 
 from gemvg_repro.preflight.base_config import SHIPPED
 from gemvg_repro.preflight.estimates import cuts, memory_of, valid_processes
+from gemvg_repro.preflight.memory import generation_memory
+from gemvg_repro.preflight.passes import Batch, Trained, activation_bytes
 from gemvg_repro.study.profiles import load_profile
+
+from ..training.made import SFT
+from .test_costs import SMALL_BY_FAMILY, model_of
 
 QWEN_7B: dict[str, Any] = json.loads((SHIPPED / "Qwen--Qwen2-VL-7B-Instruct.json").read_text())
 PAPER = load_profile("paper")
@@ -33,6 +38,17 @@ def test_a_profile_with_lora_fits_its_card(profile: str, card: int) -> None:
         memory = memory_of(kind, settings, config)
         assert memory.total < (card - 3) * 2.0**30, (kind, memory)
         assert memory.parts.get("optimiser", 0) < memory.parts["weights"] / 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", SMALL_BY_FAMILY.values(), ids=SMALL_BY_FAMILY)
+def test_each_family_passes_through_the_estimate(config: dict[str, Any]) -> None:
+    trained = Trained.of(config, "float32", SFT)
+    rows, packed = Batch((96, 64), (128, 128), 8), Batch((96,), (128,), 8, dense=True)
+    assert activation_bytes(trained, rows) > activation_bytes(trained, packed) > 0
+    memory = generation_memory(config, "float32", SFT, rows, longest=100)
+    assert memory.parts["weights"] == 4 * sum(weights.numel() for weights in model_of(config).parameters())
+    assert memory.total > memory.parts["weights"]
 
 
 def test_what_must_be_cut_is_said_in_numbers() -> None:
