@@ -43,7 +43,6 @@ from gemvg_repro.runs.json_files import write_json
 from gemvg_repro.runs.progress import ProgressPrinter
 from gemvg_repro.stages import samples
 from gemvg_repro.stages.prerequisites import MissingPrerequisite, ensure
-from gemvg_repro.stages.supervised import first_of_each_scene
 from gemvg_repro.stages.weights import weights_of
 from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.profiles import load_profile
@@ -56,20 +55,19 @@ from gemvg_repro.training.settings import GRPOSettings
 PROFILE = load_profile("miniature")
 VARIANTS: tuple[str, ...] = ("cot", "direct", "hybrid")
 
-LONG = {
-    "steps": 400, "loss_type": "dapo", "scale_rewards": "none",
-    "weights": {"format": 0.2, "picture": 0.0, "localisation": 0.0, "count": 0.0, "f1": 1.0},
-    "optimiser": {"lr": 5e-5, "muon_lr": 5e-4, "schedule": "linear", "final_lr_share": 0.0},
+SUM: dict[str, Any] = {
+    "loss_type": "grpo", "scale_rewards": "group",
+    "weights": {"format": 0.5, "picture": 0.5, "localisation": 1.0, "count": 0.5, "f1": 0.0},
 }  # fmt: skip
-SUM = {name: getattr(PROFILE.grpo, name) for name in ("loss_type", "scale_rewards", "weights")}
+CONSTANT = {"lr": 2.5e-5, "muon_lr": 2.5e-4, "schedule": "constant_with_warmup", "final_lr_share": 1.0}
 
 SETTINGS: dict[str, Mapping[str, Any]] = {
-    "40 steps": {},
-    "F1": LONG,
-    "sum": {**LONG, **SUM},
-    "F1, temperature .7": {**LONG, "temperature": 0.7},
-    "F1, groups of 16": {**LONG, "prompts": 8, "rollouts": 16},
-    "F1, 800 steps": {**LONG, "steps": 800},
+    "F1": {},
+    "40 steps": {**SUM, "steps": 40, "optimiser": CONSTANT},
+    "sum": SUM,
+    "F1, temperature .7": {"temperature": 0.7},
+    "F1, groups of 16": {"prompts": 8, "rollouts": 16},
+    "F1, 800 steps": {"steps": 800},
 }
 """The hyperparameters that differ from the profile's, by name of the setting."""
 
@@ -82,7 +80,7 @@ COUNTS = ("kind", "tp", "n_true", "n_predicted")
 LOGGED = ("step", "reward", "entropy", "zero_variance_share", "length_mean", "grad_norm", "seconds", "kl")
 CURVE_EVERY = 100
 DRAWS, DRAWN_SAMPLES = 8, 300
-REWARD = PROFILE.grpo.weights
+REWARD = SUM["weights"]
 """Of draws, whatever a trial is trained on: one measure for all."""
 
 
@@ -140,7 +138,7 @@ def run_trial(runs: Path, trial: Trial) -> None:
         settings = settings_of(setting)
         with TemporaryDirectory() as folder:
             train_grpo(
-                model, processor, first_of_each_scene(samples.load(spec, "train")),
+                model, processor, samples.for_training(spec).prompts,
                 validation[: settings.divergence_samples], FORMS[variant], settings,
                 collate=ConversationCollator(processor, PROFILE.coordinate_step), seed=seed,
                 folder=Path(folder), record=steps.append, watch=watch,

@@ -30,7 +30,6 @@ _COLOURS = {
     "hybrid": "#009e73",
     "joint": "#7bc8a4",
     "hybrid_8": "#005f45",
-    "token": "#4d4d4d",
     "shuffled": "#c9b400",
 }
 
@@ -44,7 +43,7 @@ START = "cot_sft"
 LONGER = "sft_more"
 """The compute-matched control: SFT continued from START for the FLOPs of GRPO."""
 
-CONTROLS = ("joint", "token", "hybrid_8", "shuffled")
+CONTROLS = ("joint", "hybrid_8", "shuffled")
 """`hybrid` with one thing changed. Shown where they were run."""
 
 REINFORCED = (*PAPER, *CONTROLS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..miniature.exports import benchmarks as exports
 from ..miniature.shifts import SHIFTS
 from ..study.profiles import DataSettings
 from ..study.spec import RunSpec
+from ..study.variants import FORMS
 
 WORLD_FILE = "samples.parquet"
 BENCHMARKS = "benchmarks"
@@ -31,15 +32,36 @@ def world_pictures(folder: Path) -> dict[str, Path]:
     return {name: source.pictures(folder / OFFICIAL / name) for name, source in SOURCES.items()}
 
 
-def for_training(spec: RunSpec[Any]) -> dict[index.Split, list[Sample]]:
-    """The samples of each split that a training reads: it is watched on validation."""
-    splits: tuple[index.Split, ...] = ("validation", "train")
-    return dict(zip(splits, load_splits(spec, *splits), strict=True))
+@dataclass(frozen=True)
+class TrainingSamples:
+    """The samples of a training.
+
+    Attributes:
+        labelled: what a supervised stage learns; empty for GRPO.
+        prompts: what GRPO, or a control that stands beside it, takes its prompts from; empty for the others.
+        validation: what it is watched on.
+    """
+
+    labelled: Sequence[Sample]
+    prompts: Sequence[Sample]
+    validation: Sequence[Sample]
 
 
-def load_splits(spec: RunSpec[Any], *splits: index.Split) -> list[list[Sample]]:
-    """The samples of each of several splits, as `load` has them."""
-    return [load(spec, split) for split in splits]
+def for_training(spec: RunSpec[Any]) -> TrainingSamples:
+    """The samples that a training reads."""
+    return TrainingSamples(
+        labelled=() if spec.kind in FORMS else load(spec, "train"),
+        prompts=() if spec.kind in spec.sft else first_of_each_scene(load(spec, "train", "grpo")),
+        validation=load(spec, "validation"),
+    )
+
+
+def first_of_each_scene(train_samples: Sequence[Sample]) -> list[Sample]:
+    """The sample that each scene was made for: the kinds of these are mixed as in the test set."""
+    first: dict[str, Sample] = {}
+    for sample in train_samples:
+        first.setdefault(sample.scene, sample)
+    return list(first.values())
 
 
 def load(spec: RunSpec[Any], split: index.Split, stage: recipe.Stage | None = None) -> list[Sample]:
@@ -53,12 +75,12 @@ def load(spec: RunSpec[Any], split: index.Split, stage: recipe.Stage | None = No
     if is_world and split != "train":
         return dataset.read(folder / WORLD_FILE, split)
     stage = stage or (spec.variant.stage if spec.variant and split == "train" else "sft")
-    if is_world and stage == "grpo" and (folder / PROMPTS).is_dir():
-        own = folder / PROMPTS
-        return _of_shards(own / MG_FOLDER / mg_data.SHARDS, stage, None, settings, world_pictures(own))
-    source = params.given or folder / MG_FOLDER / mg_data.SHARDS
+    has_own_prompts = is_world and stage == "grpo" and (folder / PROMPTS).is_dir()
+    composed = folder / PROMPTS if has_own_prompts else folder
+    source = params.given or composed / MG_FOLDER / mg_data.SHARDS
     if source.is_dir():
-        return _of_shards(source, stage, split, settings, world_pictures(folder) if is_world else None)
+        roots = world_pictures(composed) if is_world else None
+        return _of_shards(source, stage, None if has_own_prompts else split, settings, roots)
     coco = user_coco.load(source, settings.most_pixels, params.images_folder)
     return user_coco.samples_of(coco, split == "train", settings.seed, settings.composed)
 
@@ -69,7 +91,7 @@ def held_out(spec: RunSpec[Any]) -> list[list[Sample]]:
     Raises:
         Refused: there are none; a training set of a few scenes holds none out.
     """
-    splits = load_splits(spec, "validation", "test")
+    splits = [load(spec, "validation"), load(spec, "test")]
     for split, samples in zip(("validation", "test"), splits, strict=True):
         if not any(sample.choice is None for sample in samples):
             raise Refused(

@@ -5,34 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, cycle, islice
-from pathlib import Path
+from itertools import cycle, islice
 from random import Random
-from typing import Any
 
-import pandas as pd
-from transformers import PreTrainedModel
-
-from ..grounding.parsing import parse_answer
-from ..grounding.rewards import Reward
-from ..grounding.samples import MODES, Mode, Sample
-from ..models.generation import Prompt
-from ..models.processor import ImageOnlyProcessor
+from ..grounding.samples import MODES, Sample
 from ..study.parameters import TrainParameters
 from ..study.spec import RunSpec
 from ..study.variants import FORMS, PAPER, ancestors
-from ..training import processes
 from ..training.collator import Conversation, ConversationCollator, Turn
 from ..training.compute_matching import compute_matched_steps
 from ..training.conversations import batched_by_length, training_conversations
 from ..training.grpo import prompt_order
 from ..training.settings import SFTSettings
-from . import samples
-from .shared_generation import shared_predictions
-from .validation_rewards import write_table
-
-DRAWS = 8
-"""Sampled answers to a prompt, of which `sft_draws` learns the best."""
 
 
 def supervised_stage(
@@ -62,12 +46,15 @@ def supervised_stage(
     if spec.kind not in spec.sft:
         return _control(spec, train_samples, prompts, collate)
     settings = spec.sft[spec.kind]
-    return settings, training_conversations(train_samples, settings, spec.parameters.seed, seen=_seen(spec, spec.kind))
+    return settings, _fresh(train_samples, spec, spec.kind, settings)
 
 
-def _seen(spec: RunSpec[TrainParameters], mode: str) -> int:
-    """The conversations that the stages before have trained on."""
-    return sum(spec.sft[before].steps * spec.sft[before].conversations for before in ancestors(mode))
+def _fresh(
+    train_samples: Sequence[Sample], spec: RunSpec[TrainParameters], mode: str, settings: SFTSettings
+) -> list[Conversation]:
+    """The conversations of a stage, behind those that the stages before it have trained on."""
+    seen = sum(spec.sft[before].steps * spec.sft[before].conversations for before in ancestors(mode))
+    return training_conversations(train_samples, settings, spec.parameters.seed, seen=seen)
 
 
 def _control(
@@ -78,15 +65,14 @@ def _control(
 ) -> tuple[SFTSettings, list[Conversation]]:
     settings, grpo, seed = spec.profile.cot_sft, spec.grpo, spec.parameters.seed
     chosen = [prompts[i] for i in prompt_order(len(prompts), grpo.steps * grpo.prompts, seed)]
-    seen = _seen(spec, spec.kind)
     if spec.kind == "sft_more":
-        like_before = training_conversations(train_samples, settings, seed, seen=seen)
+        like_before = _fresh(train_samples, spec, spec.kind, settings)
         forms = [FORMS[variant] for variant in PAPER]
         settings = replace(settings, steps=compute_matched_steps(like_before, chosen, settings, grpo, forms, collate))
-        return settings, training_conversations(train_samples, settings, seed, seen=seen)
+        return settings, _fresh(train_samples, spec, spec.kind, settings)
     if spec.kind == "sft_draws":
         return _once([[Turn(s, mode)] for s, mode in zip(chosen, cycle(MODES), strict=False)], settings, seed)
-    before = training_conversations(train_samples, spec.sft["cot_sft"], seed, seen=_seen(spec, "cot_sft"))
+    before = _fresh(train_samples, spec, "cot_sft", spec.sft["cot_sft"])
     chains = [turns for turns in before if turns[0].mode == "cot"]
     labels: list[Conversation] = [[Turn(s, "direct")] for s in chosen]
     return _once([*labels, *islice(cycle(chains), len(labels))], settings, seed)
@@ -102,60 +88,3 @@ def _once(
     shuffled = rng.sample(conversations, len(conversations))
     filled = list(islice(cycle(shuffled), steps * settings.conversations))
     return settings.for_steps(steps), batched_by_length(filled, settings.conversations, rng)
-
-
-def with_best_draws(
-    conversations: Sequence[Conversation],
-    spec: RunSpec[TrainParameters],
-    model: PreTrainedModel,
-    processor: ImageOnlyProcessor,
-    file: Path,
-) -> list[Conversation]:
-    """The same prompts with the best by reward of DRAWS answers that the model samples, kept in `file`: it is the start
-    that draws them, also for a training that resumes."""
-    if processes.from_first(lambda: not file.is_file()):
-        turns = {(turn.sample.id, turn.mode): turn for turn in chain.from_iterable(conversations)}
-        best = _best_draws(list(turns.values()), spec, model, processor)
-        processes.from_first(lambda: write_table(file, best))
-    table = pd.read_parquet(file).set_index(["prompt", "mode"])["answer"]
-    answers: dict[tuple[str, Mode], str] = dict(table.items())  # type: ignore[arg-type]
-    return [[replace(t, answer=answers[t.sample.id, t.mode]) for t in turns] for turns in conversations]
-
-
-def _best_draws(
-    turns: Sequence[Turn],
-    spec: RunSpec[TrainParameters],
-    model: PreTrainedModel,
-    processor: ImageOnlyProcessor,
-) -> pd.DataFrame:
-    """Columns prompt, mode, answer, reward; of equal rewards the first that was drawn."""
-    grpo, reward = spec.grpo, Reward(spec.grpo.weights)
-    by_id = {turn.sample.id: turn.sample for turn in turns}
-    best: dict[tuple[str, Mode], tuple[float, str]] = {}
-    prompts: list[Prompt] = [(turn.sample, turn.mode) for turn in turns for _ in range(DRAWS)]
-    predictions = shared_predictions(
-        model, processor, prompts, batch=grpo.watched_batch,
-        max_new_tokens=dict.fromkeys(MODES, grpo.max_new_tokens), temperature=grpo.temperature,
-        seed=spec.parameters.seed,
-    )  # fmt: skip
-    for each in predictions:
-        sample = by_id[each.sample]
-        total = reward(sample, parse_answer(each.text, len(sample.pictures)), each.mode).total
-        key, answer = (each.sample, each.mode), each.text.removesuffix(processor.tokenizer.eos_token)
-        if key not in best or total > best[key][0]:
-            best[key] = total, answer
-    rows: list[Any] = [(*key, answer, total) for key, (total, answer) in best.items()]
-    return pd.DataFrame(rows, columns=["prompt", "mode", "answer", "reward"])
-
-
-def prompts_of(spec: RunSpec[Any]) -> list[Sample]:
-    """The samples that a seed's GRPO takes its prompts from."""
-    return first_of_each_scene(samples.load(spec, "train", "grpo"))
-
-
-def first_of_each_scene(train_samples: Sequence[Sample]) -> list[Sample]:
-    """The sample that each scene was made for: the kinds of these are mixed as in the test set."""
-    first: dict[str, Sample] = {}
-    for sample in train_samples:
-        first.setdefault(sample.scene, sample)
-    return list(first.values())

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,14 +19,12 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
-from ..corpora.index import Split
-from ..grounding.samples import Sample
 from ..launching.processes import process_count, run_processes
 from ..models.checkpoints import hashes
 from ..models.loading import load, save
 from ..models.processor import ImageOnlyProcessor
 from ..runs.directory import Interrupted, Run
-from ..runs.layout import CHECKPOINTS, DRAWN_ANSWERS, MODEL, VALIDATION_REWARD, VALIDATION_REWARD_BEFORE, JobFiles
+from ..runs.layout import CHECKPOINTS, MODEL, VALIDATION_REWARD, VALIDATION_REWARD_BEFORE, JobFiles
 from ..runs.log import Log
 from ..runs.progress import ProgressPrinter
 from ..study.parameters import TrainParameters
@@ -38,19 +37,18 @@ from ..training.compute_matching import grpo_flops
 from ..training.grpo import train_grpo
 from ..training.settings import GRPOSettings, SFTSettings
 from ..training.sft import train_sft
-from . import samples
+from .best_draws import with_best_draws
 from .out_of_memory import cuts_named
 from .peak_memory import peak_memory
 from .prerequisites import ensure
-from .supervised import first_of_each_scene, prompts_of, supervised_stage, with_best_draws
+from .samples import TrainingSamples, for_training
+from .supervised import supervised_stage
 from .tensorboard import TensorBoard
 from .validation_rewards import sampled_rewards, write_table
 from .watching import GreedyWatch
 from .weights import initial_weights
 
 PROCESS = "gemvg_repro.stages.training_process"
-
-SamplesBySplit = Mapping[Split, Sequence[Sample]]
 
 
 def train(spec: RunSpec[TrainParameters]) -> Path:
@@ -114,7 +112,7 @@ def train_model(spec: RunSpec[TrainParameters], start: Path, observer: Observer)
     stage = _train_grpo if spec.kind in FORMS else _train_sft
     collate = ConversationCollator(processor, spec.profile.coordinate_step)
     with cuts_named(spec, start, processes.count()):
-        settings = stage(spec, model, processor, collate, samples.for_training(spec), observer)
+        settings = stage(spec, model, processor, collate, for_training(spec), observer)
     _stop_if_requested(observer)
     processes.from_first(lambda: _save(model, processor, folder))
     peaks = processes.gathered(peak_memory())
@@ -199,22 +197,15 @@ def _train_sft(
     model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     collate: ConversationCollator,
-    by_split: SamplesBySplit,
+    given: TrainingSamples,
     observer: Observer,
 ) -> SFTSettings:
     """A supervised stage; returns its settings."""
-    controls = spec.kind not in spec.sft
-    settings, batches = supervised_stage(spec, by_split["train"], prompts_of(spec) if controls else (), collate)
+    settings, batches = supervised_stage(spec, given.labelled, given.prompts, collate)
     if spec.kind == "sft_draws":
-        batches = with_best_draws(batches, spec, model, processor, spec.folder / DRAWN_ANSWERS)
-    with lora.injected(model, settings.lora, spec.parameters.seed):
-        train_sft(
-            model, processor, batches, settings,
-            collate=collate, seed=spec.parameters.seed, folder=spec.folder / CHECKPOINTS,
-            record=observer.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
-            stop=observer.stop_requested, on_sealed=observer.sealed,
-            loader_workers=spec.profile.loader_workers,
-        )  # fmt: skip
+        batches = with_best_draws(batches, spec, model, processor)
+    with _training(spec, model, processor, settings, given, observer) as about:
+        train_sft(model, processor, batches, settings, collate=collate, **about)
     return settings
 
 
@@ -223,25 +214,21 @@ def _train_grpo(
     model: PreTrainedModel,
     processor: ImageOnlyProcessor,
     collate: ConversationCollator,
-    by_split: SamplesBySplit,
+    given: TrainingSamples,
     observer: Observer,
 ) -> GRPOSettings:
     """GRPO, with the reward of answers to fixed validation prompts before and after; returns its settings."""
     settings, form = spec.grpo, FORMS[spec.kind]
-    watched = by_split["validation"][: settings.watched_samples]
+    watched = given.validation[: settings.watched_samples]
     measure = partial(sampled_rewards, model, processor, watched, form.modes, settings, observer.stop_requested)
     before = spec.folder / VALIDATION_REWARD_BEFORE
     if processes.from_first(lambda: not before.is_file()):
         rewards = measure("before")
         processes.from_first(lambda: write_table(before, rewards))
-    prompts = first_of_each_scene(by_split["train"])
-    with lora.injected(model, settings.lora, spec.parameters.seed):
+    with _training(spec, model, processor, settings, given, observer) as about:
         train_grpo(
-            model, processor, prompts, watched[: settings.divergence_samples], form, settings,
-            collate=collate, seed=spec.parameters.seed, folder=spec.folder / CHECKPOINTS,
-            record=observer.step, watch=GreedyWatch(spec, model, processor, by_split["validation"], settings),
-            stop=observer.stop_requested, on_sealed=observer.sealed,
-            loader_workers=spec.profile.loader_workers, prefix_sharing=spec.profile.prefix_sharing,
+            model, processor, given.prompts, watched[: settings.divergence_samples], form, settings,
+            collate=collate, prefix_sharing=spec.profile.prefix_sharing, **about,
         )  # fmt: skip
     _stop_if_requested(observer)
     after = measure("after")
@@ -249,6 +236,28 @@ def _train_grpo(
         lambda: write_table(spec.folder / VALIDATION_REWARD, pd.concat([pd.read_parquet(before), after]))
     )
     return settings
+
+
+@contextmanager
+def _training(
+    spec: RunSpec[TrainParameters],
+    model: PreTrainedModel,
+    processor: ImageOnlyProcessor,
+    settings: SFTSettings | GRPOSettings,
+    given: TrainingSamples,
+    observer: Observer,
+) -> Iterator[dict[str, Any]]:
+    """What both trainers are told alike; while they train, the model has LoRA's matrices, if the settings say so."""
+    with lora.injected(model, settings.lora, spec.parameters.seed):
+        yield {
+            "seed": spec.parameters.seed,
+            "folder": spec.folder / CHECKPOINTS,
+            "record": observer.step,
+            "watch": GreedyWatch(spec, model, processor, given.validation, settings),
+            "stop": observer.stop_requested,
+            "on_sealed": observer.sealed,
+            "loader_workers": spec.profile.loader_workers,
+        }
 
 
 def _result(spec: RunSpec[TrainParameters], log: Log, seconds: float, cost: Mapping[str, float]) -> dict[str, Any]:

@@ -50,14 +50,13 @@ TRAINED: Mapping[str, Variant] = {
     "sft_more": Variant("CoT SFT, longer", "cot_sft", "cot_sft", ("cot_sft", "grpo")),  # for the FLOPs of GRPO
     "joint": _grpo("GRPO, joint", GRPOForm(("direct", "cot"), joint=True)),
     "shuffled": _grpo("GRPO, shuffled reward", GRPOForm(("direct", "cot"), shuffled=True)),
-    "token": _grpo("GRPO, by token", GRPOForm(("direct", "cot"), loss_type="dapo")),
     "hybrid_8": _grpo("GRPO, hybrid, groups of 8", GRPOForm(("direct", "cot"), whole=True)),
     "sft_labels": Variant("SFT on GRPO's prompts", "cot_sft", "cot_sft", ("cot_sft", "grpo")),
     "sft_draws": Variant("SFT on the best of 8 draws", "cot_sft", "cot_sft", ("cot_sft", "grpo")),
 }
 """By the `mode` that a user types: the two stages of SFT and the three variants of the paper, then the controls.
-`sft_more` continues by SFT. Four are `hybrid` but for one thing: group, reward (must not help), loss, whole groups in
-each mode over half the samples. The last two tell reinforcement from labels and from rejection sampling: SFT on GRPO's
+`sft_more` continues by SFT. Three are `hybrid` but for one thing: group, reward (must not help), whole groups in each
+mode over half the samples. The last two tell reinforcement from labels and from rejection sampling: SFT on GRPO's
 prompts with their boxes, beside chains that were trained on before, and with the model's own best answers."""
 
 PAPER = ("cot", "direct", "hybrid")

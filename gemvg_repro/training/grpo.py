@@ -121,7 +121,7 @@ def grpo_arguments(
         beta=settings.beta,
         epsilon=settings.epsilon,
         epsilon_high=settings.epsilon_high,
-        loss_type=form.loss_type or settings.loss_type,
+        loss_type=settings.loss_type,
         scale_rewards=settings.scale_rewards,
         importance_sampling_level="token",
         mask_truncated_completions=False,

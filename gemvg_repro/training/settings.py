@@ -128,14 +128,12 @@ class GRPOForm:
         joint: whether advantages are normalised over all completions of a sample, so that its modes compete, or within
             each mode.
         shuffled: whether every completion gets the reward of a completion of another sample.
-        loss_type: TRL's name of the loss, in place of the profile's.
         whole: whether each mode has the group of a pure form, over fewer samples: as many completions in all.
     """
 
     modes: tuple[Mode, ...]
     joint: bool = False
     shuffled: bool = False
-    loss_type: str | None = None
     whole: bool = False
 
     def completions_of_prompt(self, rollouts: int) -> int:

@@ -36,7 +36,6 @@ SKILL = {
     "direct": (0.63, 0.50),
     "hybrid": (0.63, 0.595),
     "joint": (0.62, 0.60),
-    "token": (0.63, 0.59),
     "shuffled": (0.56, 0.52),
 }
 """Probability to find a target with (direct, CoT) prompts."""

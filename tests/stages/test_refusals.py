@@ -172,7 +172,7 @@ def test_too_few_prompts_for_grpo_before_the_stages_that_come_first(tmp_path: Pa
     (tmp_path / "data").mkdir()
     given: dict[str, Any] = {"data": str(write(tmp_path / "data")), "runs": str(tmp_path / "runs")}
     for mode in ("hybrid", "sft_more"):
-        with refused(tmp_path, "has 403 prompts", "40 steps of 16 take 640", "at most 25 steps"):
+        with refused(tmp_path, "has 403 prompts", "400 steps of 16 take 6,400", "at most 25 steps"):
             train(resolve(TrainParameters(mode=mode, **given)))
     root = tiny_project.project(tmp_path / "study", "[sft, hybrid]")
     for modes, status in (("hybrid", 2), ("sft", 0)):

@@ -86,11 +86,11 @@ def test_a_setting_says_where_a_benchmark_is_or_leaves_it_out(tmp_path: Path) ->
 
 def test_values_of_the_profile_are_variants_that_share_what_they_do_not_touch(tmp_path: Path) -> None:
     default = jobs_of(tmp_path, "{mode: [base, sft, hybrid]}")
-    jobs = jobs_of(tmp_path, "{mode: [base, sft, hybrid], grpo.weights.count: [0.5, 0]}")
-    extra = [f"{run}hybrid-grpo.weights.count=0-s{seed}" for run in ("", "evaluate-") for seed in (0, 1)]
+    jobs = jobs_of(tmp_path, "{mode: [base, sft, hybrid], grpo.weights.picture: [0.0, 0.5]}")
+    extra = [f"{run}hybrid-grpo.weights.picture=0.5-s{seed}" for run in ("", "evaluate-") for seed in (0, 1)]
     assert set(jobs) - set(default) == set(extra)
     assert all(jobs[name].key == job.key for name, job in default.items() if name != "report")
-    assert jobs[extra[0]].parameters["overrides"] == {"grpo.weights.count": 0.0}
+    assert jobs[extra[0]].parameters["overrides"] == {"grpo.weights.picture": 0.5}
     assert needs(jobs[extra[0]]) == ["cot_sft-s0", "data"] and needs(jobs[extra[2]]) == [extra[0], "data"]
     earlier = jobs_of(tmp_path, "{mode: [hybrid], cot_sft.cot_share: [0.3]}", seeds=(0,))
     assert [name for name in earlier if "cot_share" not in name] == ["data", "sft-s0", "report"]

@@ -77,9 +77,9 @@ def test_the_grids_of_the_project(tmp_path: Path) -> None:
         file = tiny_project.CHECKOUT / "sweeps" / f"{name}.yaml"
         planned[name] = names(plan(Grid.load(file), file, tiny_project.CHECKOUT, tmp_path))
     assert {"sft_more-s0", "evaluate-base"} <= set(planned["miniature"]) < set(planned["controls"])
-    assert {"joint-s0", "shuffled-s0", "evaluate-token-s0"} <= set(planned["controls"])
-    alone = "hybrid-grpo.weights.count=0-grpo.weights.format=0-grpo.weights.picture=0-s0"
-    assert {"hybrid-s0", "hybrid-grpo.weights.localisation=0-s0", alone} <= set(planned["rewards"])
+    assert {"joint-s0", "shuffled-s0", "evaluate-hybrid_8-s0"} <= set(planned["controls"])
+    alone = "hybrid-grpo.weights.f1=0-grpo.weights.format=0-grpo.weights.localisation=1-s0"
+    assert {"hybrid-s0", "hybrid-grpo.loss_type=grpo-s0", alone} <= set(planned["rewards"])
     assert sum(name.startswith("data-data.composition.without=") for name in planned["sources"]) == 6
     assert len(Grid.load(tiny_project.CHECKOUT / "sweeps" / "paper.yaml").benchmark_groups()) == 8
 

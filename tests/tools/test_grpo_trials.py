@@ -35,7 +35,7 @@ def test_settings_are_ranked_by_what_the_forms_gain_in_their_own_modes() -> None
     ahead = "F1"
     made = records(range(3), ahead, (0.03, 0.06, 0.09))
     _, _, first, *others = trials.by_setting(made, [*SETTINGS], range(3))
-    assert first == f"| {ahead} | 1.0, 2.0, 3.0 (2.0) | 6.00 | 0.00 | 0.00 | 0.00 +- 0.00 |"
+    assert first == f"| {ahead} (the profile's) | 1.0, 2.0, 3.0 (2.0) | 6.00 | 0.00 | 0.00 | 0.00 +- 0.00 |"
     assert len(others) == len(SETTINGS) - 1 and all(line.endswith("| 2.00 +- 0.58 |") for line in others)
     assert sum("(the profile's)" in line for line in (first, *others)) == 1
     assert (

@@ -12,7 +12,10 @@ import pytest
 import torch
 
 from gemvg_repro.grounding.samples import Mode, Sample
-from gemvg_repro.stages.supervised import first_of_each_scene, supervised_stage, with_best_draws
+from gemvg_repro.runs.layout import DRAWN_ANSWERS
+from gemvg_repro.stages.best_draws import with_best_draws
+from gemvg_repro.stages.samples import first_of_each_scene
+from gemvg_repro.stages.supervised import supervised_stage
 from gemvg_repro.study.parameters import TrainParameters
 from gemvg_repro.study.profiles import load_profile
 from gemvg_repro.study.spec import Resolver
@@ -133,14 +136,15 @@ def test_the_controls_have_grpo_s_prompts_each_once() -> None:
 def test_the_best_of_the_model_s_own_answers_is_learned(tmp_path: Path) -> None:
     model, processor = model_and_processor()
     resolve = Resolver(lambda name, overrides: load_profile("miniature").model_copy(update={"grpo": GRPO}))
-    spec = resolve(TrainParameters.check({"mode": "sft_draws", "seed": 3}))
+    spec = resolve(TrainParameters.check({"mode": "sft_draws", "seed": 3, "runs": str(tmp_path)}))
+    spec.folder.mkdir()
     prompts: list[Conversation] = [[Turn(s, "direct")] for s in first_of_each_scene(samples())[:3]]
-    file = tmp_path / "answers.parquet"
-    drawn = with_best_draws(prompts, spec, model, processor, file)
+    drawn = with_best_draws(prompts, spec, model, processor)
     assert [turns[0].sample for turns in drawn] == [turns[0].sample for turns in prompts]
-    assert all(turns[0].answer is not None for turns in drawn) and len(pd.read_parquet(file)) == 3
+    assert all(turns[0].answer is not None for turns in drawn)
+    assert len(pd.read_parquet(spec.folder / DRAWN_ANSWERS)) == 3
     batch = ConversationCollator(processor, 20)(drawn[:1])
     learned = processor.tokenizer.decode(batch["labels"][batch["labels"] >= 0])
     assert learned == str(drawn[0][0].answer) + processor.tokenizer.eos_token
     torch.nn.init.zeros_(model.lm_head.weight)
-    assert with_best_draws(prompts, spec, model, processor, file) == drawn  # they are the start's
+    assert with_best_draws(prompts, spec, model, processor) == drawn  # they are the start's

@@ -25,7 +25,7 @@ def step(variant: str, folder: Path, patch: pytest.MonkeyPatch, reward: Any) -> 
 
     def rewards(self: GRPOTrainer, inputs: Any, *_: Any) -> Tensor:
         modes = [row["mode"] for row in inputs]
-        seen.update(mode=modes, sample=[row["index"] for row in inputs], loss=self.args.loss_type)
+        seen.update(mode=modes, sample=[row["index"] for row in inputs])
         return torch.tensor(reward(modes), dtype=torch.float32)[:, None] * torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0]])
 
     original = SharedPrefixGRPOTrainer._generate_and_score_completions
@@ -84,9 +84,3 @@ def test_a_reward_cannot_be_shuffled_with_itself(tmp_path: Path) -> None:
             model, processor, samples(), samples("validation")[:2], FORMS["shuffled"], alone,
             collate=ConversationCollator(processor, 20), seed=0, folder=tmp_path, record=lambda entry: None,
         )  # fmt: skip
-
-
-@pytest.mark.parametrize(("variant", "loss"), [("hybrid", GRPO.loss_type), ("token", "dapo")])
-def test_the_loss_by_token(variant: str, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert GRPO.loss_type == "grpo" and FORMS["token"].modes == FORMS["hybrid"].modes
-    assert step(variant, tmp_path, monkeypatch, direct_is_right)["loss"] == loss
