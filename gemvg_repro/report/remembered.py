@@ -18,7 +18,7 @@ import pandas as pd
 from ..files.hashing import SETTLED_S, sha256
 from ..runs.directory import run_id
 from ..runs.json_files import RunError, plain, read_json_or_none, write_json
-from ..runs.layout import NUMBERS, REMEMBERED
+from ..runs.layout import LOG, NUMBERS, REMEMBERED
 from ..study.content import hash_of_files
 from ..study.paths import PACKAGE
 from .claims.claims import Claim, Judged, claims, judge
@@ -59,10 +59,11 @@ def _key(collection: Collection) -> tuple[dict[str, Any], float]:
 
 
 def _state(run: Run) -> dict[str, tuple[int, int]]:
-    """Of a finished run the size and time of change, in nanoseconds, of every file that lies in the folder itself;
-    nothing of another, which has no numbers."""
-    files = sorted(path for path in run.directory.iterdir() if path.is_file()) if run.state == "finished" else ()
-    return {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+    """Size and time of change, in nanoseconds, of every file that lies in the folder of a finished run; of another, of
+    its log alone, which says what it has cost."""
+    finished = run.state == "finished"
+    files = sorted(path for path in run.directory.iterdir() if path.is_file()) if finished else [run.directory / LOG]
+    return {path.name: (path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()}
 
 
 def _recalled(collection: Collection, out: Path, key: dict[str, Any]) -> tuple[pd.DataFrame, list[Judged]] | None:

@@ -29,6 +29,9 @@ CHECKPOINTS = "checkpoints"
 VALIDATION_REWARD = "validation-reward.parquet"
 """Of a GRPO run: columns prompt, mode, when (before | after), term, value."""
 
+WORLD_FILE = "samples.parquet"
+"""Of a data run of the miniature: columns id, split, chain and others (`miniature.dataset`)."""
+
 VALIDATION_REWARD_BEFORE = "validation-reward-before.parquet"
 DRAWN_ANSWERS = "drawn-answers.parquet"
 """Of SFT on the model's own answers: columns prompt, mode, answer, reward."""

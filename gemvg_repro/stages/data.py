@@ -20,11 +20,12 @@ from ..miniature import dataset
 from ..miniature.exports import benchmarks as exports
 from ..miniature.exports import sources
 from ..runs.directory import Run, run_id
+from ..runs.layout import WORLD_FILE
 from ..runs.progress import ProgressPrinter
 from ..study.parameters import DataParameters
 from ..study.profiles import DataSettings
 from ..study.spec import RunSpec
-from .samples import BENCHMARKS, MG_FOLDER, OFFICIAL, PROMPTS, WORLD_FILE, world_pictures
+from .samples import BENCHMARKS, MG_FOLDER, OFFICIAL, PROMPTS, world_pictures
 
 
 def make(spec: RunSpec[DataParameters]) -> Mapping[str, Any]:

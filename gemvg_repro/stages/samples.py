@@ -14,11 +14,11 @@ from ..grounding.samples import Sample
 from ..miniature import dataset
 from ..miniature.exports import benchmarks as exports
 from ..miniature.shifts import SHIFTS
+from ..runs.layout import WORLD_FILE
 from ..study.profiles import DataSettings
 from ..study.spec import RunSpec
 from ..study.variants import FORMS
 
-WORLD_FILE = "samples.parquet"
 BENCHMARKS = "benchmarks"
 OFFICIAL = "official"
 """The world's sources in their official formats."""

@@ -10,6 +10,7 @@ from ..models.checkpoints import check
 from ..runs.directory import verified_result
 from ..runs.layout import MODEL, PARAMETERS
 from ..study.hub import checkpoint_folder
+from ..study.parameters import EvaluateParameters
 from ..study.spec import RunSpec
 
 
@@ -22,6 +23,16 @@ def initial_weights(spec: RunSpec[Any]) -> Path:
     weights = checkpoint_folder(spec.profile.base_folder()) if spec.start is None else spec.start.folder / MODEL
     check(weights, (spec.start.result or {}).get("weights") if spec.start else None)
     return weights
+
+
+def evaluated_weights(spec: RunSpec[EvaluateParameters]) -> Path:
+    """The weights that an evaluation evaluates: the checkpoint that is given, or those of `initial_weights`.
+
+    Raises:
+        Refused: as `weights_of` and `initial_weights` do.
+    """
+    checkpoint = spec.parameters.checkpoint
+    return weights_of(checkpoint_folder(checkpoint)) if checkpoint else initial_weights(spec)
 
 
 def weights_of(folder: Path) -> Path:

@@ -62,11 +62,8 @@ class Run:
     result: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def log(self) -> pd.DataFrame:
-        """One row per training step, indexed by step. A line cut off by a kill is left out; of a step that was
-        logged twice (before a kill, and after the resume) the later line counts."""
-        rows = [row for row in map(_parsed, _lines(self.directory / LOG)) if "step" in row]
-        table = pd.DataFrame(list({row["step"]: row for row in rows}.values()), columns=None if rows else ["step"])
-        return table.set_index("step").sort_index()
+        """As `log_of`."""
+        return log_of(self.directory)
 
     def scores(self) -> dict[tuple[str, str], pd.DataFrame]:
         """The scores of every sample, one row each, by (benchmark, mode); read once, and not to be changed."""
@@ -263,6 +260,17 @@ def _newest(runs: list[Run]) -> set[str]:
 
 def _order(run: Run) -> tuple[int, tuple[int, str], int, str]:
     return PURPOSES.index(run.purpose), position(run.variant), -1 if run.seed is None else run.seed, run.id
+
+
+def log_of(directory: Path) -> pd.DataFrame:
+    """One row per training step of the run in this directory, indexed by step; empty before the first.
+
+    A line cut off by a kill, or not written to its end, is left out; of a step that was logged twice (before a kill,
+    and after the resume) the later line counts.
+    """
+    rows = [row for row in map(_parsed, _lines(directory / LOG)) if "step" in row]
+    table = pd.DataFrame(list({row["step"]: row for row in rows}.values()), columns=None if rows else ["step"])
+    return table.set_index("step").sort_index()
 
 
 def _lines(path: Path) -> list[str]:

@@ -19,12 +19,18 @@ COSTS = (
 )
 """As result.json has them."""
 
+UNFINISHED = "unfinished"
+"""In place of a purpose, of seconds that have led to no result yet."""
+
 SPENT = (*COSTS, "attempts", "gpu_hours")
 """With what follows from environment.json: processes that made the run, and hours times GPUs, where there are any."""
 
 
 def rows(collection: Collection) -> Iterator[Row]:
-    """The cost of each run and its seconds with all prerequisites; of trainings the means over seeds, too."""
+    """The cost of each run and its seconds with all prerequisites; of trainings the means over seeds, too.
+
+    Of a training that failed or is not at its end, the seconds of its steps.
+    """
     directories = {run.directory.name: run for run in collection.counted}
 
     def with_prerequisites(run: Run) -> set[str]:
@@ -45,6 +51,9 @@ def rows(collection: Collection) -> Iterator[Row]:
         if run.purpose == "training":
             own = {f"{metric}_of_stage": value for metric, value in costs.items()}
             trained.setdefault(run.variant, []).append((run, own | {"seconds_in_all": in_all(run)}))
+    for run in collection.counted:
+        if run.state in ("unfinished", "failed") and (seconds := _logged_seconds(run)):
+            yield (run.name, run.variant, run.seed, "", UNFINISHED, "", "seconds", seconds, None, None, None)
     for variant, each in trained.items():
         names = " ".join(run.name for run, _ in each)
         for name, average in pd.DataFrame([costs for _, costs in each]).mean(skipna=False).items():
@@ -62,3 +71,9 @@ def _spent(run: Run) -> dict[str, float]:
         used = max(len(gpus), environment.get("processes", 1))  # the devices are those of the first node
         costs["gpu_hours"] = costs["seconds"] / 3600 * used
     return costs
+
+
+def _logged_seconds(run: Run) -> float:
+    """Of the steps of all attempts, up to the last that was logged; 0 of a run that logs none."""
+    log = run.log()
+    return float(log["seconds"].iloc[-1]) if len(log) and "seconds" in log else 0.0

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...files.atomic import write_bytes
 from ...runs.layout import NUMBERS
-from . import costs, evaluations, official_scores, paired_seeds, rewards
+from . import chains, costs, evaluations, official_scores, paired_seeds, rewards
 from .collect import Collection
 from .resampling import Draws
 from .scores import Row
@@ -33,6 +33,7 @@ def numbers(collection: Collection, draws: Draws | None = None) -> pd.DataFrame:
         f1_minus_<variant>: interval over samples, the seeds held fixed; f1_minus_<variant>_over_seeds: a paired
         t-interval over n seeds. times_<shortcut>: how many times the shortcut's mean F1 the variant reaches.
         Of benchmark "slices", whose kinds are slices: f1, and f1_minus_direct_mode of CoT mode.
+        Of benchmark "chains": `chains.METRICS`, kind one of the five, or "all".
         before, after, gain: GRPO's reward on the validation prompts; kind is its term.
         seconds_in_all (with all prerequisites), and COSTS; over all seeds <cost>_of_stage, of the variant's last stage.
 
@@ -44,6 +45,7 @@ def numbers(collection: Collection, draws: Draws | None = None) -> pd.DataFrame:
     rows = [
         *evaluations.rows(collection, draws),
         *official_scores.rows(official_scores.metrics(collection), draws),
+        *chains.rows(collection),
         *rewards.rows(collection, draws.resamples, draws.seed),
         *costs.rows(collection),
     ]

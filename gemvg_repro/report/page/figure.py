@@ -42,10 +42,17 @@ def save(figure: Figure, out: Path, name: str, caption: str) -> Picture:
     """Writes out/figures/<name>.pdf and .png; the same figure gives the same bytes."""
     folder = out / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    pdf, png = io.BytesIO(), io.BytesIO()
+    pdf, pixels = io.BytesIO(), png(figure)
     with style():
         figure.savefig(pdf, format="pdf", metadata={"CreationDate": None}, bbox_inches="tight")
-        figure.savefig(png, format="png", metadata={"Software": None}, bbox_inches="tight")
     write_bytes(folder / f"{name}.pdf", pdf.getvalue())
-    write_bytes(folder / f"{name}.png", png.getvalue())
-    return Picture(caption, png.getvalue())
+    write_bytes(folder / f"{name}.png", pixels)
+    return Picture(caption, pixels)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file in the report's look; the same figure gives the same bytes."""
+    content = io.BytesIO()
+    with style():
+        figure.savefig(content, format="png", metadata={"Software": None}, bbox_inches="tight")
+    return content.getvalue()

@@ -118,6 +118,8 @@ def cost_and_score(numbers: pd.DataFrame, out: Path) -> Picture:
     table = pd.DataFrame(points, columns=["variant", "mode", "time", "f1", "low", "high"])
     unit, seconds = ("hours", 3600) if table["time"].max() > 2 * 3600 else ("minutes", 60)
     table["time"] /= seconds
+    most = table["time"].max()
+    table["time"] += table["mode"].map({"direct": -0.004, "cot": 0.004}) * most  # side by side: they took the same time
     names = sorted(table["variant"].unique(), key=position)
     with style():
         figure = Figure(figsize=(8.4, 3.4), layout="constrained")
@@ -129,6 +131,6 @@ def cost_and_score(numbers: pd.DataFrame, out: Path) -> Picture:
         )  # fmt: skip
         axes.vlines(table["time"], table["low"], table["high"], colors=[colours[v] for v in table["variant"]])
         axes.set(xlabel=unit, ylabel="mean F1@0.5, per cent")
-        axes.set_xlim(0, None)
+        axes.set_xlim(0, 1.05 * most)
         variant_legend(figure, names)
     return save(figure, out, "cost_and_score", caption)

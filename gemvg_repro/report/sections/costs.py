@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..labels import look, position
 from ..numbers.collect import PURPOSES
-from ..numbers.costs import COSTS, PARTS
+from ..numbers.costs import COSTS, PARTS, UNFINISHED
 from ..page.table import Cell, Table, blocks
 
 
@@ -18,13 +18,18 @@ def stages(numbers: pd.DataFrame) -> Table:
     """One row per stage: number of runs, cost of one run, and share of the total time."""
     table = spent_by_stage(numbers)
     heads = _heads(numbers)
+    unfinished = numbers[numbers["benchmark"] == UNFINISHED]["value"]
+    in_all = table["in_all"].sum() + unfinished.sum()
     rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
     for (purpose, variant), row in zip(table.index.to_list(), table.to_dict("records"), strict=True):
-        share = f"{100 * row['in_all'] / table['in_all'].sum():.0f}"
+        share = f"{100 * row['in_all'] / in_all:.0f}"
         cells = [f"{row['runs']:.0f}", *_cells(row, heads), amount(row["in_all"] / 60, 1), share]
         rows.append(((purpose, "" if purpose == "data" else look(variant).label), cells))
+    if len(unfinished):
+        spent = [amount(unfinished.sum() / 60, 1), f"{100 * unfinished.sum() / in_all:.0f}"]
+        rows.append((("training", "failed or unfinished"), [str(len(unfinished)), *[""] * len(heads), *spent]))
     if rows:
-        whole = ["", *[""] * len(heads), amount(table["in_all"].sum() / 60, 1), "100"]
+        whole = ["", *[""] * len(heads), amount(in_all / 60, 1), "100"]
         rows.append((("in all", ""), whole))
     return blocks(
         "stages",
@@ -33,7 +38,7 @@ def stages(numbers: pd.DataFrame) -> Table:
         rows,
         "Per run, as the mean over seeds; of memory, the maximum. Runs may be executed side by side, so the wall-clock "
         "time may be shorter than the minutes of all runs. Attempts: processes that made a run; one, if "
-        "nothing stopped or failed.",
+        "nothing stopped or failed. Failed or unfinished: the steps of trainings that have no result.",
     )
 
 
@@ -116,8 +121,14 @@ def _by_run(numbers: pd.DataFrame) -> pd.DataFrame:
 def _cells(row: Mapping[Any, Any], heads: dict[str, tuple[str, float, int]]) -> list[Cell]:
     """Empty where a cost does not apply: no tokens are generated in SFT."""
     return [
-        amount(row[metric] * factor, digits) if row.get(metric) else "" for metric, (_, factor, digits) in heads.items()
+        amount(row[metric] * factor, _digits(metric, row[metric], digits)) if row.get(metric) else ""
+        for metric, (_, factor, digits) in heads.items()
     ]
+
+
+def _digits(metric: str, value: float, digits: int) -> int:
+    """Attempts are whole, but for their mean over seeds."""
+    return 0 if metric == "attempts" and value == round(value) else digits
 
 
 def amount(value: float, digits: int) -> Cell:

@@ -1,5 +1,7 @@
+import json
 import math
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,12 +9,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from gemvg_repro.report.numbers.collect import Collection
+from gemvg_repro.report.numbers import costs as numbers_of_costs
+from gemvg_repro.report.numbers.collect import Collection, collect
 from gemvg_repro.report.numbers.estimates import Estimate
 from gemvg_repro.report.numbers.lookup import look_up
-from gemvg_repro.report.numbers.table import numbers
+from gemvg_repro.report.numbers.table import COLUMNS, numbers
 from gemvg_repro.report.page.table import Cell, Number, Table, blocks, percent, ranked, records, scaled
 from gemvg_repro.report.sections import costs, official_scores, provenance, tables
+
+from .. import synthetic
 
 ALL = (
     tables.variants,
@@ -116,6 +121,21 @@ def test_costs(measured: pd.DataFrame) -> None:
     assert frame.loc[("training", "sft-s0"), "minutes"] == "3.0"
     assert frame.loc[("in all", ""), "minutes"] == f"{(40 + 180 + 95 + 110 * 2 + 45 * 5) / 60:.1f}"
     assert frame.loc[("in all", ""), "peak memory, GB"] == "1.90"
+
+
+def test_a_training_that_failed_is_counted_with_the_seconds_of_its_steps(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs, tmp_path / "runs", ignore=shutil.ignore_patterns("gallery", "scores-*"))
+    (failed,) = (tmp_path / "runs").glob("cot-s0-*")
+    synthetic.unfinish(failed)
+    with (failed / "log.jsonl").open("a") as log:
+        log.write(json.dumps({"step": 121, "seconds": 90.0}) + "\n")
+    trainings = tuple(run for run in collect(tmp_path / "runs").counted if run.purpose != "evaluation")
+    spent = pd.DataFrame(list(numbers_of_costs.rows(Collection(trainings))), columns=COLUMNS)
+    frame = costs.stages(spent.astype({"seed": "Int64"})).frame
+    row = ("training", "failed or unfinished")
+    assert (frame.at[row, "runs"], frame.at[row, "minutes of all runs"]) == ("1", "1.5")
+    whole = (40 + 180 + 95 + 110 + 90) / 60
+    assert frame.loc[("in all", ""), "minutes of all runs"] == f"{whole:.1f}"
 
 
 def test_the_speed_of_trainings(measured: pd.DataFrame) -> None:
