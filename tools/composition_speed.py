@@ -1,4 +1,6 @@
-"""How fast is MG-Data-240K composed, and in how much memory? `python -m tools.composition_speed FOLDER [TIMES]`
+"""How fast is MG-Data-240K composed, and in how much memory?
+
+    python -m tools.composition_speed FOLDER [TIMES]
 
 Makes official files of the real sources' size (TIMES as many COCO images and Ego-Exo4D takes), reads and composes
 them with the paper's recipe by 2, 1 and 3 workers, and prints rates and peak memory.
@@ -6,8 +8,8 @@ them with the paper's recipe by 2, 1 and 3 workers, and prints rates and peak me
 
 from __future__ import annotations
 
+import argparse
 import resource
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -54,7 +56,15 @@ def make(folder: Path, times: int) -> dict[str, Path]:
 
 
 def main() -> None:
-    folder, times = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.composition_speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="takes the official files, some GB; those that are there are used")
+    parser.add_argument("times", type=int, nargs="?", default=1, help="as many COCO images and takes (default: 1)")
+    options = parser.parse_args()
+    folder, times = options.folder, options.times
     folder.mkdir(parents=True, exist_ok=True)
     roots, _ = measured("make official files", partial(make, folder, times))
     indexes = {}

@@ -88,7 +88,11 @@ def pages(root: Path) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 1 if something is not up to date."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.doc_tables",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--runs", type=Path, help="a folder of runs, for the tables of results")
     source.add_argument("--bundle", type=Path, help="a bundle of runs, likewise")

@@ -297,7 +297,11 @@ def by_setting(records: Mapping[Trial, Record], settings: Sequence[str], seeds: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.grpo_trials",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("runs", type=Path, help="the folder of the pilot's runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102], help="(default: %(default)s)")
     parser.add_argument("--settings", nargs="+", choices=[*SETTINGS], default=[*SETTINGS], help="(default: all)")

@@ -11,6 +11,7 @@ sets. Prints the coverage of each; between 93 and 97 % is required.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 
@@ -125,7 +126,21 @@ def coverage(simulated: Sequence[Simulated]) -> float:
     return float(((low <= truth) & (truth <= high)).mean())
 
 
-def main(sets: int, *parts: str) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 1 if a coverage is not within REQUIRED."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.interval_coverage",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sets", type=int, nargs="?", default=2000, help="test sets of each case (default: 2000)")
+    parser.add_argument("parts", nargs="*", metavar="CASE", help="a part of a case's name; without any, all")
+    options = parser.parse_args(arguments)
+    return simulate(options.sets, options.parts)
+
+
+def simulate(sets: int, parts: Sequence[str] = ()) -> int:
+    """Prints the coverage of each case; 1 if one is not within REQUIRED."""
     failed = False
     for name, case in CASES.items():
         if parts and not any(part in name for part in parts):
@@ -139,4 +154,4 @@ def main(sets: int, *parts: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000, *sys.argv[2:]))
+    sys.exit(main())

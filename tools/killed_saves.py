@@ -274,7 +274,11 @@ def _spread(count: int, most: int | None) -> list[int]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.killed_saves",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--kinds", nargs="+", default=["kills", "errors", "pairs"])
     parser.add_argument("--stages", nargs="+", default=["sft", "grpo"])
     parser.add_argument("--calls", nargs="+", choices=CALLS, default=CALLS, help="(default: all)")

@@ -41,7 +41,11 @@ ROW, IMAGES, IMAGE, SCORED = 864, 2, (28, 28), 200
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.memory_estimate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("cases", nargs="+", choices=CASES)
     parser.add_argument("--here", action="store_true", help="in this process")
     options = parser.parse_args()

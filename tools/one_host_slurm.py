@@ -279,7 +279,11 @@ def _free_ports(count: int) -> list[int]:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.one_host_slurm",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("what", choices=["up", "env", "down"])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "one_host_slurm")
     options = parser.parse_args()

@@ -257,7 +257,11 @@ def path_of(root: Path, function: str = FUNCTION, values: bool = False) -> list[
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.parameter_path",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[1])
     parser.add_argument("--function", default=FUNCTION)
     arguments = parser.parse_args()

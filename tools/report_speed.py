@@ -8,6 +8,7 @@ them, and executes the report on them twice. Asked: under 60 s and 4 GB, and 15 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -74,7 +75,21 @@ def execute(runs: Path, seeds: list[int], output: Path) -> tuple[float, float]:
     return time.monotonic() - started, _cpu_seconds() - used
 
 
-def main(evaluations: int = 200, predictions: int = 5000) -> int:
+def main() -> int:
+    """The command; 1 if it took longer, or more memory, than is asked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.report_speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", type=int, nargs="?", default=200, help="evaluations (default: 200)")
+    parser.add_argument("predictions", type=int, nargs="?", default=5000, help="scored answers of each (default: 5000)")
+    options = parser.parse_args()
+    return measure(options.runs, options.predictions)
+
+
+def measure(evaluations: int, predictions: int) -> int:
+    """Lays the runs out, and executes the report on them twice."""
     seeds = [*range(-(-evaluations // 6))]
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder) / "runs"
@@ -100,4 +115,4 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main())

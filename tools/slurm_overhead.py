@@ -8,6 +8,7 @@ each leg. Processor seconds stand beside, since a busy machine stretches the clo
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -48,7 +49,13 @@ LEGS = {
 
 def main() -> int:
     """The command line."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.slurm_overhead",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", type=int, nargs="?", default=7, help="one after another (default: 7)")
+    runs = parser.parse_args().runs
     if problem := one_host.missing():
         sys.exit(problem)
     cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm")))

@@ -141,7 +141,11 @@ def measure(prompts: int, mode: str, workers: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.step_overhead",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--against", type=Path, help="a checkout of an earlier version")
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--workers", type=int, default=0)

@@ -360,7 +360,11 @@ def in_folder(train: Callable[[Path], list[Moment]]) -> list[Moment]:
 
 def main() -> None:
     global START, FORM, GRPO
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.training_speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("what", nargs="*", default=["sft", "grpo", "answers", "ties"], help="all, if not given")
     parser.add_argument("--start", default=START, help="weights of a training to start from (default: the base)")
     parser.add_argument("--form", default=FORM, choices=sorted(FORMS), help="of GRPO (default: %(default)s)")

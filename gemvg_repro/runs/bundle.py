@@ -172,7 +172,11 @@ def _verify(run: Path, bundle: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0, or 2 with what was refused."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m gemvg_repro.runs.bundle",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     writer = commands.add_parser("write", help="of a folder of runs")
     writer.add_argument("runs", type=Path)

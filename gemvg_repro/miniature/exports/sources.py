@@ -8,6 +8,7 @@ the readers and the composers can be tried without a download.
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
 import shlex
@@ -291,12 +292,15 @@ def _star(root: Path, rng: Random, pictures: int) -> None:
     classes.write_text("".join(f"o{n:03d} {Pattern(*look)}\n" for n, look in enumerate(LOOKS)))
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Writes PICTURES a source, of seed 0, and prints the next command; 0, or 1 without exactly one folder."""
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        sys.stderr.write("python -m gemvg_repro.miniature.exports.sources FOLDER\n")
-        return 1
-    roots = write(Path(arguments[0]), 0, PICTURES)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes PICTURES a source, of seed 0, and prints the next command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gemvg_repro.miniature.exports.sources",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="takes a folder for each source; made if need be")
+    roots = write(parser.parse_args(arguments).folder, 0, PICTURES)
     roots_argument = shlex.join(f"{name}={root.resolve()}" for name, root in roots.items())
     sys.stdout.write(
         f"papermill notebooks/data.ipynb runs/data.ipynb -p share 0.01 -p roots {shlex.quote(roots_argument)}\n"
@@ -305,4 +309,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -320,7 +320,11 @@ def comparison(made: Path, shipped: Path = BASE) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m gemvg_repro.miniature.pretraining.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", type=Path, help="takes checkpoints, log and the finished model")
     folder = parser.parse_args().folder
     print(pretrain(folder), comparison(folder / "model"), sep="\n")  # noqa: T201
