@@ -6,7 +6,7 @@ SEED ?= 0
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: help install study test test-all train lint lock
+.PHONY: help install study test test-all test-gpu train lint lock
 
 help:                ## this list
 	@grep -E '^[a-z.-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: $(INSTALLED)          ## the tests that take less than a minute each
 
 test-all: $(INSTALLED)      ## the rest: marked slow, slurm, browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "(slow or slurm or browser) and not gpu"
+
+test-gpu: $(INSTALLED)      ## what a card can show in ten minutes (docs/gpu.md); skipped, with the reason, without one
+	$(BIN)/python -m pytest -rs -s -m gpu tests/gpu
 
 train: $(INSTALLED)         ## one run: make train MODE=hybrid SEED=0
 	mkdir -p runs

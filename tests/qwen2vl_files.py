@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -36,13 +38,15 @@ def processor() -> ImageOnlyProcessor:
     return load_processor(FOLDER)
 
 
-def write_checkpoint(folder: Path) -> int:
-    """Writes a random Qwen2-VL with the whole vocabulary in small sizes, laid out as Qwen/Qwen2-VL-7B-Instruct is:
+def write_checkpoint(
+    folder: Path, sizes: Mapping[str, Any] = _SIZES, vision_sizes: Mapping[str, Any] = _VISION_SIZES
+) -> int:
+    """Writes a random Qwen2-VL with the whole vocabulary in these sizes, laid out as Qwen/Qwen2-VL-7B-Instruct is:
     a flat config, vocab.json and merges.txt without tokenizer.json, the template in chat_template.json alone. Returns
     its number of weights."""
     folder.mkdir()
-    config = json.loads((FOLDER / "config.json").read_text()) | _SIZES
-    config["vision_config"] |= _VISION_SIZES
+    config = json.loads((FOLDER / "config.json").read_text()) | dict(sizes)
+    config["vision_config"] |= vision_sizes
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Qwen2VLForConditionalGeneration(Qwen2VLConfig.from_dict(config)).to(torch.bfloat16)

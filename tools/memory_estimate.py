@@ -71,14 +71,8 @@ def measure(case: str) -> None:
             folder, config = Path(name) / "base", third_config()
             subprocess.run([sys.executable, "-c", _WRITE, str(folder), json.dumps(config)], check=True)
             settings = replace(settings, conversations=4)
-            rows, collate = [[None]] * (settings.conversations * STEPS), made_up_batch
-        batches: list[Batch] = []
-
-        def collated(conversations: Any) -> dict[str, Tensor]:
-            batch: dict[str, Tensor] = collate(conversations)
-            batches.append(batch_of(batch))
-            return batch
-
+            rows, collate = [[None]] * (settings.conversations * STEPS), MadeUp(611)
+        remembering = Remembering(collate)
         collate([rows[0]] * settings.micro_batch)
         process = psutil.Process()
         before = process.memory_info().rss
@@ -86,16 +80,30 @@ def measure(case: str) -> None:
         model, _ = load(folder, profile.dtype)
         train_sft(
             model, processor, rows, settings,
-            collate=cast(Any, collated), seed=0, folder=Path(name) / "checkpoints", record=lambda entry: None,
+            collate=cast(Any, remembering), seed=0, folder=Path(name) / "checkpoints", record=lambda entry: None,
         )  # fmt: skip
         status = Path("/proc/self/status").read_text()
         peak = 1024 * int(status.partition("VmHWM:")[2].split()[0]) - before
-        largest = max(batches, key=lambda batch: sum(batch.rows))
+        largest = max(remembering.batches, key=lambda batch: sum(batch.rows))
         memory = sft_memory(config, profile.dtype, settings, largest)
         parts = ", ".join(f"{part} {size / GB:.3f}" for part, size in memory.parts.items())
         print(f"{case}: {largest.rows[:4]}... tokens, {len(largest.images)} images, {largest.scored} labelled")
         print(f"  estimated {memory.total / GB:.3f} GB ({memory.phase}: {parts})")
         print(f"  measured  {peak / GB:.3f} GB; the estimate is {100 * (memory.total / peak - 1):+.1f} % of it")
+
+
+class Remembering:
+    """A collator that keeps the sizes of its micro-batches."""
+
+    def __init__(self, collate: Any) -> None:
+        self._collate = collate
+        self.count_labels = collate.count_labels
+        self.batches: list[Batch] = []
+
+    def __call__(self, conversations: Any) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = self._collate(conversations)
+        self.batches.append(batch_of(batch))
+        return batch
 
 
 def batch_of(batch: dict[str, Tensor]) -> Batch:
@@ -130,24 +138,32 @@ Qwen2VLForConditionalGeneration._from_config(
 """Writes a random checkpoint of a config; in a process of its own, whose memory is not measured."""
 
 
-def made_up_batch(conversations: Any) -> dict[str, Tensor]:
-    """A micro-batch of random content and the sizes above."""
-    rows = len(conversations)
-    tokens = IMAGE[0] * IMAGE[1] // 4
-    ids = torch.randint(0, 590, (rows, ROW))
-    for number in range(IMAGES):
-        start = 1 + number * (tokens + 1)
-        ids[:, start : start + tokens] = 611
-    labels = torch.full_like(ids, -100)
-    labels[:, -SCORED:] = ids[:, -SCORED:]
-    return {
-        "input_ids": ids,
-        "attention_mask": torch.ones_like(ids),
-        "mm_token_type_ids": (ids == 611).int(),
-        "labels": labels,
-        "pixel_values": torch.randn(rows * IMAGES * IMAGE[0] * IMAGE[1], 1176),
-        "image_grid_thw": torch.tensor([[1, *IMAGE]] * (rows * IMAGES)),
-    }
+class MadeUp:
+    """A collator of micro-batches of random content and the sizes above, with this id of the image token."""
+
+    def __init__(self, image_token: int) -> None:
+        self._image_token = image_token
+
+    def __call__(self, conversations: Any) -> dict[str, Tensor]:
+        rows = len(conversations)
+        tokens = IMAGE[0] * IMAGE[1] // 4
+        ids = torch.randint(0, 590, (rows, ROW))
+        for number in range(IMAGES):
+            start = 1 + number * (tokens + 1)
+            ids[:, start : start + tokens] = self._image_token
+        labels = torch.full_like(ids, -100)
+        labels[:, -SCORED:] = ids[:, -SCORED:]
+        return {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            "mm_token_type_ids": (ids == self._image_token).int(),
+            "labels": labels,
+            "pixel_values": torch.randn(rows * IMAGES * IMAGE[0] * IMAGE[1], 1176),
+            "image_grid_thw": torch.tensor([[1, *IMAGE]] * (rows * IMAGES)),
+        }
+
+    def count_labels(self, conversations: Any) -> int:
+        return SCORED * len(conversations)
 
 
 if __name__ == "__main__":

@@ -64,21 +64,19 @@ def coco_file(folder: Path, images: int = 8) -> Path:
     return file
 
 
-@pytest.mark.slow
-@needs_files
-def test_sft_cot_sft_a_step_of_hybrid_and_an_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = write_checkpoint(tmp_path / "base")
-    assert 2e6 < weights < 1e7
+def small_study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], Path]:
+    """Data, SFT, CoT SFT and a step of hybrid GRPO of the paper's profile but for SMALLER, from the checkpoint `base`
+    in the folder; the parameters that all runs share, and the directory of the last."""
     paper: dict[str, Any] = yaml.safe_load((profiles.FOLDER / "paper.yaml").read_text())
-    (tmp_path / "scales").mkdir()
-    small = merged(paper, SMALLER | {"base": str(tmp_path / "base")})
-    (tmp_path / "scales" / "paper.yaml").write_text(yaml.safe_dump(small))
-    monkeypatch.setattr(profiles, "FOLDER", tmp_path / "scales")
-    (tmp_path / "coco").mkdir()
+    (folder / "scales").mkdir()
+    small = merged(paper, SMALLER | {"base": str(folder / "base")})
+    (folder / "scales" / "paper.yaml").write_text(yaml.safe_dump(small))
+    monkeypatch.setattr(profiles, "FOLDER", folder / "scales")
+    (folder / "coco").mkdir()
     shared: dict[str, Any] = {
         "profile": "paper",
-        "runs": str(tmp_path / "runs"),
-        "data": str(coco_file(tmp_path / "coco")),
+        "runs": str(folder / "runs"),
+        "data": str(coco_file(folder / "coco")),
     }
     data.make(resolve(DataParameters(**shared)))
     for mode in ("sft", "cot_sft", "hybrid"):
@@ -87,6 +85,15 @@ def test_sft_cot_sft_a_step_of_hybrid_and_an_evaluation(tmp_path: Path, monkeypa
         assert [entry["step"] for entry in log] == ([1] if mode == "hybrid" else [1, 2])
         if mode != "hybrid":
             assert all(11 < entry["loss"] < 13 for entry in log), "ln 152,064 is 11.9: nothing is learned yet"
+    return shared, run
+
+
+@pytest.mark.slow
+@needs_files
+def test_sft_cot_sft_a_step_of_hybrid_and_an_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = write_checkpoint(tmp_path / "base")
+    assert 2e6 < weights < 1e7
+    shared, run = small_study(tmp_path, monkeypatch)
     rewards = pd.read_parquet(run / "validation-reward.parquet")
     assert set(rewards["when"]) == {"before", "after"} and set(rewards["mode"]) == {"direct", "cot"}
     model, processor = load(run / "model", "bfloat16")
