@@ -28,14 +28,14 @@ def training(root: Path) -> Job:
 def test_a_notebook_is_executed_once_by_this_interpreter_in_a_folder_with_spaces(tmp_path: Path) -> None:
     root = tiny_project.project(tmp_path / 'a folder\'s "name"')
     job = training(root)
-    cell = "import sys; print('kernel of', sys.executable)"
+    cell = "import os, sys; print('kernel of', sys.executable, 'threads wait', os.environ['OMP_WAIT_POLICY'])"
     notebook = json.loads(job.notebook.read_text())
     notebook["cells"].append({**notebook["cells"][-1], "id": "last", "source": cell})
     job.notebook.write_text(json.dumps(notebook))
     execute(job, root)
     assert tiny_project.result(root, "sft-s0")["metrics"] == {"steps": tiny_project.STEPS}
     executed = job.folder / "notebook.ipynb"
-    assert f"kernel of {sys.executable}" in executed.read_text()
+    assert f"kernel of {sys.executable} threads wait passive" in executed.read_text()
     assert "without encryption" not in job.files.log.read_text()  # ipykernel's warning, before every run
     lines = [json.loads(line) for line in (job.folder / "log.jsonl").read_text().splitlines()]
     assert {line["threads"] for line in lines} == {str(job.threads)}
