@@ -37,7 +37,7 @@ _SKIP_SLOW_IMPORT = "import sys; sys.modules['rfc3987_syntax'] = None; "
 PAPERMILL = _SKIP_SLOW_IMPORT + "from papermill.cli import papermill; papermill()"
 """A program for `python -c`, which takes papermill's arguments."""
 
-_PATIENT = {"OMP_WAIT_POLICY": "passive"}
+PATIENT = "passive"
 """Threads that wait for each other sleep. By GNU OpenMP's default they spin, which costs nothing on an idle machine; on
 one with other work they keep the core that the other thread waits for, and a step takes ten times as long."""
 
@@ -160,12 +160,13 @@ def _execute(job: Job, root: Path, part: Path) -> None:
         json.dumps(dict(job.parameters), ensure_ascii=False),
     ]
     threads = str(job.threads)
-    environment = _PATIENT | os.environ | {
+    environment = os.environ | {
         "HOME": _home(part.parent),
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(KERNELS), os.environ.get("JUPYTER_PATH")])),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", PATIENT),
         "TOKENIZERS_PARALLELISM": "false",
     }
     with job.files.log.open("wb") as log:
