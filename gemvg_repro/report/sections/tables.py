@@ -210,14 +210,15 @@ def rewards(numbers: pd.DataFrame) -> Table:
         verdict = "" if gain is None else "up" if gain.low > 0 else "down" if gain.high < 0 else "indistinguishable"
         cells: list[Cell] = [scaled(each, 1, 3, metric == "gain") for metric, each in measured.items()]
         rows.append(((look(variant).label, f"{MODES[mode]} prompts", term), [*cells, verdict]))
-    n = f"{int(gains['n'].min()):,} " if len(gains) else "the "
+    n = f"{int(gains['n'].max()):,} " if len(gains) else "the "
+    fewer = f" The best of several samples: on {int(gains['n'].min()):,} of them." if gains["n"].nunique() > 1 else ""
     return blocks(
         "rewards",
         f"Reward on {n}fixed validation prompts, before and after GRPO.",
         ["before", "after", "gain", "verdict"],
         rows,
         "Small print: 95 % intervals by bootstrap over the prompts; the gain is paired by prompt. Each term "
-        "is in [0, 1]; the total is their weighted sum.",
+        "is in [0, 1]; the total is their weighted sum." + fewer,
     )
 
 
