@@ -58,6 +58,7 @@ def steps(numbers: pd.DataFrame) -> Table:
     """How fast each training went, and what its steps were spent on."""
     spent = numbers[(numbers["benchmark"] == "training") & numbers["seed"].notna()]
     wide = spent.pivot_table(index="run", columns="metric", values="value", sort=False).reindex(columns=list(COSTS))
+    on_gpus = wide["peak_gpu_memory_mb"].notna().any()
     rows: list[tuple[tuple[str, ...], Sequence[Cell]]] = []
     for run, row in zip(wide.index, wide.to_dict("records"), strict=True):
         seconds = row["seconds_of_steps"]
@@ -65,17 +66,17 @@ def steps(numbers: pd.DataFrame) -> Table:
         shares = [*parts, seconds - sum(part for part in parts if pd.notna(part))]
         per_step = amount(seconds / row["steps"] if row["steps"] else math.nan, 2)
         cells = [amount(100 * part / seconds if seconds else math.nan, 0) for part in shares]
-        memory = amount(row["peak_gpu_memory_mb"] / 1e3, 1)
-        rows.append((("training", run), [per_step, amount(row["tokens_per_second"], 0), *cells, memory]))
+        memory = [amount(row["peak_gpu_memory_mb"] / 1e3, 1)] if on_gpus else []
+        rows.append((("training", run), [per_step, amount(row["tokens_per_second"], 0), *cells, *memory]))
     heads = ("generation", "passes", "optimiser", "measuring", "rest")
     return blocks(
         "step-times",
         "Seconds of a step, and what they were spent on.",
-        ["s a step", "tokens/s", *(f"{head}, %" for head in heads), "GPU memory, GB"],
+        ["s a step", "tokens/s", *(f"{head}, %" for head in heads), *(["GPU memory, GB"] if on_gpus else [])],
         rows,
         "Tokens trained on, over all processes. Parts as the first process saw them; the rest waits for batches, or "
-        "saves. GPU memory: the most that torch allocated on one. How many processes trained, on which GPUs: under "
-        "Machines and versions.",
+        "saves. GPU memory, where there are GPUs: the most that torch allocated on one. How many processes trained, on "
+        "which GPUs: under Machines and versions.",
     )
 
 

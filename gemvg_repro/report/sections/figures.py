@@ -188,6 +188,8 @@ def reward_curves(collection: Collection, out: Path) -> Picture:
                 of_seeds = [log[column].dropna() for run, log in logs if run.variant == variant and column in log]
                 _curve(axes, of_seeds, look(variant).colour)
             axes.set_title(plain(title, 40), parse_math=False)
+            if column.endswith("_share"):
+                axes.set_ylim(0, None)
         for axes in panels[len(titles) - 3 :]:
             axes.tick_params(labelbottom=True)  # the lowest of its column
         for axes in panels[len(titles) :]:
