@@ -188,6 +188,44 @@ def test_by_mouse_keyboard_and_touch(view: Page) -> None:
     assert view.locator("details:not([open])").count() == 0
 
 
+def test_the_gallery_by_mouse_keyboard_and_touch(view: Page) -> None:
+    gallery = view.locator("details#predictions-to-explore .explorer")
+    cards, more = gallery.locator(".card"), gallery.get_by_role("button", name="Show more")
+    kind, outcome, search = (gallery.locator(f"[name={name}]") for name in ("kind", "outcome", "search"))
+
+    def matching() -> int:
+        return int(gallery.locator(".count").inner_text().split()[2])
+
+    every = matching()
+    kind.click()
+    view.keyboard.press("Escape")
+    kind.select_option("spatial")
+    assert 0 < matching() < every and set(cards.locator(".kind").all_inner_texts()) != set()
+    assert all(text.startswith("spatial") for text in cards.locator(".kind").all_inner_texts())
+    kind.select_option("")
+    more.click()
+    assert cards.count() == 24
+    more.tap()
+    assert cards.count() == 36
+    outcome.focus()
+    view.keyboard.press("ArrowDown")
+    right = matching()
+    view.keyboard.press("ArrowDown")
+    assert 0 < right < every and right + matching() == every
+    view.keyboard.press("Home")
+    assert matching() == every
+    search.tap()
+    view.keyboard.type("EVERY disc")
+    queries = cards.locator(".query").all_inner_texts()
+    assert 0 < matching() < every and all("disc" in query and "every" in query for query in queries)
+    view.keyboard.press("Tab")
+    view.keyboard.press("ArrowRight")
+    assert cards.nth(1).evaluate("each => each === document.activeElement")
+    search.press("Control+a")
+    view.keyboard.press("Backspace")
+    assert matching() == every
+
+
 def test_contrast_and_labels(view: Page) -> None:
     """All sections are open: what is folded, axe does not see."""
     view.locator("nav .fold").click()
