@@ -20,7 +20,7 @@ import pytest
 from .markdown import ROOT
 
 PAGES = sorted((ROOT / "docs" / "howto").glob("*.md"))
-LONG = re.compile("papermill|preflight")
+LONG = re.compile("papermill|preflight|tiny_moe|same.py")
 """A command that has one of these takes longer than a test of `make test` may."""
 
 FILES_OF = {"variant": "profile"}
