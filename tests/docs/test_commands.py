@@ -24,6 +24,7 @@ from .commands import PAGES, commands
 from .markdown import ROOT
 from .test_howtos import copy_of_the_project, run
 
+PREFLIGHT = "../preflight/test_checks.py::test_the_command_names_what_is_wrong_with_the_7b"
 PLAN = "test_commands.py::test_plans_of_the_grids"
 STUDY = "../slurm/test_study.py::test_the_study_through_slurm_preempted_in_sft_and_in_grpo_has_the_local_runs_numbers"
 OPEN = "test_commands.py::test_results_are_opened"
@@ -64,9 +65,8 @@ EXECUTED = {
     "papermill notebooks/evaluate.ipynb OUT.ipynb -p mode hybrid -p benchmarks 'mig_bench=/data/MIG-Bench'": (
         "../stages/test_published_benchmark.py::test_answers_are_kept_and_scored_as_the_command_does"
     ),
-    "python -m gemvg_repro.preflight --profile paper --gpus 1 --memory 141": (
-        "../preflight/test_checks.py::test_the_command_names_what_is_wrong_with_the_7b"
-    ),
+    "python -m gemvg_repro.preflight --profile paper --gpus 1 --memory 141": PREFLIGHT,
+    "python -m gemvg_repro.preflight": PREFLIGHT,
     "python sweeps/launch.py sweeps/paper.yaml --set data=/data/mg_data/shards --set partition=gpu": (
         "../preflight/test_costs.py::test_the_grid_of_the_paper_asks_for_what_each_kind_needs"
     ),
@@ -110,6 +110,7 @@ NOT = {
     "make test": CI,
     "make test-all": CI,
     "make lint": CI,
+    "make test-gpu": "it needs a GPU",
     "make install": INSTALLS,
     ".venv/bin/python -m pytest tests/grounding/test_boxes.py": CI,
     "python3.11 -m venv .venv && .venv/bin/pip install torch==2.13.0 --index-url "
