@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-import json
+import shutil
 from pathlib import Path
 
 import pytest
 from papermill import inspect_notebook
 
-from gemvg_repro.runs.directory import run_id
-from gemvg_repro.runs.layout import PARAMETERS, RESULT
 from gemvg_repro.study.parameters import (
     DataParameters,
     EvaluateParameters,
@@ -18,7 +16,6 @@ from gemvg_repro.study.parameters import (
     ReportParameters,
     TrainParameters,
 )
-from tests.report import synthetic
 
 from .commands import PAGES, commands
 from .markdown import ROOT
@@ -32,8 +29,7 @@ OPEN = "test_commands.py::test_results_are_opened"
 EXECUTED = {
     "make study": STUDY,
     "python sweeps/launch.py": STUDY,
-    "python -m gemvg_repro.runs.bundle write runs study.tar.xz": OPEN,
-    "python -m gemvg_repro.runs.bundle read study.tar.xz opened": OPEN,
+    "python -m gemvg_repro.runs.bundle read results/seed0.tar.xz opened": OPEN,
     "papermill notebooks/report.ipynb opened/report.ipynb -p runs opened": OPEN,
     "python -m gemvg_repro.report.page.html opened/report.ipynb": OPEN,
     "papermill notebooks/train.ipynb 'runs/train-{mode}.ipynb' -p mode hybrid": (
@@ -71,7 +67,10 @@ EXECUTED = {
         "../preflight/test_costs.py::test_the_grid_of_the_paper_asks_for_what_each_kind_needs"
     ),
     "python -m tools.doc_tables": "test_tables.py::test_tables_of_the_code_are_up_to_date",
-    "python -m tools.doc_tables --runs runs": OPEN,
+    "python -m tools.doc_tables --runs runs": "test_tables.py::test_results_are_those_of_the_shipped_runs",
+    "python -m tools.doc_tables --bundle results/seed0.tar.xz --grid sweeps/controls.yaml": (
+        "test_tables.py::test_results_are_those_of_the_shipped_runs"
+    ),
     "python -m gemvg_repro.report.other_models --help": (
         "../report/sections/test_paper_tables.py::test_another_model_s_answers_are_scored_as_ours_are"
     ),
@@ -181,20 +180,9 @@ def test_plans_of_the_grids(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_results_are_opened(tmp_path: Path) -> None:
-    """In the order of the README, from made runs of the default grid."""
+    """In the order of the README, from the shipped runs."""
     project = copy_of_the_project(tmp_path)
-    synthetic.build(project / "runs", synthetic.names(), samples=60, choices=10)
-    for folder in list((project / "runs").iterdir()):
-        _give_its_id(folder)
-    for name in (name for name, test in EXECUTED.items() if test == OPEN and "doc_tables" not in name):
-        run(name, project)
+    shutil.copytree(ROOT / "results", project / "results")
+    for command in (command for command, test in EXECUTED.items() if test == OPEN):
+        run(command, project)
     assert "GRPO, hybrid" in (project / "opened" / "report.html").read_text("utf-8")
-
-
-def _give_its_id(folder: Path) -> None:
-    """Names a made run by the id that its parameters have, as a real run is: a bundle takes no other."""
-    parameters = json.loads((folder / PARAMETERS).read_text("utf-8"))
-    own = run_id({key: value for key, value in parameters.items() if key != "id"})
-    for file in (folder / PARAMETERS, folder / RESULT):
-        file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"id": own}), "utf-8")
-    folder.rename(folder.with_name(f"{folder.name[:-11]}-{own}"))
