@@ -1,4 +1,4 @@
-"""What is the outcome, in five lines computed from the numbers?"""
+"""What is the outcome, in six lines computed from the numbers?"""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from ..numbers.estimates import Estimate
 from ..numbers.lookup import difference, look_up, over_seeds, pick, seeds_of
 from ..page.table import Number, code_in_html
 
-HYBRID = (("hybrid", "direct", "direct"), ("hybrid", "cot", "cot"))
-CONTROL = tuple((v, LONGER, m) for v, m in (("direct", "direct"), ("cot", "cot"), *(("hybrid", m) for m in MODES)))
+Compared = tuple[str, str, str]
+
+HYBRID: tuple[Compared, ...] = (("hybrid", "direct", "direct"), ("hybrid", "cot", "cot"))
+_OWN_MODES = (("direct", "direct"), ("cot", "cot"), *(("hybrid", mode) for mode in MODES))
+GAIN = tuple((variant, START, mode) for variant, mode in _OWN_MODES)
+CONTROL = tuple((variant, LONGER, mode) for variant, mode in _OWN_MODES)
 """The comparisons of the lines: (variant, against, mode)."""
 
 
@@ -47,7 +51,15 @@ def summary(
     scale = "miniature, not the paper's 7B" if profile == "miniature" else f"profile {profile}"
     seeds = len(seeds_of(numbers))
     scope = f"<b>In the {scale}</b>: {finished} of {expected} runs finished, {seeds} seed{'s' * (seeds != 1)}."
-    lines = [f"{scope} {_claims(judged)}", _hybrid(numbers), _control(numbers), _start(numbers)]
+    gain = _own_modes(numbers, GAIN, f"<b>GRPO against its start</b> ({look(START).label})")
+    control = f"<b>GRPO against the compute-matched control</b> ({look(LONGER).label}; equal FLOPs)"
+    lines = [
+        f"{scope} {_claims(judged)}",
+        gain,
+        _hybrid(numbers),
+        _own_modes(numbers, CONTROL, control),
+        _start(numbers),
+    ]
     return _listed([*lines, f"<b>How sure</b>: {_caveat(numbers)} {code_in_html(power)}"])
 
 
@@ -67,14 +79,13 @@ def _hybrid(numbers: pd.DataFrame) -> str:
     return f"<b>Hybrid</b>, in mean F1: {'; '.join(parts)}." if parts else ""
 
 
-def _control(numbers: pd.DataFrame) -> str:
-    """Whether GRPO gains more than compute-matched SFT, in the modes that a variant trains."""
+def _own_modes(numbers: pd.DataFrame, compared: Sequence[Compared], head: str) -> str:
+    """Whether GRPO is better than one other variant, in the modes that a form of it trains."""
     parts = [
         f"{_short(variant)} with {MODES[mode]} prompts is {verdict} it, {gain}"
-        for (variant, _, mode), verdict, gain in _verdicts(numbers, CONTROL)
+        for (variant, _, mode), verdict, gain in _verdicts(numbers, compared)
     ]
-    control = f"<b>GRPO against the compute-matched control</b> ({look(LONGER).label}; equal FLOPs)"
-    return f"{control}: {'; '.join(parts)}." if parts else ""
+    return f"{head}: {'; '.join(parts)}." if parts else ""
 
 
 def _start(numbers: pd.DataFrame) -> str:
@@ -128,9 +139,6 @@ def _caveat(numbers: pd.DataFrame) -> str:
         + (f", and so do those of {'; '.join(single)}, which have one seed. " if single else ". ")
         + uncorrected
     )
-
-
-Compared = tuple[str, str, str]
 
 
 def _verdicts(numbers: pd.DataFrame, compared: Iterable[Compared]) -> Iterator[tuple[Compared, str, str]]:

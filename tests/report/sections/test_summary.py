@@ -23,7 +23,7 @@ def test_without_results() -> None:
 def test_the_summary_is_made_of_the_numbers(collection: Collection, measured: pd.DataFrame) -> None:
     text = summary(collection, measured, STUDY)
     assert "<b>In the miniature, not the paper's 7B</b>: 10 of 10 runs finished, 1 seed" in text
-    assert text.count("<li>") == 4  # the compute-matched control was not run
+    assert text.count("<li>") == 5  # the compute-matched control was not run
     assert "on 120 held-out samples" in text and "no comparison has more than one seed" in text
     assert "pure CoT" in text and "pure direct" not in text  # it was not run
 
