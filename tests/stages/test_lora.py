@@ -1,4 +1,4 @@
-"""A study with LoRA, a switch of each stage in the profile: every run leaves a plain model, and an evaluation takes it."""
+"""A study with LoRA, a switch of each stage: every run leaves a plain model, and an evaluation takes it."""
 
 from __future__ import annotations
 
